@@ -1,0 +1,1 @@
+"""Architectures only: builders that return a `keras.Model`; no data, no training."""

@@ -1,0 +1,101 @@
+"""Layers that the lineage shares: packing of real tokens, self-attention.
+
+Glossary of shapes: B batch, S sequence length, N real tokens of the batch (N <= B*S), D width, H heads.
+"""
+
+import keras
+from keras import ops
+
+
+class Packing(keras.layers.Layer):
+    """Tells where the real tokens are: mask [B, S] -> index [N] into the flattened batch, in reading order."""
+
+    def call(self, mask):
+        return ops.nonzero(ops.reshape(mask, [-1]))[0]  # [N]
+
+    def compute_output_spec(self, mask):
+        return keras.KerasTensor([None], dtype="int32")
+
+
+class Pack(keras.layers.Layer):
+    """Keeps real tokens only: (x [B, S, ...], index [N]) -> [N, ...]."""
+
+    def call(self, x, index):
+        shape = ops.shape(x)
+        return ops.take(ops.reshape(x, [-1, *shape[2:]]), index, axis=0)  # [N, ...]
+
+    def compute_output_spec(self, x, index):
+        return keras.KerasTensor([None, *x.shape[2:]], dtype=x.dtype)
+
+
+class Unpack(keras.layers.Layer):
+    """The way back, zeros where no token is: (x [N, D], index [N], mask [B, S]) -> [B, S, D]."""
+
+    def call(self, x, index, mask):
+        batch, length = ops.shape(mask)
+        width = x.shape[-1]
+        flat = ops.scatter(index[:, None], x, [batch * length, width])  # [B*S, D]
+        return ops.reshape(flat, [batch, length, width])
+
+    def compute_output_spec(self, x, index, mask):
+        return keras.KerasTensor([*mask.shape, x.shape[-1]], dtype=x.dtype)
+
+
+class Positions(keras.layers.Layer):
+    """Position of every token within its sequence: mask [B, S] -> [B, S], each row 0 ... S-1."""
+
+    def call(self, mask):
+        batch, length = ops.shape(mask)
+        return ops.broadcast_to(ops.arange(length, dtype="int32"), [batch, length])
+
+    def compute_output_spec(self, mask):
+        return keras.KerasTensor(mask.shape, dtype="int32")
+
+
+class SelfAttention(keras.layers.Layer):
+    """Scaled dot-product self-attention of several heads (Vaswani et al. 2017, section 3.2); owns no weight.
+
+    Args:
+        heads: H; must divide the width.
+        dropout: Rate on the attention probabilities, as in the paper's code.
+        first_query_only: Attend from the first token alone; read [B, 1, ...] for the results.
+        seed: Of the dropout.
+
+    Call arguments:
+        queries_keys_values: [B, S, 3*D], side by side.
+        mask: [B, S], true at real tokens; no query attends to the others.
+
+    Returns:
+        context [B, S, D] and the attention map [B, H, S, S], after softmax and before dropout.
+    """
+
+    def __init__(self, heads, dropout=0.0, *, first_query_only=False, seed=None, **kwargs):
+        super().__init__(**kwargs)
+        self.heads = heads
+        self.first_query_only = first_query_only
+        self.dropout = keras.layers.Dropout(dropout, seed=seed)
+
+    def call(self, queries_keys_values, mask, training=None):
+        batch, length = ops.shape(mask)
+        width = queries_keys_values.shape[-1] // 3
+        size = width // self.heads
+        x = ops.reshape(queries_keys_values, [batch, length, 3, self.heads, size])
+        queries, keys, values = ops.unstack(ops.transpose(x, [2, 0, 3, 1, 4]))  # each [B, H, S, D/H]
+        if self.first_query_only:
+            queries = queries[:, :, :1]  # [B, H, 1, D/H]
+        scores = ops.matmul(queries * size**-0.5, ops.transpose(keys, [0, 1, 3, 2]))  # [B, H, S, S]
+        # -1e9 would overflow in float16
+        hidden = ops.where(mask, 0.0, -3e4 if scores.dtype == "float16" else -1e9)[:, None, None, :]
+        probabilities = ops.softmax(scores + ops.cast(hidden, scores.dtype))
+        context = ops.matmul(self.dropout(probabilities, training=training), values)  # [B, H, S, D/H]
+        context = ops.reshape(ops.transpose(context, [0, 2, 1, 3]), [batch, -1, width])
+        return context, probabilities
+
+    def compute_output_spec(self, queries_keys_values, mask, training=None):
+        batch, length, triple = queries_keys_values.shape
+        queries = 1 if self.first_query_only else length
+        dtype = queries_keys_values.dtype
+        return (
+            keras.KerasTensor([batch, queries, triple // 3], dtype=dtype),
+            keras.KerasTensor([batch, self.heads, queries, length], dtype=dtype),
+        )

@@ -1,0 +1,123 @@
+"""`python -m serving.client TASK --text "..."`: asks a server, prints one JSON object a row.
+
+Needs grpcio, protobuf and numpy, not TensorFlow. The keys are those of `python -m trainer predict`.
+"""
+
+import argparse
+import json
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+
+import grpc
+import numpy as np
+
+from serving import tensors
+from serving.messages import PREDICT, PredictRequest, PredictResponse
+from trainer.tasks import TASKS, answers
+
+UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+
+
+class Client:
+    """A connection to one server; any thread may call it.
+
+    Args:
+        server: `host:port`.
+        timeout: Seconds that one request may take.
+
+    Raises:
+        grpc.RpcError: On a call: the server's refusal, or that none answers.
+    """
+
+    def __init__(self, server="localhost:8500", *, timeout=30.0):
+        self.channel = grpc.insecure_channel(server, options=UNLIMITED)
+        self.timeout = timeout
+        self._predict = self.channel.unary_unary(
+            PREDICT, request_serializer=PredictRequest.SerializeToString, response_deserializer=PredictResponse.FromString
+        )
+
+    def predict(self, model, inputs, *, signature=""):
+        """Returns the outputs {name: array} of `model` for `inputs` {name: array}; strings come as bytes."""
+        request = PredictRequest()
+        request.model_spec.name = model
+        request.model_spec.signature_name = signature
+        for name, value in inputs.items():
+            tensors.fill(request.inputs[name], value)
+        response = self._predict(request, timeout=self.timeout)
+        return {name: tensors.to_array(proto) for name, proto in response.outputs.items()}
+
+    def answer(self, task, rows, *, model=None):
+        """Returns one dict a row: the row's fields and its answer.
+
+        Args:
+            task: Name of a task, as `sentiment`.
+            rows: Dicts with the task's fields.
+            model: Name of the model on the server; the task's by default.
+        """
+        inputs = {field: np.array([row[field] for row in rows], object) for field in TASKS[task].fields}
+        return answers(TASKS[task], rows, self.predict(model or task, inputs))
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(prog="python -m serving.client", description=__doc__.split("\n")[0], allow_abbrev=False)
+    parser.error = lambda message: _fail(2, f"{message} (see --help)")
+    tasks = parser.add_subparsers(dest="task", required=True, metavar="TASK")
+    for name, task in TASKS.items():
+        command = tasks.add_parser(name, allow_abbrev=False)
+        command.error = parser.error
+        for field in task.fields:
+            command.add_argument(f"--{field}", help="one row, given here")
+        command.add_argument("--input", help="JSON lines, each with " + ", ".join(task.fields))
+        command.add_argument("--output", help="file to write; default: standard output")
+        command.add_argument("--server", default="localhost:8500", help="host:port (default: %(default)s)")
+        command.add_argument("--model", help=f"model on the server (default: {name})")
+        command.add_argument("--batch_size", type=int, default=32, help="rows a request (default: %(default)s)")
+        command.add_argument("--timeout", type=float, default=30.0, help="seconds a request (default: %(default)s)")
+    options = parser.parse_args(arguments)
+    task = TASKS[options.task]
+    given = {field: getattr(options, field) for field in task.fields if getattr(options, field) is not None}
+    if bool(given) == bool(options.input) or (given and len(given) < len(task.fields)):
+        _fail(2, f"expected --{' --'.join(task.fields)}, or --input FILE")
+    if options.batch_size < 1:
+        _fail(2, f"--batch_size: expected more than 0, received {options.batch_size}")
+    rows = _read(options.input, task.fields) if options.input else [given]
+    client = Client(options.server, timeout=options.timeout)
+    try:
+        with open(options.output, "w", encoding="utf-8") if options.output else nullcontext(sys.stdout) as file:
+            for i in range(0, len(rows), options.batch_size):
+                part = rows[i : i + options.batch_size]
+                for answer in client.answer(options.task, part, model=options.model):
+                    print(json.dumps(answer, ensure_ascii=False), file=file)
+    except OSError as error:
+        _fail(2, f"{options.output}: cannot be written ({error.strerror})")
+    except grpc.RpcError as error:
+        _fail(1, f"{options.server}: {error.code().name}: {error.details()}")
+
+
+def _read(path, fields):
+    try:
+        lines = Path(path).read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    except OSError as error:
+        _fail(2, f"{path}: cannot be read ({error.strerror})")
+    except UnicodeDecodeError as error:
+        _fail(2, f"{path}: expected UTF-8, found byte 0x{error.object[error.start]:02x} at {error.start}")
+    rows = []
+    for number, line in enumerate(lines, 1):
+        try:
+            row = json.loads(line)
+        except ValueError:
+            row = None
+        if not isinstance(row, dict) or any(not isinstance(row.get(field), str) for field in fields):
+            _fail(2, f"{path}:{number}: expected a JSON object with the strings {', '.join(fields)}, found {line[:60]!r}")
+        rows.append(row)
+    return rows
+
+
+def _fail(status, message):
+    print(f"python -m serving.client: {message}", file=sys.stderr)
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()

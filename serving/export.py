@@ -1,0 +1,82 @@
+"""`python -m serving.export RUN --to DIR`: a run folder to a SavedModel, strings in and decoded answers out.
+
+Writes `DIR/<version>/`, version 1, 2, 3, ..., under a temporary name and renames it, so that a server that watches DIR
+sees a version whole or not at all. The graph is the very function that `trainer predict` runs.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from trainer import Mistake
+
+
+def export(run, to):
+    """Exports a finished run.
+
+    Args:
+        run: Run folder.
+        to: Base path of the model; the version is one more than the highest there.
+
+    Returns:
+        {"task", "path", "version", "signatures"}, the inputs and outputs of each signature as [dtype, shape].
+    """
+    from trainer.quiet import tf  # isort: skip  before all that imports TensorFlow
+    from trainer.runs import Run
+
+    run, to = Run(run), Path(to)
+    versions = [int(path.name) for path in to.glob("*") if path.name.isdecimal()]
+    version = max(versions, default=0) + 1
+    module = tf.Module()
+    # The tf.Variables themselves: Keras's wrappers would be saved as copies that a session never restores.
+    module.weights = [variable.value for variable in run.model.variables]
+    function = run.answer_function()
+    # GPUs hidden: traced where one is visible, a graph may hold ops that a server without one lacks.
+    with tf.device("CPU"):
+        signature = function.get_concrete_function()
+    temporary = to / f".{version}.{os.getpid()}.part"
+    try:
+        tf.saved_model.save(module, str(temporary), signatures={"serving_default": signature})
+        temporary.rename(to / str(version))
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    spec = {spec.name: spec for spec in signature.structured_input_signature[0]}
+    return {
+        "task": run.task_name,
+        "path": str(to / str(version)),
+        "version": version,
+        "signatures": {
+            "serving_default": {
+                "inputs": {name: _describe(tensor) for name, tensor in spec.items()},
+                "outputs": {name: _describe(tensor) for name, tensor in signature.structured_outputs.items()},
+            }
+        },
+    }
+
+
+def _describe(tensor):
+    return [tensor.dtype.name, [-1 if size is None else size for size in tensor.shape]]
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(prog="python -m serving.export", description=__doc__.split("\n")[0], allow_abbrev=False)
+    parser.add_argument("run", help="run folder of a finished `python -m trainer finetune`")
+    parser.add_argument("--to", required=True, help="base path of the model; gets a new version folder")
+    parser.error = lambda message: _fail(f"{message} (see --help)")
+    options = parser.parse_args(arguments)
+    try:
+        print(json.dumps(export(options.run, options.to)))
+    except Mistake as mistake:
+        _fail(mistake)
+
+
+def _fail(message):
+    print(f"python -m serving.export: {message}", file=sys.stderr)
+    sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()
