@@ -42,8 +42,8 @@ def bert(
 ):
     """Builds the encoder.
 
-    Reference: Devlin et al. 2018. Differs from the paper in nothing; Google's released code approximates gelu by tanh
-    (`activation=keras.activations.get("gelu_tanh")` is not the same function to 1e-3), Hugging Face uses erf, as here.
+    Reference: Devlin et al. 2018. Google's released code approximates gelu by tanh; Hugging Face computes it by erf, as
+    here.
 
     Args:
         vocabulary_size: V.

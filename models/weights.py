@@ -73,7 +73,9 @@ def read_config(folder):
     """
     path = Path(folder) / "config.json"
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: not found; expected a Hugging Face folder with config.json, model.safetensors, vocab.txt")
+        raise FileNotFoundError(
+            f"{path}: not found; expected a Hugging Face folder with config.json, model.safetensors, vocab.txt"
+        )
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -114,7 +116,7 @@ def load(model, path, *, ignore=()):
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: not found; expected the weights in safetensors form")
     with safe_open(path, framework="numpy") as file:
-        found = {_modern(name): name for name in file.keys()}
+        found = {_modern(name): name for name in list(file.keys())}
         bare = not any(name.startswith(ENCODER_PREFIX) for name in found)
         used = set()
 

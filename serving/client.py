@@ -34,7 +34,9 @@ class Client:
         self.channel = grpc.insecure_channel(server, options=UNLIMITED)
         self.timeout = timeout
         self._predict = self.channel.unary_unary(
-            PREDICT, request_serializer=PredictRequest.SerializeToString, response_deserializer=PredictResponse.FromString
+            PREDICT,
+            request_serializer=PredictRequest.SerializeToString,
+            response_deserializer=PredictResponse.FromString,
         )
 
     def predict(self, model, inputs, *, signature=""):
@@ -60,7 +62,9 @@ class Client:
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m serving.client", description=__doc__.split("\n")[0], allow_abbrev=False)
+    parser = argparse.ArgumentParser(
+        prog="python -m serving.client", description=__doc__.split("\n")[0], allow_abbrev=False
+    )
     parser.error = lambda message: _fail(2, f"{message} (see --help)")
     tasks = parser.add_subparsers(dest="task", required=True, metavar="TASK")
     for name, task in TASKS.items():
@@ -109,7 +113,9 @@ def _read(path, fields):
         except ValueError:
             row = None
         if not isinstance(row, dict) or any(not isinstance(row.get(field), str) for field in fields):
-            _fail(2, f"{path}:{number}: expected a JSON object with the strings {', '.join(fields)}, found {line[:60]!r}")
+            _fail(
+                2, f"{path}:{number}: expected a JSON object with the strings {', '.join(fields)}, found {line[:60]!r}"
+            )
         rows.append(row)
     return rows
 

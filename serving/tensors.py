@@ -45,13 +45,13 @@ def to_array(proto):
         raise ValueError(f"shape {shape} is not that of a tensor")
     count = math.prod(shape)
     if proto.tensor_content:
-        if dtype == object or len(proto.tensor_content) != count * dtype.itemsize:
+        if proto.dtype == STRING or len(proto.tensor_content) != count * dtype.itemsize:
             raise ValueError(f"{len(proto.tensor_content)} bytes do not fill shape {shape}")
         return np.frombuffer(proto.tensor_content, dtype).reshape(shape)
     values = getattr(proto, field)
     if len(values) > count:
         raise ValueError(f"{len(values)} values for shape {shape}")
-    if dtype == object:
+    if proto.dtype == STRING:
         array = np.array([*values, None], object)[:-1]  # the None keeps NumPy from looking into a single string
         empty = b""
     elif field == "half_val":

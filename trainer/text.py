@@ -21,6 +21,7 @@ MAX_WORD_CHARACTERS = 200  # longer words become one [UNK], as in the reference
 
 _SPACE = r"\t\n\r\p{Z}"
 _CONTROL = r"\p{Cc}\p{Cf}\x{FFFD}"  # the reference also drops U+FFFD; \t \n \r are delimiters and never reach the words
+_TO_SOFT_HYPHEN = r"[\x{0}-\x{8}\x{B}\x{C}\x{E}-\x{1F}\x{7F}-\x{9F}\x{FFFD}]"  # all of these but Cf
 _CJK = (
     r"\x{4E00}-\x{9FFF}\x{3400}-\x{4DBF}\x{20000}-\x{2A6DF}\x{2A700}-\x{2B73F}\x{2B740}-\x{2B81F}\x{2B820}-\x{2CEAF}"
     r"\x{F900}-\x{FAFF}\x{2F800}-\x{2FA1F}"
@@ -78,7 +79,8 @@ class Tokenizer:
             self.vocabulary,
             unknown_token=UNKNOWN,
             no_pretokenization=True,
-            max_bytes_per_word=4 * MAX_WORD_CHARACTERS,  # a code point has at most 4 bytes; code points are counted below
+            max_bytes_per_word=4
+            * MAX_WORD_CHARACTERS,  # a code point has at most 4 bytes; code points are counted below
             token_out_type=tf.int32,
         )
         extra = _PUNCTUATION_AFTER_NFD if lower_case else ""
@@ -107,33 +109,34 @@ class Tokenizer:
     def _split(self, strings):
         """Returns the normalised words of all strings, their starts and ends, and the string each belongs to."""
         strings = tf.strings.unicode_transcode(strings, "UTF-8", "UTF-8", errors="replace")
+        # Characters that are dropped below become soft hyphens, one for one: a zero byte would end a word for some ops,
+        # and any of them would hide the neighbours of a Σ, on which its lower case depends.
+        strings = tf.strings.regex_replace(strings, _TO_SOFT_HYPHEN, "\u00ad")
         if self.lower_case:
-            strings = _lower_keeping_positions(strings)
+            strings = tf.strings.regex_replace(
+                strings, "İ", "i"
+            )  # alone it would become two: i, and a dot that is dropped
+            strings = tf.strings.lower(strings, encoding="utf-8")  # so every code point stays at its index
         # Each delimiter, white space too, is kept as a word of its own: so every code point lies in exactly one word,
         # and positions are running sums of lengths.
         split = tf_text.regex_split(strings, self._delimiters, self._delimiters)
         rows = tf.cast(split.value_rowids(), tf.int32)
         words = split.flat_values
-        lengths = tf.strings.length(words, unit="UTF8_CHAR")
+        lengths = _length(words)
         ends = tf.cumsum(lengths)
         before_string = tf.gather(tf.concat([[0], ends], 0), split.row_starts())
         ends -= tf.gather(before_string, rows)
-        starts = ends - lengths
+        # A word begins and ends with a character that is kept; accents, dropped too, belong to the letter before them.
+        starts = ends - _length(tf.strings.regex_replace(words, f"^[{_CONTROL}]+", ""))
+        ends -= lengths - _length(tf.strings.regex_replace(words, f"[{_CONTROL}]+$", ""))
         if self.lower_case:
             words = tf_text.normalize_utf8(words, "NFD")
         words = tf.strings.regex_replace(words, self._dropped, "")
-        words = tf.where(tf.strings.length(words, unit="UTF8_CHAR") > MAX_WORD_CHARACTERS, self._unknown_word, words)
+        words = tf.where(_length(words) > MAX_WORD_CHARACTERS, self._unknown_word, words)
         kept = tf.strings.length(words) > 0
         return [tf.boolean_mask(x, kept) for x in (words, starts, ends, rows)]
 
 
-def _lower_keeping_positions(strings):
-    """Lower-cases whole strings so that every code point stays at its index.
-
-    Whole strings, because the lower case of Σ depends on its neighbours. Two preparations:
-    İ is the one code point whose lower case has two (i and a dot that accent stripping drops anyway);
-    dropped characters become soft hyphens, which do not hide Σ's neighbours.
-    """
-    strings = tf.strings.regex_replace(strings, r"\x{130}", "i")
-    strings = tf.strings.regex_replace(strings, r"[\x{0}-\x{8}\x{B}\x{C}\x{E}-\x{1F}\x{7F}-\x{9F}\x{FFFD}]", "\u00ad")
-    return tf.strings.lower(strings, encoding="utf-8")
+def _length(strings):
+    """Returns the code points of each string."""
+    return tf.strings.length(strings, unit="UTF8_CHAR")

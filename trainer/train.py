@@ -33,14 +33,16 @@ def finetune(
     dev_rows = data.read(dev, task, labels) if dev else []
     config, tokenizer = runs.read_init(init)
     if max_length > config["max_position_embeddings"]:
-        raise Mistake(f"--max_length {max_length} is more than the {config['max_position_embeddings']} positions of {init}")
+        raise Mistake(
+            f"--max_length {max_length} is more than the {config['max_position_embeddings']} positions of {init}"
+        )
     config = runs.config_of_run(config, name, labels, options, max_length)
     finished = runs.start(out, config, tokenizer, options, overwrite=overwrite)
     if finished:
         say(f"{out} holds this run, finished; here is its result (--overwrite trains anew)")
         return finished
 
-    out, head, began = Path(out), HEADS[task.head], time.time()
+    out, head, began = Path(out), HEADS[task.head], time.monotonic()
     keras.utils.set_random_seed(seed)
     model = runs.build_model(config, task, labels, seed=seed)
     unused = runs.load_weights(model, Path(init) / "model.safetensors", ignore=head.layers)
@@ -66,17 +68,20 @@ def finetune(
     say(f"device    {device()}")
 
     writer = tf.summary.create_file_writer(str(out / "tensorboard"))
-    step_of = training_step(model, head, optimizer)
+    train_step = training_step(model, head, optimizer)
+    dev_step = evaluation_step(model, head, labels)
     progress = Progress(steps, batch_size)
     scores, step, losses = [], 0, []
     with open(out / "metrics.jsonl", "w", encoding="utf-8") as log, writer.as_default():
         for epoch in range(1, epochs + 1):
-            epoch_began = time.time()
+            epoch_began = time.monotonic()
             plan = features.plan_training(train_set.lengths, batch_size, seed=seed, epoch=epoch)
             for inputs, targets, rows in train_set.batches(plan):
-                loss = float(step_of(inputs, targets))
+                loss = float(train_step(inputs, targets))
                 if not np.isfinite(loss):
-                    raise Mistake(f"the loss became {loss} at step {step + 1}; try a smaller --learning_rate than {learning_rate:g}")
+                    raise Mistake(
+                        f"the loss became {loss} at step {step + 1}; try a smaller --learning_rate than {learning_rate:g}"
+                    )
                 losses.append(loss)
                 step += 1
                 progress.step(step, len(rows), loss)
@@ -87,17 +92,19 @@ def finetune(
                     tf.summary.scalar("train/loss", line["loss"], step)
                     tf.summary.scalar("train/learning_rate", rate, step)
                     losses = []
-            seconds = time.time() - epoch_began
+            seconds = time.monotonic() - epoch_began
             score = {"epoch": epoch, "step": step, "seconds": round(seconds, 1)}
             if dev_set:
                 progress.note(f"epoch {epoch}: scoring {len(dev_rows)} dev examples ...")
-                score |= evaluate_examples(model, head, task, dev_set, labels, batch_size)
+                score |= score_examples(dev_step, task, dev_set, batch_size)
                 print(json.dumps({"dev": score}), file=log, flush=True)
                 for key in (task.metric, "loss"):
                     tf.summary.scalar(f"dev/{key}", score[key], step)
             scores.append(score)
             dev_line = f"dev {task.metric} {score[task.metric]:.4f}, loss {score['loss']:.4f}; " if dev_set else ""
-            progress.note(f"epoch {epoch}/{epochs}: {dev_line}{seconds:.0f} s, {len(train_rows) / seconds:.0f} examples/s")
+            progress.note(
+                f"epoch {epoch}/{epochs}: {dev_line}{seconds:.0f} s, {len(train_rows) / seconds:.0f} examples/s"
+            )
     best = max(scores, key=lambda score: (score[task.metric], -score["epoch"])) if dev_set else None
     if dev_set:
         say(f"final     dev {task.metric} {scores[-1][task.metric]:.4f} (epoch {epochs}; the weights that are kept)")
@@ -110,7 +117,7 @@ def finetune(
         "steps": steps,
         "final": scores[-1],
         "best": best,
-        "seconds": round(time.time() - began, 1),
+        "seconds": round(time.monotonic() - began, 1),
         "parameters": model.count_params(),
     }
     runs.write_json(out / "metrics.json", result)
@@ -123,9 +130,9 @@ def evaluate(run, *, data_file, batch_size):
     path = sources.data(data_file, "dev")
     examples = Examples(data.read(path, run.task, run.labels), run.task, run.labels, run.tokenizer, run.max_length)
     say(f"data      {path}: {examples}")
-    began = time.time()
-    score = evaluate_examples(run.model, run.head, run.task, examples, run.labels, batch_size)
-    return {"task": run.task_name, "data": str(path), **score, "seconds": round(time.time() - began, 1)}
+    began = time.monotonic()
+    score = score_examples(evaluation_step(run.model, run.head, run.labels), run.task, examples, batch_size)
+    return {"task": run.task_name, "data": str(path), **score, "seconds": round(time.monotonic() - began, 1)}
 
 
 def predict(run, rows, *, batch_size):
@@ -162,7 +169,7 @@ class Examples:
 def training_step(model, head, optimizer):
     """Returns a compiled function (inputs, targets) -> loss that makes one step of the optimiser."""
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(input_signature=features.BATCH_SIGNATURE, autograph=False)
     def step(inputs, targets):
         with tf.GradientTape() as tape:
             loss = head.loss(targets, model(inputs, training=True))
@@ -173,14 +180,19 @@ def training_step(model, head, optimizer):
     return step
 
 
-def evaluate_examples(model, head, task, examples, labels, batch_size):
-    """Returns {metric, loss, examples} over all rows, dropout off."""
+def evaluation_step(model, head, labels):
+    """Returns a compiled function (inputs, targets) -> (label of each row, mean loss), dropout off."""
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(input_signature=features.BATCH_SIGNATURE, autograph=False)
     def step(inputs, targets):
         logits = model(inputs, training=False)
         return head.decode(logits, labels)["label"], head.loss(targets, logits)
 
+    return step
+
+
+def score_examples(step, task, examples, batch_size):
+    """Returns {metric, loss, examples} over all rows; `step` is an `evaluation_step`."""
     predicted, loss = np.empty(len(examples.golds), object), 0.0
     for inputs, targets, rows in examples.batches(features.plan_evaluation(examples.lengths, batch_size)):
         names, mean = step(inputs, targets)

@@ -1,0 +1,51 @@
+# make demo   trains, exports, serves and asks, on a machine with Python 3.11 or later and make
+# make test   all tests          make lint   style          make bench   speed beside the peers (installs them)
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PIP := .venv/bin/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: demo test lint bench compatibility clean
+
+demo: .venv/.ready
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" bash serving/demo.sh
+
+test: .venv/.ready-dev
+	.venv/bin/python -m pytest
+
+lint: .venv/.ready-dev
+	.venv/bin/ruff check . && .venv/bin/ruff format --check .
+
+bench: .venv-peers/.ready
+	.venv-peers/bin/python -m tests.bench.speed
+
+compatibility: .venv/.ready .venv-tf-2.12.1/.ready .venv-tf-2.20.0/.ready
+	.venv/bin/python -m tests.bench.compatibility
+
+clean:
+	rm -rf .venv .venv-peers .venv-tf-* runs exports
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit("expected Python 3.11 or later, found %d.%d" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv .venv
+
+.venv/.ready: .venv/bin/python requirements.txt
+	@echo "setting up .venv (some minutes: TensorFlow is large)"
+	$(PIP) -r requirements.txt
+	@touch $@
+
+.venv/.ready-dev: .venv/.ready requirements-dev.txt
+	$(PIP) -r requirements-dev.txt
+	@touch $@
+
+.venv-peers/.ready: requirements-peers.txt
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet torch==2.13.0
+	.venv-peers/bin/python -m pip install --quiet -r requirements-peers.txt
+	@touch $@
+
+# What the stock TensorFlow Serving images hold: 2.12.1 (up to image 2.19) and 2.20.0. TF Text without its dependencies:
+# it asks for the package tensorflow, of which tensorflow-cpu is the part without GPU libraries.
+.venv-tf-%/.ready:
+	$(PYTHON) -m venv .venv-tf-$*
+	.venv-tf-$*/bin/python -m pip install --quiet tensorflow-cpu==$*
+	.venv-tf-$*/bin/python -m pip install --quiet --no-deps tensorflow-text==$* tensorflow-hub
+	@touch $@

@@ -1,0 +1,170 @@
+"""`python -m serving.server`: serves SavedModels over TensorFlow Serving's gRPC API, from Python packages alone.
+
+Takes the flags of `tensorflow_model_server` that it has; answers Predict, GetModelMetadata and GetModelStatus with its
+codes and texts of errors, and `grpc.health.v1` with the real state. The port opens when every model is loaded.
+SIGTERM ends it after the requests under way.
+"""
+
+import argparse
+import os
+import signal
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+def parse(arguments):
+    parser = argparse.ArgumentParser(
+        prog="python -m serving.server", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )  # fmt: skip
+    parser.error = lambda message: fail(f"{message} (see --help)")
+    add = parser.add_argument
+    add("--port", type=int, default=8500, help="gRPC port on all addresses (default: %(default)s)")
+    add("--model_name", default="default", help="name of the one model of --model_base_path (default: %(default)s)")
+    add("--model_base_path", help="folder with the version folders 1, 2, ... of one model")
+    add("--model_config_file", help="several models: a text tensorflow.serving.ModelServerConfig; used instead")
+    add(
+        "--file_system_poll_wait_seconds",
+        type=float,
+        default=1,
+        help="look for new versions so often; 0: once (default: %(default)s)",
+    )
+    add(
+        "--grpc_max_threads",
+        type=int,
+        default=4 * (os.cpu_count() or 1),
+        help="requests at once (default: %(default)s)",
+    )
+    add("--tensorflow_intra_op_parallelism", type=int, default=0, help="threads of one operation; 0: as many as cores")
+    options = parser.parse_args(arguments)
+    if bool(options.model_base_path) == bool(options.model_config_file):
+        fail("expected --model_base_path or --model_config_file")
+    if not 0 < options.port < 65536:
+        fail(f"--port: expected 1 to 65535, received {options.port}")
+    if options.grpc_max_threads < 1:
+        fail(f"--grpc_max_threads: expected more than 0, received {options.grpc_max_threads}")
+    return options
+
+
+def fail(message, status=2):
+    print(f"python -m serving.server: {message}", file=sys.stderr)
+    sys.exit(status)
+
+
+def import_tensorflow_quietly():
+    """Imports TensorFlow without the notes that its native code writes to standard error before it reads any setting."""
+    stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        import tensorflow as tf
+        import tensorflow_text  # noqa: F401  its ops, for the graphs that hold them
+
+        tf.config.list_physical_devices()  # its notes, too
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(nowhere)
+
+
+def read_models(options):
+    """Returns the `Model`s that the options ask for."""
+    from serving.versions import Model
+
+    if options.model_base_path:
+        models = [Model(options.model_name, Path(options.model_base_path))]
+    else:
+        models = read_config(Path(options.model_config_file))
+    for model in models:
+        if not model.aspired():
+            fail(
+                f"No versions of servable {model.name} found under base path {model.base_path}. "
+                "Did you forget to name your leaf directory as a number (eg. '/1/')?"
+            )
+    return models
+
+
+def read_config(path):
+    from google.protobuf import text_format
+    from tensorflow_serving.config import model_server_config_pb2
+
+    from serving.versions import Model
+
+    try:
+        config = text_format.Parse(path.read_text(encoding="utf-8"), model_server_config_pb2.ModelServerConfig())
+    except OSError as error:
+        fail(f"{path}: cannot be read ({error.strerror})")
+    except (text_format.ParseError, UnicodeDecodeError) as error:
+        fail(f"{path}: expected a text-format tensorflow.serving.ModelServerConfig, found: {error}")
+    models = []
+    for one in config.model_config_list.config:
+        if not one.name or not one.base_path:
+            fail(
+                f"{path}: expected a name and a base_path for every model, found {text_format.MessageToString(one, as_one_line=True)}"
+            )
+        if one.name in [model.name for model in models]:
+            fail(f"Illegal to list model {one.name} multiple times in config list")
+        if one.model_platform not in ("tensorflow", ""):
+            fail(f"{path}: model {one.name}: expected model_platform tensorflow, found {one.model_platform}")
+        policy = one.model_version_policy
+        kind = policy.WhichOneof("policy_choice")
+        models.append(
+            Model(
+                one.name,
+                Path(one.base_path),
+                latest=0 if kind == "all" else max(policy.latest.num_versions, 1),
+                specific=tuple(policy.specific.versions),
+                labels=dict(one.version_labels),
+            )
+        )
+    if not models:
+        fail(f"{path}: expected model_config_list with at least one config, found none")
+    return models
+
+
+def main(arguments=None):
+    options = parse(arguments)
+    import_tensorflow_quietly()
+    import grpc
+
+    from serving.services import register
+    from serving.versions import Models, log
+
+    models = Models(read_models(options), intra_op_threads=options.tensorflow_intra_op_parallelism)
+    models.update()
+    for model in models.models.values():
+        if not model.available():
+            fail(f"{model.name}: no version could be loaded from {model.base_path}", status=1)
+
+    server = grpc.server(
+        ThreadPoolExecutor(options.grpc_max_threads),
+        options=[
+            ("grpc.max_receive_message_length", -1),
+            ("grpc.max_send_message_length", -1),
+            ("grpc.so_reuseport", 0),  # else two servers share a port in silence
+        ],
+    )
+    register(server, models)
+    try:
+        server.add_insecure_port(f"0.0.0.0:{options.port}")
+    except RuntimeError:
+        fail(f"--port {options.port}: in use by another program, or not allowed")
+    server.start()
+    if options.file_system_poll_wait_seconds > 0:
+        models.watch(options.file_system_poll_wait_seconds)
+    log(f"serving {', '.join(models.models)} at 0.0.0.0:{options.port}")
+
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    ended.wait()
+    log("ending after the requests under way")
+    models.stop()
+    server.stop(grace=30).wait()
+
+
+if __name__ == "__main__":
+    main()

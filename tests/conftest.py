@@ -1,0 +1,153 @@
+"""Fixtures that tests share: a tiny vocabulary, a tiny BERT folder, a trained run, its export, a server that serves it.
+
+Real data and golden values lie outside the project: LINEAGE_DATA names the folder (default: `shared/data` beside the
+checkout, golden values in `golden` beside it). Tests that need them are skipped, with that reason, where they are not.
+"""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from trainer import quiet  # noqa: F401  isort: skip  before all that imports TensorFlow
+
+ROOT = Path(__file__).parents[1]
+DATA = Path(os.environ.get("LINEAGE_DATA") or ROOT.parent / "shared" / "data")
+GOLDEN = DATA.parent / "golden"
+
+VOCABULARY = [
+    "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[", "]", "!", ",", ".", "，", "。", "（", "`", "=", "<", ">", "#",
+    "mask", "a", "b", "c", "cafe", "good", "bad", "film", "fine", "very", "not", "un", "##un", "##a", "##b", "##c",
+    "##able", "##1", "1", "2", "ss", "ß", "σ", "ς", "α", "##α", "##ς", "##σ", "i", "中", "国", "人", "好", "坏", "電",
+    "A", "Good", "Café", "É", "é", "##É", "##é",
+]  # fmt: skip
+
+
+def needs(path):
+    return pytest.mark.skipif(not path.exists(), reason=f"{path} is not there (set LINEAGE_DATA)")
+
+
+def write_bert_folder(folder, *, seed=0, vocabulary=VOCABULARY, layers=2, width=32, heads=4, **config):
+    """Writes random weights of a tiny BERT in Hugging Face's form; returns the folder."""
+    import keras
+
+    from models import weights
+    from models.bert import bert
+
+    config = {
+        "model_type": "bert",
+        "vocab_size": len(vocabulary),
+        "num_hidden_layers": layers,
+        "hidden_size": width,
+        "num_attention_heads": heads,
+        "intermediate_size": 2 * width,
+        "max_position_embeddings": 64,
+        "type_vocab_size": 2,
+        "hidden_act": "gelu",
+        "hidden_dropout_prob": 0.1,
+        "layer_norm_eps": 1e-12,
+    } | config
+    keras.utils.set_random_seed(seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    model = bert(len(vocabulary), **weights.builder_arguments(config))
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "model.safetensors").write_bytes(weights.to_bytes(model))
+    (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n", encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def bert_folder(tmp_path_factory):
+    return write_bert_folder(tmp_path_factory.mktemp("bert") / "tiny")
+
+
+def write_examples(path, count=64, seed=0):
+    """Writes `label sentence` lines that a tiny model can learn: good and 好 are positive, bad and 坏 negative."""
+    random = np.random.default_rng(seed)
+    lines = []
+    for i in range(count):
+        words = list(random.choice(["a", "film", "very", "中", "国", "人"], random.integers(1, 12)))
+        words.insert(random.integers(len(words) + 1), [["bad", "坏"], ["good", "好"]][i % 2][random.integers(2)])
+        lines.append(f"{i % 2} {' '.join(words)}")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def cli(capsys, *arguments):
+    """Runs `python -m trainer` in this process; returns (exit status, standard output, standard error)."""
+    from trainer.__main__ import main
+
+    try:
+        main([str(argument) for argument in arguments])
+        status = 0
+    except SystemExit as stop:
+        status = stop.code
+    out, err = capsys.readouterr()
+    return status, out, err
+
+
+@pytest.fixture(scope="session")
+def run_folder(bert_folder, tmp_path_factory):
+    """A finished sentiment run of the tiny BERT, good on its own kind of sentences."""
+    from trainer.__main__ import main
+
+    folder = tmp_path_factory.mktemp("runs")
+    train, dev = write_examples(folder / "train.txt", 128), write_examples(folder / "dev.txt", 40, seed=1)
+    options = {"train": train, "dev": dev, "init": bert_folder, "out": folder / "run", "epochs": 12, "batch_size": 16}
+    options |= {"learning_rate": 3e-3, "max_length": 16, "seed": 7}
+    main(["finetune", "sentiment", *[f"--{name}={value}" for name, value in options.items()]])
+    return folder / "run"
+
+
+@pytest.fixture(scope="session")
+def export_folder(run_folder, tmp_path_factory):
+    from serving.export import export
+
+    to = tmp_path_factory.mktemp("exports") / "sentiment"
+    export(run_folder, to)
+    return to
+
+
+class Server:
+    """A server in a process of its own, as users start it."""
+
+    def __init__(self, *flags):
+        with socket.socket() as free:
+            free.bind(("", 0))
+            self.port = free.getsockname()[1]
+        self.address = f"localhost:{self.port}"
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "serving.server", f"--port={self.port}", *map(str, flags)],
+            cwd=ROOT, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        self.log = []
+        for line in self.process.stderr:
+            self.log.append(line.rstrip())
+            if line.startswith("serving "):
+                return
+        raise AssertionError(f"server ended with {self.process.wait()}: {self.log}")
+
+    def stop(self):
+        self.process.terminate()
+        self.log += self.process.communicate(timeout=60)[1].splitlines()
+        return self.process.returncode
+
+
+@pytest.fixture(scope="session")
+def server(export_folder):
+    server = Server("--model_name=sentiment", f"--model_base_path={export_folder}")
+    yield server
+    assert server.stop() == 0, server.log
+
+
+def wait_for(condition, seconds=30):
+    ends = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < ends, "waited in vain"
+        time.sleep(0.1)

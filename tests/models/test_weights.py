@@ -1,0 +1,77 @@
+"""Weights: the round trip is exact; every tensor is accounted for."""
+
+import json
+
+import numpy as np
+import pytest
+from safetensors.numpy import load, load_file, save_file
+
+from models import weights
+from models.bert import bert
+from trainer import sources
+
+
+def tiny(**arguments):
+    return bert(50, layers=2, width=32, heads=4, **arguments)
+
+
+def test_round_trip_is_exact(tmp_path):
+    model, other = tiny(seed=1), tiny(seed=2)
+    (tmp_path / "model.safetensors").write_bytes(weights.to_bytes(model))
+    assert weights.load(other, tmp_path / "model.safetensors") == []
+    for one, two in zip(model.get_weights()[:-1], other.get_weights()[:-1], strict=True):
+        if one.dtype == np.float32:
+            np.testing.assert_array_equal(one, two)
+    assert weights.to_bytes(other) == weights.to_bytes(model)
+
+
+def test_round_trip_of_real_weights_is_exact():
+    folder = sources.weights("minilm")
+    config = weights.read_config(folder)
+    model = bert(config["vocab_size"], **weights.builder_arguments(config))
+    weights.load(model, folder / "model.safetensors")
+    path = folder / "model.safetensors"
+    theirs = load_file(path)
+    ours = load(weights.to_bytes(model))
+    assert {name.removeprefix(weights.ENCODER_PREFIX) for name in ours} == set(theirs) - {"embeddings.position_ids"}
+    for name, tensor in ours.items():
+        np.testing.assert_array_equal(tensor, theirs[name.removeprefix(weights.ENCODER_PREFIX)])
+
+
+def test_tensors_are_accounted_for(tmp_path):
+    model = tiny()
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(weights.to_bytes(model))
+    tensors = load_file(path)
+
+    save_file(tensors | {"cls.predictions.bias": np.zeros(50, np.float32)}, path)
+    assert weights.load(model, path) == ["cls.predictions.bias"]
+
+    old = {name.replace("LayerNorm.weight", "LayerNorm.gamma"): tensor for name, tensor in tensors.items()}
+    save_file(old, path)
+    assert weights.load(model, path) == []
+
+    name = "bert.encoder.layer.1.output.dense.weight"
+    save_file({key: tensor for key, tensor in tensors.items() if key != name}, path)
+    with pytest.raises(ValueError, match=f"tensor {name} is missing"):
+        weights.load(model, path)
+
+    save_file(tensors | {name: np.zeros([32, 7], np.float32)}, path)
+    with pytest.raises(ValueError, match=rf"{name} has shape \[32, 7\], expected \[32, 128\]"):
+        weights.load(model, path)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"model_type": "gpt2"}, "model_type is 'gpt2', expected 'bert'"),
+        ({"hidden_act": "gelu_new"}, "hidden_act is 'gelu_new'"),
+        ({"position_embedding_type": "relative_key"}, "position_embedding_type is 'relative_key'"),
+        ({"hidden_size": None}, "hidden_size missing"),
+    ],
+)
+def test_configurations_that_are_not_ours(tmp_path, bert_folder, change, message):
+    config = json.loads((bert_folder / "config.json").read_text()) | change
+    (tmp_path / "config.json").write_text(json.dumps({k: v for k, v in config.items() if v is not None}))
+    with pytest.raises(ValueError, match=message):
+        weights.read_config(tmp_path)

@@ -1,0 +1,286 @@
+"""The server over its port: answers, TensorFlow Serving's codes and texts, versions that come and go, several models."""
+
+import json
+import shutil
+import subprocess
+import sys
+import threading
+
+import grpc
+import numpy as np
+import pytest
+import tensorflow as tf
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from tensorflow_serving.apis import (
+    classification_pb2,
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    model_service_pb2_grpc,
+    predict_pb2,
+    prediction_service_pb2_grpc,
+)
+
+from serving.client import Client
+from tests.conftest import ROOT, Server, cli, wait_for
+
+
+@pytest.fixture(scope="module")
+def channel(server):
+    with grpc.insecure_channel(server.address) as channel:
+        yield channel
+
+
+def predict(channel, inputs, spec=None, output_filter=()):
+    """Through TensorFlow Serving's own stubs and TensorFlow's own tensors."""
+    request = predict_pb2.PredictRequest(output_filter=output_filter)
+    for name, value in ({"name": "sentiment"} if spec is None else spec).items():
+        if name == "version":
+            request.model_spec.version.value = value
+        else:
+            setattr(request.model_spec, name, value)
+    for name, value in inputs.items():
+        request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
+    return prediction_service_pb2_grpc.PredictionServiceStub(channel).Predict(request, timeout=30)
+
+
+def status(channel, name="sentiment", **version):
+    request = get_model_status_pb2.GetModelStatusRequest()
+    request.model_spec.name = name
+    if version:
+        request.model_spec.version.value = version["version"]
+    response = model_service_pb2_grpc.ModelServiceStub(channel).GetModelStatus(request, timeout=30)
+    return {one.version: (one.state, one.status.error_code) for one in response.model_version_status}
+
+
+def health(channel, service=""):
+    return health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(service=service), timeout=30).status
+
+
+def test_predict(channel):
+    response = predict(channel, {"text": ["a good film", "坏 片"]})
+    assert list(response.outputs["label"].string_val) == [b"positive", b"negative"]
+    assert len(response.outputs["probabilities"].float_val) == 4
+    spec = response.model_spec
+    assert (spec.name, spec.signature_name, spec.version.value) == ("sentiment", "serving_default", 1)
+    response = predict(channel, {"text": ["a good film"]}, {"name": "sentiment", "version": 1}, ["score"])
+    assert list(response.outputs) == ["score"]
+    assert predict(channel, {"text": np.zeros([0], object)}).outputs["label"].tensor_shape.dim[0].size == 0
+
+
+TEXT = {"text": ["a"]}
+REFUSALS = [
+    ({}, TEXT, (), "INVALID_ARGUMENT", "Missing ModelSpec"),
+    ({"name": ""}, TEXT, (), "INVALID_ARGUMENT", "ModelSpec has no name specified."),
+    ({"name": "other"}, TEXT, (), "NOT_FOUND", "Servable not found for request: Latest(other)"),
+    ({"name": "sentiment", "version": 9}, TEXT, (), "NOT_FOUND", "Servable not found for request: Specific(sentiment, 9)"),
+    ({"name": "sentiment", "version": 0}, TEXT, (), "NOT_FOUND", "Servable not found for request: Specific(sentiment, 0)"),
+    ({"name": "sentiment", "version_label": "new"}, TEXT, (), "INVALID_ARGUMENT", "Unrecognized servable version label: new"),
+    ({"name": "sentiment", "signature_name": "s"}, TEXT, (), "FAILED_PRECONDITION", 'Serving signature key "s" not found.'),
+    (None, {}, (), "INVALID_ARGUMENT",
+     "input size does not match signature: 0!=1 len({}) != len({text}). Sent extra: {}. Missing but required: {text}."),
+    (None, TEXT | {"a": 1}, (), "INVALID_ARGUMENT",
+     "input size does not match signature: 2!=1 len({a,text}) != len({text}). Sent extra: {a}. Missing but required: {}."),
+    (None, {"texts": ["a"]}, (), "INVALID_ARGUMENT",
+     "Signature input alias: text(feed name: serving_default_text:0) not found in request and no default value provided. "
+     "Inputs expected to be in the request {texts}, or default input alias set: "),
+    (None, {"text": [1]}, (), "INVALID_ARGUMENT", "Expects arg[0] to be string but int32 is provided"),
+    (None, TEXT, ("q",), "INVALID_ARGUMENT",
+     "output tensor alias not found in signature: q Outputs expected to be in the set {label,labels,probabilities,score}."),
+    (None, TEXT, ("score", "score"), "INVALID_ARGUMENT", "duplicate output tensor alias: score"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("spec, inputs, output_filter, code, text", REFUSALS, ids=[case[4][:60] for case in REFUSALS])
+def test_refusals(channel, spec, inputs, output_filter, code, text):
+    with pytest.raises(grpc.RpcError) as caught:
+        predict(channel, inputs, spec, output_filter)
+    assert (caught.value.code().name, caught.value.details()) == (code, text)
+
+
+def test_more_refusals(channel):
+    with pytest.raises(grpc.RpcError) as caught:  # an error of the graph itself
+        predict(channel, {"text": [["a", "b"]]})
+    assert caught.value.code().name == "INVALID_ARGUMENT" and "Shape of tensor" in caught.value.details()
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = "sentiment"
+    request.inputs["text"].dtype = 7
+    request.inputs["text"].tensor_content = b"abc"
+    stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+    with pytest.raises(grpc.RpcError) as caught:
+        stub.Predict(request)
+    assert (caught.value.code().name, caught.value.details()) == ("INVALID_ARGUMENT", "tensor parsing error: text")
+    with pytest.raises(grpc.RpcError) as caught:
+        stub.Classify(classification_pb2.ClassificationRequest())
+    assert caught.value.code().name == "UNIMPLEMENTED"
+    with pytest.raises(grpc.RpcError) as caught:
+        status(channel, "other")
+    assert (caught.value.code().name, caught.value.details()) == (
+        "NOT_FOUND",
+        "Could not find any versions of model other",
+    )
+    with pytest.raises(grpc.RpcError) as caught:
+        status(channel, version=5)
+    assert caught.value.details() == "Could not find version 5 of model sentiment"
+
+
+def test_large_messages(channel):
+    response = predict(channel, {"text": ["good " * 2_000_000]})  # 10 MB; gRPC's own limit is 4 MB
+    assert len(response.outputs["label"].string_val) == 1
+
+
+def test_metadata(channel):
+    stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+    request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
+    request.model_spec.name = "sentiment"
+    response = stub.GetModelMetadata(request)
+    signatures = get_model_metadata_pb2.SignatureDefMap()
+    assert response.metadata["signature_def"].Unpack(signatures)
+    assert set(signatures.signature_def["serving_default"].outputs) == {"label", "score", "probabilities", "labels"}
+    assert response.model_spec.version.value == 1
+    for fields, text in (
+        ([], "GetModelMetadataRequest must specify at least one metadata_field"),
+        (["x"], "Metadata field x is not supported"),
+    ):
+        del request.metadata_field[:]
+        request.metadata_field.extend(fields)
+        with pytest.raises(grpc.RpcError) as caught:
+            stub.GetModelMetadata(request)
+        assert (caught.value.code().name, caught.value.details()) == ("INVALID_ARGUMENT", text)
+
+
+def test_status_and_health(channel):
+    assert status(channel) == {1: (30, 0)}
+    assert health(channel) == health(channel, "sentiment") == health_pb2.HealthCheckResponse.SERVING
+    with pytest.raises(grpc.RpcError) as caught:
+        health(channel, "other")
+    assert caught.value.code().name == "NOT_FOUND"
+
+
+def test_many_at_once(server):
+    client = Client(server.address)
+    expected = client.answer("sentiment", [{"text": "a good film"}])
+    found = []
+    threads = [
+        threading.Thread(target=lambda: found.extend(client.answer("sentiment", [{"text": "a good film"}])))
+        for _ in range(24)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == expected * 24
+
+
+def client(*arguments):
+    command = [sys.executable, "-m", "serving.client", *map(str, arguments)]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    return result.returncode, result.stdout, result.stderr
+
+
+def test_client_answers_as_predict_does(server, run_folder, tmp_path, capsys):
+    rows = [{"text": text} for text in ("a good film", "坏 片", "", "very very bad 👍")]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    _, expected, _ = cli(capsys, "predict", run_folder, "--input", tmp_path / "rows.jsonl", "--batch_size", "3")
+    flags = ("--server", server.address, "--input", tmp_path / "rows.jsonl", "--batch_size", "3")
+    assert client("sentiment", *flags) == (0, expected, "")
+    assert client("sentiment", *flags, "--output", tmp_path / "out.jsonl") == (0, "", "")
+    assert (tmp_path / "out.jsonl").read_text() == expected
+    status, out, _ = client("sentiment", "--server", server.address, "--text", "a good film")
+    assert status == 0 and json.loads(out)["label"] == "positive"
+
+
+def test_client_mistakes_are_one_line(server, tmp_path):
+    (tmp_path / "bad.jsonl").write_text('{"text": "a"}\n{"texts": "b"}\n')
+    for arguments, status, text in (
+        (("sentiments",), 2, "invalid choice: 'sentiments'"),
+        (("sentiment",), 2, "expected --text, or --input FILE"),
+        (("sentiment", "--input", tmp_path / "none"), 2, "cannot be read"),
+        (
+            ("sentiment", "--input", tmp_path / "bad.jsonl"),
+            2,
+            "bad.jsonl:2: expected a JSON object with the strings text",
+        ),
+        (("sentiment", "--text", "a", "--server", server.address, "--model", "x"), 1, "NOT_FOUND: Servable not found"),
+        (("sentiment", "--text", "a", "--server", "localhost:9"), 1, "localhost:9: UNAVAILABLE"),
+    ):
+        code, out, err = client(*arguments)
+        assert (code, out, err.count("\n")) == (status, "", 1) and text in err, (arguments, err)
+
+
+def test_two_models_labels_and_new_versions(export_folder, tmp_path):
+    """One server: a model whose versions come and go, and one served in two versions, one of them by label."""
+    for name, versions in (("one", ["1"]), ("two", ["3", "5"])):
+        for version in versions:
+            shutil.copytree(export_folder / "1", tmp_path / name / version)
+    (tmp_path / "models.config").write_text(
+        f"""model_config_list {{
+          config {{ name: "one" base_path: "{tmp_path}/one" model_platform: "tensorflow" }}
+          config {{ name: "two" base_path: "{tmp_path}/two" model_platform: "tensorflow"
+                    model_version_policy {{ all {{}} }} version_labels {{ key: "stable" value: 3 }} }}
+        }}"""
+    )
+    server = Server(f"--model_config_file={tmp_path}/models.config", "--file_system_poll_wait_seconds=0.2")
+    with grpc.insecure_channel(server.address) as channel:
+        version = lambda **spec: predict(channel, TEXT, spec).model_spec.version.value
+        assert version(name="one") == 1
+        assert (version(name="two"), version(name="two", version_label="stable")) == (5, 3)
+        assert status(channel, "two") == {5: (30, 0), 3: (30, 0)}
+
+        # A new version takes over, and no request fails while it does.
+        failed, done = [], threading.Event()
+
+        def ask():
+            while not done.is_set():
+                try:
+                    version(name="one")
+                except grpc.RpcError as error:
+                    failed.append(error)
+
+        thread = threading.Thread(target=ask)
+        thread.start()
+        shutil.copytree(export_folder / "1", tmp_path / "copy")
+        (tmp_path / "copy").rename(tmp_path / "one" / "2")
+        wait_for(lambda: status(channel, "one") == {2: (30, 0), 1: (50, 0)})
+        assert version(name="one") == 2
+        done.set()
+        thread.join()
+        assert not failed
+
+        # A broken version is reported, and the good one goes on; mended, it takes over.
+        (tmp_path / "one" / "3").mkdir()
+        (tmp_path / "one" / "3" / "saved_model.pb").write_bytes(b"broken")
+        wait_for(lambda: status(channel, "one").get(3) == (50, 2))
+        assert version(name="one") == 2 and health(channel, "one") == health_pb2.HealthCheckResponse.SERVING
+        shutil.copytree(export_folder / "1", tmp_path / "one" / "3", dirs_exist_ok=True)
+        wait_for(lambda: status(channel, "one").get(3) == (30, 0))
+        wait_for(lambda: status(channel, "one")[2] == (50, 0))
+
+        # With no version left there is nothing to serve, and health says so.
+        shutil.rmtree(tmp_path / "one")
+        wait_for(lambda: health(channel, "one") == health_pb2.HealthCheckResponse.NOT_SERVING)
+        assert health(channel, "two") == health_pb2.HealthCheckResponse.SERVING
+    assert server.stop() == 0 and "ending after the requests under way" in server.log
+
+
+def test_server_mistakes_are_one_line(server, export_folder, tmp_path):
+    (tmp_path / "bad.config").write_text("model_config_list { config { nam: 1 } }")
+    (tmp_path / "twice.config").write_text(
+        "model_config_list {" + 2 * f' config {{ name: "a" base_path: "{export_folder}" }}' + "}"
+    )
+    (tmp_path / "empty.config").write_text("")
+    (tmp_path / "broken" / "1").mkdir(parents=True)
+    for flags, status, text in (
+        ([], 2, "expected --model_base_path or --model_config_file"),
+        (["--model_base_pth=x"], 2, "--model_base_pth"),
+        ([f"--model_base_path={tmp_path}/none"], 2, "No versions of servable default found under base path"),
+        ([f"--model_base_path={tmp_path}/broken"], 1, "default: no version could be loaded from"),
+        ([f"--model_config_file={tmp_path}/none"], 2, "cannot be read"),
+        ([f"--model_config_file={tmp_path}/bad.config"], 2, 'no field named "nam"'),
+        ([f"--model_config_file={tmp_path}/twice.config"], 2, "Illegal to list model a multiple times"),
+        ([f"--model_config_file={tmp_path}/empty.config"], 2, "expected model_config_list"),
+        ([f"--model_base_path={export_folder}", f"--port={server.port}"], 2, f"--port {server.port}: in use"),
+    ):
+        command = [sys.executable, "-m", "serving.server", *flags]
+        result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        last = result.stderr.splitlines()[-1]
+        assert result.returncode == status and text in last and "Traceback" not in result.stderr, (flags, result.stderr)

@@ -1,0 +1,44 @@
+"""Imports run one way: models <- trainer <- serving.export; the server knows neither, the client no framework."""
+
+import ast
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.conftest import ROOT
+
+# file or folder -> packages that it must not import
+FORBIDDEN = {
+    "models": {"trainer", "serving", "tensorflow", "tensorflow_text"},
+    "trainer": {"serving"},
+    "serving/server.py": {"models", "trainer", "keras"},
+    "serving/services.py": {"models", "trainer", "keras"},
+    "serving/servable.py": {"models", "trainer", "keras"},
+    "serving/versions.py": {"models", "trainer", "keras"},
+    "serving/tensors.py": {"models", "trainer", "tensorflow"},
+}
+
+
+def imported(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (name.name.split(".")[0] for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module.split(".")[0]
+
+
+@pytest.mark.parametrize("place", FORBIDDEN)
+def test_one_way(place):
+    files = [ROOT / place] if place.endswith(".py") else list((ROOT / place).rglob("*.py"))
+    assert files
+    for path in files:
+        assert not set(imported(path)) & FORBIDDEN[place], path
+
+
+def test_client_needs_no_framework():
+    code = "import sys, serving.client; print([m for m in ('tensorflow', 'keras', 'tensorflow_serving') if m in sys.modules])"
+    began = time.monotonic()
+    assert subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True) == "[]\n"
+    assert time.monotonic() - began < 5  # TensorFlow alone takes longer than the client may

@@ -1,0 +1,83 @@
+"""Data: three forms in, one line out for what is malformed."""
+
+import re
+
+import pytest
+
+from tests.conftest import DATA, needs
+from trainer import Mistake, data
+from trainer.tasks import TASKS
+
+TASK = TASKS["sentiment"]
+LABELS = ["negative", "positive"]
+
+ROWS = [{"text": "a fine film", "label": "positive"}, {"text": "坏 ，片", "label": "negative"}]
+FORMS = {
+    "glue.tsv": "sentence\tlabel\na fine film\t1\n坏 ，片\t0\n",
+    "columns.tsv": "id\tlabel\tsentence\n7\tpositive\ta fine film\n8\tnegative\t坏 ，片",
+    "windows.tsv": "\ufeffsentence\tlabel\r\na fine film\t1\r\n坏 ，片\t0\r\n",
+    "label_first.txt": "1 a fine film\n0 坏 ，片\n",
+    "rows.jsonl": '{"text": "a fine film", "label": "positive"}\n{"text": "坏 ，片", "label": 0, "more": [1]}\n',
+}
+
+MALFORMED = {
+    "missing file": ("nothing.tsv", None, "nothing.tsv: cannot be read"),
+    "empty file": ("empty.tsv", b"", "empty.tsv: expected rows of text, label, found none"),
+    "header alone": ("head.tsv", b"sentence\tlabel\n", "expected rows of text, label, found none"),
+    "columns": (
+        "c.tsv",
+        b"sentence\tlabel\nfine\t1\nbad\t0\t9\n",
+        "c.tsv:3: expected 2 columns (sentence, label), found 3",
+    ),
+    "label": (
+        "l.tsv",
+        b"sentence\tlabel\nfine\t2\n",
+        "l.tsv:2: expected a label of negative (or 0), positive (or 1), found '2'",
+    ),
+    "no label": ("n.txt", b"1 fine\nfine\n", "n.txt:2: expected `label sentence`"),
+    "no sentence": ("s.txt", b"1 fine\n0 \n", "s.txt:2: expected `label sentence`"),
+    "empty line": ("e.txt", b"1 fine\n\n0 bad\n", "e.txt:2: expected a row, found an empty line"),
+    "bytes": ("b.txt", b"1 fine\n0 b\xffd\n", "b.txt:2: expected UTF-8, found byte 0xff at 3"),
+    "not JSON": (
+        "j.jsonl",
+        b'{"text": "fine", "label": 1}\n{"text": \n',
+        "j.jsonl:2: expected a JSON object, found '{\"text\": '",
+    ),
+    "no object": ("o.jsonl", b'["fine", 1]\n', "o.jsonl:1: expected a JSON object with text, label"),
+    "no field": ("f.jsonl", b'{"text": "fine"}\n', "f.jsonl:1: expected the fields text, label, found text"),
+    "no string": ("t.jsonl", b'{"text": 5, "label": 1}\n', "t.jsonl:1: expected text to be a string, found '5'"),
+    "other columns": ("x.tsv", b"phrase\tclass\nfine\t1\n", "x.tsv:1: expected `label sentence`"),
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_forms(tmp_path, name):
+    (tmp_path / name).write_bytes(FORMS[name].encode("utf-8"))
+    assert data.read(tmp_path / name, TASK, LABELS) == ROWS
+    assert data.read(tmp_path / name, TASK, LABELS, limit=1) == ROWS[:1]
+    assert data.read(tmp_path / name, TASK) == [{"text": row["text"]} for row in ROWS]
+
+
+@pytest.mark.parametrize("case", MALFORMED)
+def test_malformed(tmp_path, case):
+    name, content, message = MALFORMED[case]
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(Mistake, match=re.escape(message)) as caught:
+        data.read(tmp_path / name, TASK, LABELS)
+    assert "\n" not in str(caught.value)
+
+
+def test_only_line_feeds_end_lines(tmp_path):
+    (tmp_path / "a.txt").write_text("1 fine\u2028film\x85\x0bhere\n", encoding="utf-8")
+    assert data.read(tmp_path / "a.txt", TASK, LABELS) == [{"text": "fine\u2028film\x85\x0bhere", "label": "positive"}]
+
+
+@pytest.mark.parametrize(
+    "path, count, positive",
+    [("sst2-sentences/train.tsv", 6920, 3610), ("stsa/stsa.binary.train", 6920, 3610), ("glue-sst2/dev.tsv", 872, 444)],
+)
+@needs(DATA / "sentiment-en")
+def test_real_files(path, count, positive):
+    rows = data.read(DATA / "sentiment-en" / path, TASK, LABELS)
+    assert (len(rows), sum(row["label"] == "positive" for row in rows)) == (count, positive)

@@ -1,0 +1,54 @@
+"""Optimiser: who is decayed, seen by effect; equal to Keras's own AdamW; schedule; clipping."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from models.bert import bert
+from trainer import optim
+
+
+def variables():
+    return bert(50, layers=1, width=32, heads=4).trainable_variables
+
+
+def test_decay_spares_biases_and_normalisation():
+    weights = variables()
+    for variable in weights:
+        variable.assign(tf.ones_like(variable))
+    optimizer = optim.optimizer(weights, learning_rate=0.1, warmup=0, total=10**9, weight_decay=0.5)
+    optimizer.apply([tf.zeros(variable.shape) for variable in weights], weights)
+    for variable in weights:
+        kept = variable.name in ("bias", "gamma", "beta")
+        np.testing.assert_allclose(variable, 1.0 if kept else 0.95, rtol=1e-6, err_msg=variable.path)
+
+
+def test_fused_steps_equal_keras():
+    ours, theirs = variables(), variables()
+    for one, other in zip(ours, theirs, strict=True):
+        other.assign(one)
+    settings = {"learning_rate": 1e-3, "weight_decay": 0.01, "epsilon": 1e-6, "global_clipnorm": 1.0}
+    fused, plain = optim.AdamW(**settings), keras.optimizers.AdamW(**settings)
+    for optimizer, weights in ((fused, ours), (plain, theirs)):
+        optimizer.exclude_from_weight_decay(var_names=[optim.UNDECAYED])
+        optimizer.build(weights)
+        random = np.random.default_rng(0)
+        for _ in range(5):
+            optimizer.apply([tf.constant(random.normal(size=v.shape), tf.float32) for v in weights], weights)
+    for one, other in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(one, other, atol=2e-6, err_msg=one.path)
+
+
+@pytest.mark.parametrize("step, rate", [(0, 0.0), (5, 0.5), (10, 1.0), (55, 0.5), (100, 0.0), (120, 0.0)])
+def test_schedule(step, rate):
+    assert float(optim.WarmupLinearDecay(1.0, 10, 100)(step)) == pytest.approx(rate)
+
+
+def test_gradients_are_clipped_by_their_global_norm():
+    """Adam forgets the size of a gradient, not the sizes of two beside each other: the moments show the clipping."""
+    weights = [keras.Variable(tf.zeros([2])), keras.Variable(tf.zeros([2]))]
+    optimizer = optim.optimizer(weights, learning_rate=0.1, warmup=0, total=100, weight_decay=0.0)
+    optimizer.apply([tf.constant([3.0, 0.0]), tf.constant([0.0, 4.0])], weights)
+    np.testing.assert_allclose(optimizer._momentums[0], [0.06, 0.0], rtol=1e-5)  # 0.1 * 3/5
+    np.testing.assert_allclose(optimizer._momentums[1], [0.0, 0.08], rtol=1e-5)

@@ -1,0 +1,139 @@
+"""The trainer as users call it: learns, writes its folder, repeats itself, answers mistakes by one line."""
+
+import json
+
+import pytest
+import yaml
+
+from tests.conftest import cli, write_bert_folder, write_examples
+
+
+def test_run_learns_and_is_whole(run_folder):
+    result = json.loads((run_folder / "metrics.json").read_text())
+    assert result["final"]["accuracy"] >= 0.95
+    assert result["best"]["accuracy"] >= result["final"]["accuracy"]
+    assert (result["task"], result["seed"], result["steps"]) == ("sentiment", 7, 96)
+    assert sorted(path.name for path in run_folder.iterdir()) == [
+        "config.json", "labels.txt", "metrics.json", "metrics.jsonl", "model.safetensors", "tensorboard",
+        "tokenizer_config.json", "vocab.txt",
+    ]  # fmt: skip
+    lines = [json.loads(line) for line in (run_folder / "metrics.jsonl").read_text().splitlines()]
+    steps = [line for line in lines if "step" in line]
+    assert [line["step"] for line in steps] == [10, 20, 30, 40, 50, 60, 70, 80, 90, 96] and steps[-1][
+        "learning_rate"
+    ] == 0
+    assert steps[-1]["loss"] < steps[0]["loss"] / 2
+    assert len([line for line in lines if "dev" in line]) == 12
+    assert (run_folder / "labels.txt").read_text() == "negative\npositive\n"
+    assert any((run_folder / "tensorboard").iterdir())
+
+
+def test_evaluate_and_predict(run_folder, capsys):
+    dev = run_folder.parent / "dev.txt"
+    status, out, err = cli(capsys, "evaluate", run_folder, "--data", dev)
+    score = json.loads(out)
+    final = json.loads((run_folder / "metrics.json").read_text())["final"]
+    assert status == 0 and "40 examples" in err
+    assert score["accuracy"] == final["accuracy"] and score["loss"] == pytest.approx(final["loss"], abs=1e-5)
+
+    status, out, _ = cli(capsys, "predict", run_folder, "--text", "a good film", "坏 片", "")
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert [row["text"] for row in rows] == ["a good film", "坏 片", ""]
+    assert [row["label"] for row in rows[:2]] == ["positive", "negative"]
+    for row in rows:
+        assert list(row) == ["text", "label", "score", "probabilities"]
+        assert row["score"] == max(row["probabilities"].values()) == row["probabilities"][row["label"]]
+        assert sum(row["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+
+    (run_folder.parent / "ask.jsonl").write_text('{"text": "a good film"}\n')
+    status, out, _ = cli(capsys, "predict", run_folder, "--input", run_folder.parent / "ask.jsonl")
+    assert [json.loads(line) for line in out.splitlines()] == rows[:1]
+
+
+@pytest.fixture
+def options(bert_folder, tmp_path):
+    train, dev = write_examples(tmp_path / "train.txt", 24), write_examples(tmp_path / "dev.txt", 8)
+    return {"train": train, "dev": dev, "init": bert_folder, "out": tmp_path / "run", "epochs": 1, "max_length": 16}
+
+
+def finetune(capsys, options, *flags):
+    return cli(capsys, "finetune", "sentiment", *[f"--{name}={value}" for name, value in options.items()], *flags)
+
+
+def test_same_settings_give_the_same_bytes_and_another_seed_others(options, capsys, tmp_path):
+    weights = []
+    for name, seed in (("one", 3), ("two", 3), ("three", 4)):
+        status, _, err = finetune(capsys, options | {"out": tmp_path / name, "seed": seed})
+        assert status == 0, err
+        weights.append((tmp_path / name / "model.safetensors").read_bytes())
+    assert weights[0] == weights[1] != weights[2]
+
+
+def test_finished_run_answers_and_other_settings_are_refused(options, capsys):
+    status, first, err = finetune(capsys, options)
+    assert status == 0
+    for said in ("24 examples", "parameters", "seed 0", "0 cut at 16", "new: classifier", "final", "best"):
+        assert said in err
+    status, again, err = finetune(capsys, options)
+    assert (status, again) == (0, first) and "finished" in err
+    status, out, err = finetune(capsys, options | {"epochs": 2})
+    assert (status, out) == (2, "") and "--epochs 1, not 2" in err
+    status, out, err = finetune(capsys, options | {"epochs": 2}, "--overwrite")
+    assert status == 0 and json.loads(out)["steps"] == 2
+
+
+def test_recipe_in_a_file_and_flags_win(options, capsys, tmp_path):
+    recipe = {name: str(value) if name not in ("epochs", "max_length") else value for name, value in options.items()}
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    status, out, err = cli(capsys, "finetune", "--config", tmp_path / "recipe.yaml", "sentiment", "--epochs", "2")
+    assert status == 0, err
+    assert json.loads(out)["final"]["epoch"] == 2
+
+
+def test_labels_by_name(options, capsys):
+    status, _, err = finetune(capsys, options, "--labels", "bad", "good")
+    assert status == 0, err
+    config = json.loads((options["out"] / "config.json").read_text())
+    assert config["id2label"] == {"0": "bad", "1": "good"}
+
+
+def test_mistakes_are_one_line(options, capsys, tmp_path, bert_folder):
+    (tmp_path / "bad.txt").write_text("1 fine\n7 what\n")
+    (tmp_path / "filled").mkdir()
+    (tmp_path / "filled" / "mine").write_text("")
+    large = write_bert_folder(tmp_path / "large", vocab_size=50)
+    (large / "vocab.txt").write_text(
+        (bert_folder / "vocab.txt").read_text(encoding="utf-8") + "x\ny\n", encoding="utf-8"
+    )
+    cases = [
+        (["nothing"], "invalid choice: 'nothing'"),
+        (["finetune", "sentiments", *flags(options)], "task: expected one of sentiment, received sentiments"),
+        (["finetune", "sentiment", *flags(options), "--epoch=3"], "--epoch=3"),
+        (["finetune", "sentiment", *flags(options | {"epochs": "two"})], "epochs"),
+        (["finetune", "sentiment", *flags(options | {"epochs": 0})], "--epochs: expected more than 0, received 0"),
+        (
+            ["finetune", "sentiment", *flags(options | {"max_length": 2})],
+            "--max_length: expected 3 or more, received 2",
+        ),
+        (
+            ["finetune", "sentiment", *flags(options | {"max_length": 99})],
+            "--max_length 99 is more than the 64 positions",
+        ),
+        (["finetune", "sentiment", *flags(options | {"warmup": 2})], "--warmup: expected a share"),
+        (["finetune", "sentiment", *flags(options | {"train": "none"})], "none: no such file"),
+        (["finetune", "sentiment", *flags(options | {"dev": tmp_path / "bad.txt"})], "bad.txt:2: expected a label"),
+        (["finetune", "sentiment", *flags(options | {"init": tmp_path})], "config.json: not found"),
+        (["finetune", "sentiment", *flags(options | {"init": large})], "vocab_size"),
+        (["finetune", "sentiment", *flags(options | {"out": tmp_path / "filled"})], "is no run folder"),
+        (["finetune", "sentiment", "--config=none.yaml"], "none.yaml"),
+        (["evaluate", tmp_path, "--data", "x"], "expected a finished run"),
+        (["predict", tmp_path], "expected either --text or --input"),
+    ]
+    for arguments, message in cases:
+        status, out, err = cli(capsys, *arguments)
+        assert (status, out, err.count("\n")) == (2, "", 1) and message in err, (arguments, err)
+    assert (tmp_path / "filled" / "mine").exists() and not options["out"].exists()
+
+
+def flags(options):
+    return [f"--{name}={value}" for name, value in options.items()]
