@@ -56,7 +56,16 @@ def main():
             init = write_bert_folder(folder / "tiny")
             train, options.data = write_examples(folder / "train.txt"), write_examples(folder / "dev.txt", 200, seed=1)
             options.run = folder / "run"
-            trainer(["finetune", "sentiment", f"--train={train}", f"--init={init}", f"--out={options.run}", "--max_length=16"])
+            trainer(
+                [
+                    "finetune",
+                    "sentiment",
+                    f"--train={train}",
+                    f"--init={init}",
+                    f"--out={options.run}",
+                    "--max_length=16",
+                ]
+            )
         path = export(options.run, folder / "model")["path"]
         run = runs.Run(options.run)
         rows = data.read(options.data, run.task, limit=options.limit)
@@ -67,7 +76,14 @@ def main():
         for i, texts in enumerate(batches):
             outputs = servable.predict("serving_default", {"text": np.array([text.encode() for text in texts], object)})
             exported += answers(run.task, rows[i * BATCH : i * BATCH + len(texts)], outputs)
-        table = [("this one", len(rows), sum(a == b for a, b in zip(expected, exported, strict=True)), difference(expected, exported))]
+        table = [
+            (
+                "this one",
+                len(rows),
+                sum(a == b for a, b in zip(expected, exported, strict=True)),
+                difference(expected, exported),
+            )
+        ]
 
         (folder / "texts.json").write_text(json.dumps(batches))
         for version in VERSIONS:
@@ -95,7 +111,9 @@ def main():
 
 def difference(expected, found):
     pairs = zip(expected, found, strict=True)
-    return max(abs(a["probabilities"][name] - b["probabilities"][name]) for a, b in pairs for name in a["probabilities"])
+    return max(
+        abs(a["probabilities"][name] - b["probabilities"][name]) for a, b in pairs for name in a["probabilities"]
+    )
 
 
 if __name__ == "__main__":
