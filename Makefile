@@ -17,7 +17,7 @@ lint: .venv/.ready-dev
 bench: .venv-peers/.ready
 	.venv-peers/bin/python -m tests.bench.speed
 
-compatibility: .venv/.ready .venv-tf-2.12.1/.ready .venv-tf-2.20.0/.ready
+compatibility: .venv/.ready-dev .venv-tf-2.12.1/.ready .venv-tf-2.20.0/.ready
 	.venv/bin/python -m tests.bench.compatibility
 
 clean:

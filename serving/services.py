@@ -93,10 +93,9 @@ class Status(model_service_pb2_grpc.ModelServiceServicer):
     def GetModelStatus(self, request, context=None):
         _require_spec(request)
         spec = request.model_spec
-        model = self.models.models.get(spec.name)
-        if model is None or not model.versions:
+        versions = self.models.status(spec.name)
+        if not versions:
             raise Refused("NOT_FOUND", f"Could not find any versions of model {spec.name}")
-        versions = sorted(model.versions.items(), reverse=True)
         if spec.HasField("version"):
             versions = [(number, version) for number, version in versions if number == spec.version.value]
             if not versions:

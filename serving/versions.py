@@ -80,10 +80,10 @@ class Models:
         for model in self.models.values():
             aspired = model.aspired()
             for number, folder in aspired.items():
-                files = _files(folder)
                 version = model.versions.get(number)
-                if version is None or (version.state == END and version.files != files):
-                    self._load(model, number, folder, files)
+                ended = version is not None and version.state == END
+                if version is None or (ended and (not version.error or version.files != _files(folder))):
+                    self._load(model, number, folder)
             if not aspired or any(number in aspired for number in model.available()):
                 for number in model.available():
                     if number not in aspired:
@@ -122,6 +122,11 @@ class Models:
                 version.requests -= 1
                 self._lock.notify_all()
 
+    def status(self, name):
+        """Returns [(version number, Version)] of a model, newest first; none for a model that is not known."""
+        with self._lock:
+            return sorted(self.models[name].versions.items(), reverse=True) if name in self.models else []
+
     def _choose(self, spec):
         if not spec.name:
             raise Refused("INVALID_ARGUMENT", "ModelSpec has no name specified.")
@@ -139,8 +144,10 @@ class Models:
         which = f"Latest({spec.name})" if wanted is None else f"Specific({spec.name}, {wanted})"
         raise Refused("NOT_FOUND", f"Servable not found for request: {which}")
 
-    def _load(self, model, number, folder, files):
-        version = model.versions[number] = Version(LOADING, files=files)
+    def _load(self, model, number, folder):
+        version = Version(LOADING, files=_files(folder))
+        with self._lock:
+            model.versions[number] = version
         began = time.monotonic()
         try:
             version.servable = Servable(folder, intra_op_threads=self.intra_op_threads)

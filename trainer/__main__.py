@@ -84,7 +84,7 @@ def predict(run: str, *, text: list[str] | None = None, input: str | None = None
     Args:
         run: Run folder.
         text: Texts to answer (several: --text [one,two] or --text+ one --text+ two).
-        input: File of texts to answer, of the same forms as for training; labels are not looked at.
+        input: File of texts to answer: JSON lines or TSV as for training (labels are not looked at), else a text a line.
         batch_size: Texts at once.
     """
     _positive(batch_size=batch_size)

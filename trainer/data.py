@@ -2,8 +2,8 @@
 
 Three forms are read, told apart by the file itself:
     JSON lines            {"text": "a fine film", "label": "positive"}       (the name ends in .jsonl or .json)
-    tab-separated, GLUE   first line `sentence<TAB>label`, columns by name   (the first line names the label column)
-    label first           `1 a fine film`                                    (anything else)
+    tab-separated, GLUE   first line `sentence<TAB>label`, columns by name   (the first line names them)
+    lines                 `1 a fine film`, or `a fine film` where no labels are asked for   (anything else)
 """
 
 import json
@@ -20,8 +20,7 @@ def read(path, task, labels=None, *, limit=None):
     Args:
         path: The file, UTF-8.
         task: A `Task`.
-        labels: Known label names; a row's label must be one of them, or the number of one. None: the file need not have
-            labels.
+        labels: Known label names; a row's label must be one of them, or the number of one. None: texts alone.
         limit: Read so many rows only.
 
     Returns:
@@ -60,6 +59,9 @@ def _rows(path, wanted):
                     f"{path}:{number}: expected {len(header)} columns ({', '.join(header)}), found {len(values)}"
                 )
             yield number, {field: values[place] for field, place in column.items()}
+    elif len(wanted) == 1:
+        for number, line in lines:
+            yield number, {wanted[0]: line}
     else:
         for number, line in lines:
             label, separator, text = line.partition(" ")

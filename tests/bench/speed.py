@@ -28,7 +28,6 @@ from transformers import BertForSequenceClassification, BertModel
 from models import weights
 from models.bert import bert
 from serving.servable import Servable
-from tests.conftest import DATA
 from trainer import data, features, optim, runs, sources
 from trainer.heads import HEADS
 from trainer.tasks import TASKS
@@ -45,7 +44,6 @@ def main():
     options = parser.parse_args()
     torch.set_num_threads(THREADS)
     folder = sources.weights("minilm")
-    os.environ.setdefault("LINEAGE_DATA", str(DATA))
     config, tokenizer = runs.read_init(folder)
     rows = data.read(sources.data("sst2", "train"), TASKS["sentiment"], CLASSES)
     examples = Examples(rows, TASKS["sentiment"], CLASSES, tokenizer, LONGEST)
