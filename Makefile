@@ -21,11 +21,11 @@ compatibility: .venv/.ready-dev .venv-tf-2.12.1/.ready .venv-tf-2.20.0/.ready
 	.venv/bin/python -m tests.bench.compatibility
 
 clean:
-	rm -rf .venv .venv-peers .venv-tf-* runs exports
+	rm -rf .venv .venv-peers .venv-tf-* .pytest_cache .ruff_cache
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit("expected Python 3.11 or later, found %d.%d" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
 
 .venv/.ready: .venv/bin/python requirements.txt
 	@echo "setting up .venv (some minutes: TensorFlow is large)"

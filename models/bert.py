@@ -33,6 +33,7 @@ def bert(
     segments=2,
     activation="gelu",  # the exact one, with erf
     dropout=0.1,
+    attention_dropout=0.1,
     epsilon=1e-12,
     packed=False,
     pooled_only=False,
@@ -51,7 +52,8 @@ def bert(
         positions: Longest sequence.
         segments: Number of segment embeddings.
         activation: Of the feed-forward layers.
-        dropout: On embeddings, attention probabilities and the output of every sub-layer.
+        dropout: On embeddings and the output of every sub-layer.
+        attention_dropout: On attention probabilities.
         epsilon: Of layer normalisation.
         packed: Run position-wise work on real tokens only. Same answers; needs a backend with dynamic shapes (TensorFlow).
         pooled_only: Return `pooled` alone. Same answer; the last layer then runs on the first token of each sequence, the
@@ -114,7 +116,9 @@ def bert(
         # Attention
         y = linear(3 * width, f"layer_{i}_attention_qkv")(x)  # [N, 3*D]
         y = unpack(y, f"layer_{i}_attention_unpack")  # [B, S, 3*D]
-        attention = SelfAttention(heads, dropout, first_query_only=last, seed=next(seeds), name=f"layer_{i}_attention")
+        attention = SelfAttention(
+            heads, attention_dropout, first_query_only=last, seed=next(seeds), name=f"layer_{i}_attention"
+        )
         y, attention_map = attention(y, mask)
         if last:
             x, y = hidden_states[-1][:, 0], y[:, 0]  # from here on [B, D]

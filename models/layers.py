@@ -73,7 +73,7 @@ class SelfAttention(keras.layers.Layer):
         super().__init__(**kwargs)
         self.heads = heads
         self.first_query_only = first_query_only
-        self.dropout = keras.layers.Dropout(dropout, seed=seed)
+        self.dropout = keras.layers.Dropout(dropout, seed=seed, name="dropout")
 
     def call(self, queries_keys_values, mask, training=None):
         batch, length = ops.shape(mask)

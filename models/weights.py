@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 import numpy as np
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 ENCODER_PREFIX = "bert."  # before the encoder's names in a model with a head; absent in a bare `BertModel`
@@ -23,9 +23,10 @@ ARGUMENTS = {
     "type_vocab_size": "segments",
     "hidden_act": "activation",
     "hidden_dropout_prob": "dropout",
+    "attention_probs_dropout_prob": "attention_dropout",
     "layer_norm_eps": "epsilon",
 }
-ACTIVATIONS = {"gelu": "gelu", "relu": "relu", "silu": "silu"}
+ACTIVATIONS = ("gelu", "relu", "silu")  # of the same name and meaning in Keras
 
 
 def names(layers):
@@ -76,14 +77,11 @@ def read_config(folder):
         raise FileNotFoundError(
             f"{path}: not found; expected a Hugging Face folder with config.json, model.safetensors, vocab.txt"
         )
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path}: expected JSON, found {error}") from None
+    config = read_json(path)
     for key, supported in (
         ("model_type", ["bert"]),
         ("position_embedding_type", ["absolute", None]),
-        ("hidden_act", list(ACTIVATIONS)),
+        ("hidden_act", ACTIVATIONS),
     ):
         if config.get(key) not in supported:
             raise ValueError(f"{path}: {key} is {config.get(key)!r}, expected {supported[0]!r}")
@@ -91,6 +89,21 @@ def read_config(folder):
     if missing:
         raise ValueError(f"{path}: {', '.join(missing)} missing")
     return config
+
+
+def read_json(path):
+    """Returns the JSON object that a file holds.
+
+    Raises:
+        OSError, ValueError: It cannot be read; it holds something else.
+    """
+    try:
+        value = json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: expected JSON, found {error}") from None
+    if not isinstance(value, dict):
+        raise ValueError(f"{path}: expected a JSON object, found {type(value).__name__}")
+    return value
 
 
 def builder_arguments(config):
@@ -115,7 +128,13 @@ def load(model, path, *, ignore=()):
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: not found; expected the weights in safetensors form")
-    with safe_open(path, framework="numpy") as file:
+    try:
+        file = safe_open(path, framework="numpy")
+    except SafetensorError as error:
+        raise ValueError(
+            f"{path}: expected the weights in safetensors form, found another file or a part ({error})"
+        ) from None
+    with file:
         found = {_modern(name): name for name in list(file.keys())}
         bare = not any(name.startswith(ENCODER_PREFIX) for name in found)
         used = set()

@@ -5,8 +5,10 @@ Needs grpcio, protobuf and numpy, not TensorFlow. The keys are those of `python 
 
 import argparse
 import json
+import os
+import re
 import sys
-from contextlib import nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 
 import grpc
@@ -14,6 +16,7 @@ import numpy as np
 
 from serving import tensors
 from serving.messages import PREDICT, PredictRequest, PredictResponse
+from trainer import Mistake, data
 from trainer.tasks import TASKS, answers
 
 UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
@@ -28,6 +31,7 @@ class Client:
 
     Raises:
         grpc.RpcError: On a call: the server's refusal, or that none answers.
+        KeyError: On `answer`: the model has not the task's outputs.
     """
 
     def __init__(self, server="localhost:8500", *, timeout=30.0):
@@ -72,7 +76,7 @@ def main(arguments=None):
         command.error = parser.error
         for field in task.fields:
             command.add_argument(f"--{field}", help="one row, given here")
-        command.add_argument("--input", help="JSON lines, each with " + ", ".join(task.fields))
+        command.add_argument("--input", help="file of rows, as for `trainer predict`")
         command.add_argument("--output", help="file to write; default: standard output")
         command.add_argument("--server", default="localhost:8500", help="host:port (default: %(default)s)")
         command.add_argument("--model", help=f"model on the server (default: {name})")
@@ -85,39 +89,46 @@ def main(arguments=None):
         _fail(2, f"expected --{' --'.join(task.fields)}, or --input FILE")
     if options.batch_size < 1:
         _fail(2, f"--batch_size: expected more than 0, received {options.batch_size}")
-    rows = _read(options.input, task.fields) if options.input else [given]
-    client = Client(options.server, timeout=options.timeout)
+    if not re.fullmatch(r".+:\d+", options.server):
+        _fail(2, f"--server: expected host:port, received {options.server}")
     try:
-        with open(options.output, "w", encoding="utf-8") if options.output else nullcontext(sys.stdout) as file:
+        rows = data.read(options.input, task) if options.input else [given]
+        client = Client(options.server, timeout=options.timeout)
+        with _output(options.output) as file:
             for i in range(0, len(rows), options.batch_size):
                 part = rows[i : i + options.batch_size]
                 for answer in client.answer(options.task, part, model=options.model):
                     print(json.dumps(answer, ensure_ascii=False), file=file)
-    except OSError as error:
-        _fail(2, f"{options.output}: cannot be written ({error.strerror})")
+    except Mistake as mistake:
+        _fail(2, mistake)
     except grpc.RpcError as error:
         _fail(1, f"{options.server}: {error.code().name}: {error.details()}")
+    except KeyError as error:
+        _fail(
+            1, f"{options.server}: model {options.model or options.task} is none for {options.task}: no output {error}"
+        )
+    except KeyboardInterrupt:
+        _fail(130, "interrupted")
+    except BrokenPipeError:  # whoever read the results has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
 
 
-def _read(path, fields):
+@contextmanager
+def _output(path):
+    """Gives standard output, or a file that appears whole or not at all."""
+    if not path:
+        yield sys.stdout
+        return
+    part = Path(f"{path}.part")
     try:
-        lines = Path(path).read_text(encoding="utf-8").removesuffix("\n").split("\n")
+        with open(part, "w", encoding="utf-8") as file:
+            yield file
+        part.replace(path)
     except OSError as error:
-        _fail(2, f"{path}: cannot be read ({error.strerror})")
-    except UnicodeDecodeError as error:
-        _fail(2, f"{path}: expected UTF-8, found byte 0x{error.object[error.start]:02x} at {error.start}")
-    rows = []
-    for number, line in enumerate(lines, 1):
-        try:
-            row = json.loads(line)
-        except ValueError:
-            row = None
-        if not isinstance(row, dict) or any(not isinstance(row.get(field), str) for field in fields):
-            _fail(
-                2, f"{path}:{number}: expected a JSON object with the strings {', '.join(fields)}, found {line[:60]!r}"
-            )
-        rows.append(row)
-    return rows
+        raise Mistake(f"{path}: cannot be written ({error.strerror})") from None
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _fail(status, message):

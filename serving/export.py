@@ -5,6 +5,7 @@ sees a version whole or not at all. The graph is the very function that `trainer
 """
 
 import argparse
+import errno
 import json
 import os
 import shutil
@@ -23,6 +24,9 @@ def export(run, to):
 
     Returns:
         {"task", "path", "version", "signatures"}, the inputs and outputs of each signature as [dtype, shape].
+
+    Raises:
+        Mistake: Not a finished run; or `to` cannot be written.
     """
     from trainer.quiet import tf  # isort: skip  before all that imports TensorFlow
     from trainer.runs import Run
@@ -34,14 +38,22 @@ def export(run, to):
     # The tf.Variables themselves: Keras's wrappers would be saved as copies that a session never restores.
     module.weights = [variable.value for variable in run.model.variables]
     function = run.answer_function()
-    # GPUs hidden: traced where one is visible, a graph may hold ops that a server without one lacks.
-    with tf.device("CPU"):
-        signature = function.get_concrete_function()
+    signature = function.get_concrete_function()
     temporary = to / f".{version}.{os.getpid()}.part"
     try:
+        to.mkdir(parents=True, exist_ok=True)
         tf.saved_model.save(module, str(temporary), signatures={"serving_default": signature})
         _write_warm_up(temporary, run)
-        temporary.rename(to / str(version))
+        while True:
+            try:
+                temporary.rename(to / str(version))
+                break
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+                version += 1  # somebody else exported meanwhile
+    except (OSError, tf.errors.OpError) as error:
+        raise Mistake(f"{to}: cannot be written ({getattr(error, 'strerror', None) or error})") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     spec = {spec.name: spec for spec in signature.structured_input_signature[0]}
@@ -91,6 +103,9 @@ def main(arguments=None):
     parser.add_argument("--to", required=True, help="base path of the model; gets a new version folder")
     parser.error = lambda message: _fail(f"{message} (see --help)")
     options = parser.parse_args(arguments)
+    from trainer.quiet import tf  # isort: skip  before all that imports TensorFlow
+
+    tf.config.set_visible_devices([], "GPU")  # traced beside one, a graph may hold ops that a server without one lacks
     try:
         print(json.dumps(export(options.run, options.to)))
     except Mistake as mistake:

@@ -4,7 +4,6 @@ A session callable whose operations run in the calling thread costs 8 microsecon
 `tf.saved_model.load` about 300; and a session gives TensorFlow Serving's leniency and texts of errors.
 """
 
-import threading
 from pathlib import Path
 
 import tensorflow as tf
@@ -38,7 +37,7 @@ class Servable:
         intra_op_threads: Threads that one operation may use; 0 for as many as there are cores.
 
     Raises:
-        OSError, tf.errors.OpError: It cannot be loaded.
+        OSError, tf.errors.OpError, Refused, ValueError: It cannot be loaded, or a request of its warm-up fails.
     """
 
     def __init__(self, path, *, intra_op_threads=0):
@@ -49,7 +48,6 @@ class Servable:
             meta_graph = v1.saved_model.loader.load(self._session, [tf.saved_model.SERVING], str(path))
         self.signatures = dict(meta_graph.signature_def)
         self._callables = {}
-        self._lock = threading.Lock()
         self._warm_up(Path(path) / "assets.extra" / "tf_serving_warmup_requests")
 
     def predict(self, signature_name, inputs, output_filter=()):
@@ -96,14 +94,13 @@ class Servable:
 
     def _callable(self, signature_name, signature, inputs, outputs):
         key = (signature_name, *outputs)
-        with self._lock:
-            if key not in self._callables:
-                options = config_pb2.CallableOptions()
-                options.feed.extend(signature.inputs[name].name for name in inputs)
-                options.fetch.extend(signature.outputs[name].name for name in outputs)
-                options.run_options.inter_op_thread_pool = -1  # run in the calling thread
-                self._callables[key] = self._session._make_callable_from_options(options)
-            return self._callables[key]
+        if key not in self._callables:  # two threads may both build one: no harm, and no lock for all others
+            options = config_pb2.CallableOptions()
+            options.feed.extend(signature.inputs[name].name for name in inputs)
+            options.fetch.extend(signature.outputs[name].name for name in outputs)
+            options.run_options.inter_op_thread_pool = -1  # run in the calling thread
+            self._callables[key] = self._session._make_callable_from_options(options)
+        return self._callables[key]
 
 
 def _check_inputs(signature, inputs):

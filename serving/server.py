@@ -16,6 +16,18 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
+# Flags of tensorflow_model_server that we do not have and that may be left out without harm. The others, TLS above all, are
+# refused: who gives them relies on them.
+WITHOUT_EFFECT = (
+    "rest_api_port", "rest_api_num_threads", "rest_api_timeout_in_ms", "rest_api_enable_cors_support", "enable_batching",
+    "batching_parameters_file", "enable_per_model_batching_parameters", "enable_model_warmup", "monitoring_config_file",
+    "enable_grpc_healthcheck_service", "tensorflow_inter_op_parallelism", "tensorflow_session_parallelism",
+    "num_load_threads", "num_unload_threads", "max_num_load_retries", "load_retry_interval_micros",
+    "flush_filesystem_caches", "per_process_gpu_memory_fraction", "allow_version_labels_for_unavailable_models",
+    "remove_unused_fields_from_bundle_metagraph", "enable_profiler", "xla_cpu_compilation_enabled",
+)  # fmt: skip
+
+
 def parse(arguments):
     parser = argparse.ArgumentParser(
         prog="python -m serving.server", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -26,7 +38,10 @@ def parse(arguments):
     add("--port", type=int, default=8500, help="gRPC port on all addresses (default: %(default)s)")
     add("--model_name", default="default", help="name of the one model of --model_base_path (default: %(default)s)")
     add("--model_base_path", help="folder with the version folders 1, 2, ... of one model")
-    add("--model_config_file", help="several models: a text tensorflow.serving.ModelServerConfig; used instead")
+    add(
+        "--model_config_file",
+        help="several models: a text tensorflow.serving.ModelServerConfig; wins over --model_base_path",
+    )
     add(
         "--file_system_poll_wait_seconds",
         type=float,
@@ -40,8 +55,12 @@ def parse(arguments):
         help="requests at once (default: %(default)s)",
     )
     add("--tensorflow_intra_op_parallelism", type=int, default=0, help="threads of one operation; 0: as many as cores")
-    options = parser.parse_args(arguments)
-    if bool(options.model_base_path) == bool(options.model_config_file):
+    options, others = parser.parse_known_args(arguments)
+    for flag in others:
+        if flag.removeprefix("--").partition("=")[0] not in WITHOUT_EFFECT:
+            fail(f"unrecognized argument {flag} (see --help)")
+        print(f"{flag}: a flag of TensorFlow Serving that has no effect here", file=sys.stderr)
+    if not options.model_base_path and not options.model_config_file:
         fail("expected --model_base_path or --model_config_file")
     if not 0 < options.port < 65536:
         fail(f"--port: expected 1 to 65535, received {options.port}")
@@ -74,10 +93,10 @@ def read_models(options):
     """Returns the `Model`s that the options ask for."""
     from serving.versions import Model
 
-    if options.model_base_path:
-        models = [Model(options.model_name, Path(options.model_base_path))]
-    else:
+    if options.model_config_file:
         models = read_config(Path(options.model_config_file))
+    else:
+        models = [Model(options.model_name, Path(options.model_base_path))]
     for model in models:
         if not model.aspired():
             fail(
@@ -127,6 +146,8 @@ def read_config(path):
 
 def main(arguments=None):
     options = parse(arguments)
+    for number in (signal.SIGTERM, signal.SIGINT):  # until there are requests to wait for
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
     import_tensorflow_quietly()
     import grpc
 
@@ -138,6 +159,9 @@ def main(arguments=None):
     for model in models.models.values():
         if not model.available():
             fail(f"{model.name}: no version could be loaded from {model.base_path}", status=1)
+        for label, number in model.labels.items():
+            if number not in model.available():
+                log(f"{model.name}: label {label} is for version {number}, which is not loaded")
 
     server = grpc.server(
         ThreadPoolExecutor(options.grpc_max_threads),
@@ -164,6 +188,8 @@ def main(arguments=None):
     log("ending after the requests under way")
     models.stop()
     server.stop(grace=30).wait()
+    sys.stderr.flush()
+    os._exit(0)  # a version that is just being loaded, or a request past its 30 s, holds nothing up
 
 
 if __name__ == "__main__":

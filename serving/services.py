@@ -47,7 +47,7 @@ class Prediction(prediction_service_pb2_grpc.PredictionServiceServicer):
         self.models = models
 
     @answering
-    def Predict(self, request, context=None):
+    def Predict(self, request):
         _require_spec(request)
         with self.models.use(request.model_spec) as (version, servable):
             inputs = {}
@@ -63,11 +63,14 @@ class Prediction(prediction_service_pb2_grpc.PredictionServiceServicer):
         response.model_spec.signature_name = signature
         response.model_spec.version.value = version
         for name, value in outputs.items():
-            tensors.fill(response.outputs[name], value)
+            try:
+                tensors.fill(response.outputs[name], value)
+            except ValueError as error:
+                raise Refused("UNIMPLEMENTED", f"output {name}: {error}") from None
         return response
 
     @answering
-    def GetModelMetadata(self, request, context=None):
+    def GetModelMetadata(self, request):
         _require_spec(request)
         if not request.metadata_field:
             raise Refused("INVALID_ARGUMENT", "GetModelMetadataRequest must specify at least one metadata_field")
@@ -90,7 +93,7 @@ class Status(model_service_pb2_grpc.ModelServiceServicer):
         self.models = models
 
     @answering
-    def GetModelStatus(self, request, context=None):
+    def GetModelStatus(self, request):
         _require_spec(request)
         spec = request.model_spec
         versions = self.models.status(spec.name)
@@ -103,7 +106,7 @@ class Status(model_service_pb2_grpc.ModelServiceServicer):
         response = get_model_status_pb2.GetModelStatusResponse()
         for number, version in versions:
             status = response.model_version_status.add(version=number, state=version.state)
-            status.status.error_code = 2 if version.error else 0  # UNKNOWN, OK
+            status.status.error_code = version.code
             status.status.error_message = version.error
         return response
 
@@ -114,7 +117,7 @@ def _require_spec(request):
 
 
 def register(server, models):
-    """Adds the services to a `grpc.Server`; health follows the models: "" for all, and each by its name."""
+    """Adds the services to a `grpc.Server`; health follows the models: "" (or a service's name) for all, each by its name."""
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(Prediction(models), server)
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(Status(models), server)
     servicer = health.HealthServicer()
@@ -122,7 +125,8 @@ def register(server, models):
 
     def tell():
         ready = {name: bool(model.available()) for name, model in models.models.items()}
-        states = ready | {"": all(ready.values())}
+        everything = all(ready.values())
+        states = {"": everything, "PredictionService": everything, "ModelService": everything} | ready
         for name, good in states.items():
             serving = health_pb2.HealthCheckResponse
             servicer.set(name, serving.SERVING if good else serving.NOT_SERVING)

@@ -64,10 +64,16 @@ def to_array(proto):
 
 
 def fill(proto, array):
-    """Writes an array into an empty `TensorProto`; strings may be bytes or str."""
+    """Writes an array into an empty `TensorProto`; strings may be bytes or str.
+
+    Raises:
+        ValueError: A type that is not in `TYPES`.
+    """
     array = np.asarray(array)
     if array.dtype.kind in "US":
         array = array.astype(object)
+    if array.dtype not in NUMBERS:
+        raise ValueError(f"type {array.dtype} is not supported")
     number = NUMBERS[array.dtype]
     proto.dtype = number
     for size in array.shape:

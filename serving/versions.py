@@ -26,6 +26,7 @@ def log(line):
 class Version:
     state: int = START
     error: str = ""
+    code: int = 0
     files: tuple = ()  # what lay in the folder when loading was tried
     servable: Servable | None = None
     requests: int = 0  # under way
@@ -72,34 +73,39 @@ class Models:
         self.models = {model.name: model for model in models}
         self.intra_op_threads = intra_op_threads
         self.changed = lambda: None  # called when a version came or went
-        self._lock = threading.Condition()
+        self._lock = threading.Lock()
         self._stopped = threading.Event()
 
     def update(self):
         """Looks at every base path once: loads what is new, then unloads what is no longer asked for."""
         for model in self.models.values():
+            self._update(model)
+
+    def _update(self, model):
+        try:
             aspired = model.aspired()
-            for number, folder in aspired.items():
-                version = model.versions.get(number)
-                ended = version is not None and version.state == END
-                if version is None or (ended and (not version.error or version.files != _files(folder))):
-                    self._load(model, number, folder)
-            if not aspired or any(number in aspired for number in model.available()):
-                for number in model.available():
-                    if number not in aspired:
-                        self._unload(model, number)
+        except OSError as error:
+            log(f"{model.name}: {model.base_path} cannot be read ({error.strerror}); trying again")
+            return
+        for number, folder in aspired.items():
+            version = model.versions.get(number)
+            ended = version is not None and version.state == END
+            if version is None or (ended and (not version.error or version.files != _files(folder))):
+                self._load(model, number, folder)
+        if not aspired or any(number in aspired for number in model.available()):
+            for number in model.available():
+                if number not in aspired:
+                    self._unload(model, number)
 
     def watch(self, seconds):
-        """Updates every so many seconds in a thread, until `stop`."""
+        """Updates every so many seconds until `stop`, a thread a model: a large one does not delay the others."""
 
-        def run():
+        def run(model):
             while not self._stopped.wait(seconds):
-                try:
-                    self.update()
-                except OSError as error:
-                    log(f"looking for versions: {error}; trying again")
+                self._update(model)
 
-        threading.Thread(target=run, name="versions", daemon=True).start()
+        for model in self.models.values():
+            threading.Thread(target=run, args=[model], name=f"versions of {model.name}", daemon=True).start()
 
     def stop(self):
         self._stopped.set()
@@ -120,7 +126,9 @@ class Models:
         finally:
             with self._lock:
                 version.requests -= 1
-                self._lock.notify_all()
+                last = version.state == UNLOADING and version.requests == 0
+            if last:
+                self._close(self.models[spec.name], number)
 
     def status(self, name):
         """Returns [(version number, Version)] of a model, newest first; none for a model that is not known."""
@@ -132,8 +140,8 @@ class Models:
             raise Refused("INVALID_ARGUMENT", "ModelSpec has no name specified.")
         model = self.models.get(spec.name)
         wanted = spec.version.value if spec.HasField("version") else None
-        if model and spec.version_label:
-            if spec.version_label not in model.labels:
+        if spec.version_label:
+            if not model or spec.version_label not in model.labels:
                 raise Refused("INVALID_ARGUMENT", f"Unrecognized servable version label: {spec.version_label}")
             wanted = model.labels[spec.version_label]
         available = model.available() if model else []
@@ -152,7 +160,9 @@ class Models:
         try:
             version.servable = Servable(folder, intra_op_threads=self.intra_op_threads)
         except Exception as error:  # anything: a broken model must not end the server or the old version
-            version.state, version.error = END, str(error)
+            version.code = getattr(error, "error_code", 2)  # of gRPC; 2 is UNKNOWN
+            version.error = str(error) or type(error).__name__
+            version.state = END
             log(f"{model.name} version {number}: not loaded from {folder}: {' '.join(str(error).split())[:300]}")
         else:
             version.state = AVAILABLE
@@ -160,10 +170,16 @@ class Models:
         self.changed()
 
     def _unload(self, model, number):
+        """Takes a version out of service; it is closed now, or by the last request under way."""
         version = model.versions[number]
         with self._lock:
             version.state = UNLOADING
-            self._lock.wait_for(lambda: version.requests == 0)
+            idle = version.requests == 0
+        if idle:
+            self._close(model, number)
+
+    def _close(self, model, number):
+        version = model.versions[number]
         version.servable.close()
         version.servable, version.state = None, END
         log(f"{model.name} version {number}: unloaded")
@@ -171,4 +187,9 @@ class Models:
 
 
 def _files(folder):
-    return tuple(sorted((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in folder.rglob("*")))
+    """Returns what lies in a folder, sizes and times included; links as links, for they may lead nowhere."""
+    try:
+        stats = [(str(path), path.lstat()) for path in folder.rglob("*")]
+    except OSError:  # changed while we looked
+        return ()
+    return tuple(sorted((path, stat.st_size, stat.st_mtime_ns) for path, stat in stats))

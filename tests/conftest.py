@@ -51,6 +51,7 @@ def write_bert_folder(folder, *, seed=0, vocabulary=VOCABULARY, layers=2, width=
         "type_vocab_size": 2,
         "hidden_act": "gelu",
         "hidden_dropout_prob": 0.1,
+        "attention_probs_dropout_prob": 0.1,
         "layer_norm_eps": 1e-12,
     } | config
     keras.utils.set_random_seed(seed)

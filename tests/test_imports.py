@@ -11,13 +11,16 @@ from tests.conftest import ROOT
 
 # file or folder -> packages that it must not import
 FORBIDDEN = {
-    "models": {"trainer", "serving", "tensorflow", "tensorflow_text"},
+    "models": {"trainer", "serving", "tensorflow", "tensorflow_text", "torch", "jax"},
     "trainer": {"serving"},
     "serving/server.py": {"models", "trainer", "keras"},
     "serving/services.py": {"models", "trainer", "keras"},
     "serving/servable.py": {"models", "trainer", "keras"},
     "serving/versions.py": {"models", "trainer", "keras"},
     "serving/tensors.py": {"models", "trainer", "tensorflow"},
+    "serving/client.py": {"models", "tensorflow", "keras", "tensorflow_serving"},
+    "trainer/tasks.py": {"models", "tensorflow", "keras"},
+    "trainer/data.py": {"models", "tensorflow", "keras"},
 }
 
 

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import os
 import re
 import sys
 
@@ -52,6 +53,10 @@ def finetune(
     _positive(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, limit=limit)
     if max_length < 3:
         raise Mistake(f"--max_length: expected 3 or more, received {max_length}")
+    if weight_decay < 0:
+        raise Mistake(f"--weight_decay: expected 0 or more, received {weight_decay}")
+    if not 0 <= seed < 2**32:
+        raise Mistake(f"--seed: expected 0 to {2**32 - 1}, received {seed}")
     if not 0 <= warmup <= 1:
         raise Mistake(f"--warmup: expected a share from 0 to 1, received {warmup}")
     if labels is not None and (len(set(labels)) != len(labels) or len(labels) < 2):
@@ -83,7 +88,7 @@ def predict(run: str, *, text: list[str] | None = None, input: str | None = None
 
     Args:
         run: Run folder.
-        text: Texts to answer (several: --text [one,two] or --text+ one --text+ two).
+        text: Text to answer; several: --text one two.
         input: File of texts to answer: JSON lines or TSV as for training (labels are not looked at), else a text a line.
         batch_size: Texts at once.
     """
@@ -136,6 +141,7 @@ class Parser(ArgumentParser):
 
     def error(self, message, ex=None):
         line = " ".join(str(message).split()).replace("Parser key ", "option ")
+        line = re.sub(rf"\b({'|'.join(COMMANDS)})\.(\w+)", r"--\2", line)
         print(f"{self.prog.replace(' [options]', '')}: {line} (see --help)", file=sys.stderr)
         sys.exit(2)
 
@@ -156,6 +162,9 @@ def main(arguments=None):
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+    except BrokenPipeError:  # whoever read the results has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
 
 
 def command_parser(function):
@@ -171,7 +180,7 @@ def command_parser(function):
         elif parameter.annotation is bool:
             parser.add_argument(f"--{name}", action="store_true", help=helps[name])
         elif parameter.annotation == list[str] | None:
-            parser.add_argument(f"--{name}", type=str, nargs="+", help=helps[name])
+            parser.add_argument(f"--{name}", type=str, nargs="+", action="extend", help=helps[name])
         else:
             continue
         special.add(name)

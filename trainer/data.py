@@ -31,7 +31,7 @@ def read(path, task, labels=None, *, limit=None):
     """
     wanted = (*task.fields, *((task.target,) if labels else ()))
     rows = []
-    for number, row in _rows(path, wanted):
+    for number, row in _rows(path, wanted, task):
         if labels:
             row[task.target] = _label(row[task.target], labels, f"{path}:{number}")
         rows.append({field: row[field] for field in wanted})
@@ -42,12 +42,12 @@ def read(path, task, labels=None, *, limit=None):
     return rows
 
 
-def _rows(path, wanted):
+def _rows(path, wanted, task):
     lines = _lines(path)
     header = lines[0][1].split("\t") if lines else []
     if Path(path).suffix in (".jsonl", ".json"):
         for number, line in lines:
-            yield number, _json_row(line, wanted, f"{path}:{number}")
+            yield number, _json_row(line, wanted, task, f"{path}:{number}")
     elif all(any(name in header for name in COLUMNS[field]) for field in wanted) and (
         "\t" in lines[0][1] or len(wanted) == 1
     ):
@@ -93,7 +93,7 @@ def _lines(path):
     return lines if content else []
 
 
-def _json_row(line, wanted, place):
+def _json_row(line, wanted, task, place):
     try:
         row = json.loads(line)
     except ValueError as error:
@@ -104,10 +104,14 @@ def _json_row(line, wanted, place):
     if missing:
         raise Mistake(f"{place}: expected the fields {', '.join(wanted)}, found {', '.join(row) or 'none'}")
     for field in wanted:
-        if isinstance(row[field], int) and field not in ("text",) and not isinstance(row[field], bool):
+        if field == task.target and type(row[field]) is int:  # a label's number
             row[field] = str(row[field])
         if not isinstance(row[field], str):
             raise Mistake(f"{place}: expected {field} to be a string, found {_short(json.dumps(row[field]))}")
+        if any("\ud800" <= character <= "\udfff" for character in row[field]):
+            raise Mistake(
+                f"{place}: expected {field} to be text, found half of a surrogate pair in {_short(ascii(row[field]))}"
+            )
     return row
 
 

@@ -21,7 +21,8 @@ class Head:
 
 
 def _build_classifier(encoder, classes, *, dropout, seed):
-    x = keras.layers.Dropout(dropout, seed=seed, name="classifier_dropout")(encoder.output["pooled"])  # [B, D]
+    dropout_seed = 1000 * seed + 999  # the encoder counts its own from 1000 * seed
+    x = keras.layers.Dropout(dropout, seed=dropout_seed, name="classifier_dropout")(encoder.output["pooled"])  # [B, D]
     initializer = keras.initializers.TruncatedNormal(stddev=0.02, seed=seed)
     logits = keras.layers.Dense(classes, kernel_initializer=initializer, name="classifier")(x)  # [B, C]
     return keras.Model(encoder.input, logits, name="classify")

@@ -10,7 +10,12 @@ UNDECAYED = r"(bias|gamma|beta)(:0)?$"  # biases and layer normalisation; Tensor
 
 
 class WarmupLinearDecay(keras.optimizers.schedules.LearningRateSchedule):
-    """0 to `peak` in `warmup` steps, then linearly to 0 at step `total` (google-research/bert, `optimization.py`)."""
+    """0 to `peak` in `warmup` steps, then linearly to 0 at step `total`; as `get_linear_schedule_with_warmup` of transformers.
+
+    Args:
+        peak: Learning rate at the end of the warm-up.
+        warmup, total: Steps.
+    """
 
     def __init__(self, peak, warmup, total):
         self.peak, self.warmup, self.total = peak, warmup, total
@@ -26,7 +31,14 @@ class WarmupLinearDecay(keras.optimizers.schedules.LearningRateSchedule):
 
 
 class AdamW(keras.optimizers.AdamW):
-    """`keras.optimizers.AdamW` with TensorFlow's fused kernel: one pass over a variable and its two moments, not eight."""
+    """`keras.optimizers.AdamW` with TensorFlow's fused kernel: one pass over a variable and its two moments, not eight.
+
+    With bias correction, as Keras and PyTorch have it; google-research/bert's optimiser has none.
+    """
+
+    def apply(self, grads, trainable_variables=None):
+        # Dense before clipping: the norm of slices would count the rows of a repeated word apart.
+        super().apply([tf.convert_to_tensor(gradient) for gradient in grads], trainable_variables)
 
     def update_step(self, gradient, variable, learning_rate):
         index = self._get_variable_index(variable)
@@ -41,7 +53,7 @@ class AdamW(keras.optimizers.AdamW):
             beta1=self.beta_1,
             beta2=self.beta_2,
             epsilon=self.epsilon,
-            grad=tf.convert_to_tensor(gradient),
+            grad=gradient,
         )
 
 

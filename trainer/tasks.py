@@ -25,12 +25,12 @@ def answers(task, rows, outputs):
     Args:
         task: A `Task`.
         rows: Dicts with the task's fields.
-        outputs: What the exported model returns for them, by name: arrays or nested lists, strings as bytes.
+        outputs: What the exported model returns for them, {name: array}, strings as bytes.
 
     Returns:
         A list of dicts of plain Python values: the fields of the row, then its answer.
     """
-    outputs = {name: getattr(value, "tolist", lambda value=value: value)() for name, value in outputs.items()}
+    outputs = {name: array.tolist() for name, array in outputs.items()}
     return [
         {field: row[field] for field in task.fields}
         | ANSWERS[task.head]({name: value[i] for name, value in outputs.items()})

@@ -36,13 +36,12 @@ def finetune(
         raise Mistake(
             f"--max_length {max_length} is more than the {config['max_position_embeddings']} positions of {init}"
         )
-    config = runs.config_of_run(config, name, labels, options, max_length)
-    finished = runs.start(out, config, tokenizer, options, overwrite=overwrite)
+    out, head, began = Path(out), HEADS[task.head], time.monotonic()
+    finished = runs.finished(out, options, [init, train, *([dev] if dev else [])], overwrite=overwrite)
     if finished:
         say(f"{out} holds this run, finished; here is its result (--overwrite trains anew)")
         return finished
 
-    out, head, began = Path(out), HEADS[task.head], time.monotonic()
     keras.utils.set_random_seed(seed)
     model = runs.build_model(config, task, labels, seed=seed)
     unused = runs.load_weights(model, Path(init) / "model.safetensors", ignore=head.layers)
@@ -56,10 +55,15 @@ def finetune(
         total=steps,
         weight_decay=weight_decay,
     )
+    config = runs.config_of_run(config, name, labels, options, max_length)
+    runs.start(out, config, tokenizer)
     say(f"task      {name}: {', '.join(f'{i} {label}' for i, label in enumerate(labels))}")
     say(f"weights   {init}; new: {', '.join(head.layers)}; in the file but not used: {', '.join(unused) or 'none'}")
     say(f"train     {train}: {train_set}")
     say(f"dev       {dev}: {dev_set}" if dev else "dev       none: no scores")
+    say(
+        f"text      {'lower-cased, without accents' if tokenizer.lower_case else 'cased'}; {len(tokenizer.vocabulary):,} pieces"
+    )
     say(f"model     {model.count_params():,} parameters; {optim.describe(model.trainable_variables)}")
     say(
         f"steps     {steps} in {epochs} epochs of batches of {batch_size}; learning rate {learning_rate:g} after "

@@ -1,6 +1,6 @@
 """`make bench`: training and encoder speed, ours beside transformers on PyTorch, KerasHub and ONNX Runtime.
 
-    python -m tests.bench.speed [--rounds 3] [--batches 8]        (in the environment of requirements-peers.txt)
+    python -m tests.bench.speed [--rounds 3] [--batches 16]        (in the environment of requirements-peers.txt)
 
 All in one process, in turn, several rounds, the best round of each counted; every contender has the same MiniLM weights'
 shape (6 layers, width 384) and the same real SST-2 sentences in batches of 32, two threads. Prints its tables last.

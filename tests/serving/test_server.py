@@ -5,6 +5,8 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import numpy as np
@@ -171,6 +173,43 @@ def test_many_at_once(server):
     assert found == expected * 24
 
 
+def test_failed_answers_leave_the_output_file(tmp_path):
+    (tmp_path / "out.jsonl").write_text("precious\n")
+    status, _, err = client("sentiment", "--text", "a", "--server", "localhost:9", "--output", tmp_path / "out.jsonl")
+    assert status == 1 and "UNAVAILABLE" in err
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["precious\n"]
+
+
+def test_requests_under_way_outlive_their_version_and_the_server(export_folder, tmp_path):
+    """A slow request is answered though its version is replaced, and another though the server is told to end."""
+    shutil.copytree(export_folder / "1", tmp_path / "one" / "1")
+    server = Server(
+        "--model_name=sentiment", f"--model_base_path={tmp_path}/one", "--file_system_poll_wait_seconds=0.1"
+    )
+    slow = {"text": ["good film " * 8] * 40_000}
+    with grpc.insecure_channel(server.address) as channel, ThreadPoolExecutor(2) as threads:
+        first = threads.submit(predict, channel, slow)
+        time.sleep(0.5)
+        shutil.copytree(export_folder / "1", tmp_path / "copy")
+        (tmp_path / "copy").rename(tmp_path / "one" / "2")
+        wait_for(lambda: status(channel).get(2) == (30, 0))
+        second = threads.submit(predict, channel, slow)
+        time.sleep(0.5)
+        server.process.terminate()
+        versions = [one.result(timeout=60).model_spec.version.value for one in (first, second)]
+    assert versions == [1, 2]
+    assert server.stop() == 0
+
+
+def test_deadline(channel):
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = "sentiment"
+    request.inputs["text"].CopyFrom(tf.make_tensor_proto(["good film " * 8] * 40_000))
+    with pytest.raises(grpc.RpcError) as caught:
+        prediction_service_pb2_grpc.PredictionServiceStub(channel).Predict(request, timeout=0.2)
+    assert caught.value.code().name == "DEADLINE_EXCEEDED"
+
+
 def client(*arguments):
     command = [sys.executable, "-m", "serving.client", *map(str, arguments)]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
@@ -195,11 +234,9 @@ def test_client_mistakes_are_one_line(server, tmp_path):
         (("sentiments",), 2, "invalid choice: 'sentiments'"),
         (("sentiment",), 2, "expected --text, or --input FILE"),
         (("sentiment", "--input", tmp_path / "none"), 2, "cannot be read"),
-        (
-            ("sentiment", "--input", tmp_path / "bad.jsonl"),
-            2,
-            "bad.jsonl:2: expected a JSON object with the strings text",
-        ),
+        (("sentiment", "--input", tmp_path / "bad.jsonl"), 2, "bad.jsonl:2: expected the fields text, found texts"),
+        (("sentiment", "--text", "a", "--server", "localhost"), 2, "--server: expected host:port, received localhost"),
+        (("sentiment", "--text", "a", "--server", server.address, "--output", tmp_path), 2, "cannot be written"),
         (("sentiment", "--text", "a", "--server", server.address, "--model", "x"), 1, "NOT_FOUND: Servable not found"),
         (("sentiment", "--text", "a", "--server", "localhost:9"), 1, "localhost:9: UNAVAILABLE"),
     ):
@@ -219,7 +256,9 @@ def test_two_models_labels_and_new_versions(export_folder, tmp_path):
                     model_version_policy {{ all {{}} }} version_labels {{ key: "stable" value: 3 }} }}
         }}"""
     )
-    server = Server(f"--model_config_file={tmp_path}/models.config", "--file_system_poll_wait_seconds=0.2")
+    flags = ("--model_base_path=unused", "--rest_api_port=8501", "--file_system_poll_wait_seconds=0.2")
+    server = Server(f"--model_config_file={tmp_path}/models.config", *flags)
+    assert "--rest_api_port=8501: a flag of TensorFlow Serving that has no effect here" in server.log
     with grpc.insecure_channel(server.address) as channel:
         version = lambda **spec: predict(channel, TEXT, spec).model_spec.version.value
         assert version(name="one") == 1
@@ -246,10 +285,17 @@ def test_two_models_labels_and_new_versions(export_folder, tmp_path):
         thread.join()
         assert not failed
 
+        # A folder that cannot be read is reported, and stops nothing.
+        (tmp_path / "two" / "9").symlink_to(tmp_path / "nowhere")
+        (tmp_path / "two" / "8").mkdir()
+        (tmp_path / "two" / "8" / "saved_model.pb").symlink_to(tmp_path / "nowhere")
+        wait_for(lambda: 8 in status(channel, "two"))
+
         # A broken version is reported, and the good one goes on; mended, it takes over.
         (tmp_path / "one" / "3").mkdir()
         (tmp_path / "one" / "3" / "saved_model.pb").write_bytes(b"broken")
-        wait_for(lambda: status(channel, "one").get(3) == (50, 2))
+        wait_for(lambda: status(channel, "one").get(3, (0, 0))[0] == 50)
+        assert status(channel, "one")[3][1] != 0
         assert version(name="one") == 2 and health(channel, "one") == health_pb2.HealthCheckResponse.SERVING
         shutil.copytree(export_folder / "1", tmp_path / "one" / "3", dirs_exist_ok=True)
         wait_for(lambda: status(channel, "one").get(3) == (30, 0))
@@ -270,6 +316,7 @@ def test_server_mistakes_are_one_line(server, export_folder, tmp_path):
     (tmp_path / "empty.config").write_text("")
     (tmp_path / "broken" / "1").mkdir(parents=True)
     for flags, status, text in (
+        (["--model_base_path=x", "--ssl_config_file=y"], 2, "unrecognized argument --ssl_config_file=y"),
         ([], 2, "expected --model_base_path or --model_config_file"),
         (["--model_base_pth=x"], 2, "--model_base_pth"),
         ([f"--model_base_path={tmp_path}/none"], 2, "No versions of servable default found under base path"),

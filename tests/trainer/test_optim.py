@@ -40,6 +40,15 @@ def test_fused_steps_equal_keras():
         np.testing.assert_allclose(one, other, atol=2e-6, err_msg=one.path)
 
 
+def test_repeated_words_count_once_in_the_norm():
+    """Two slices of one row, 3 and 4, are a gradient of 7: clipped to 1, not to 7/5."""
+    table = keras.Variable(tf.zeros([5, 1]))
+    optimizer = optim.optimizer([table], learning_rate=0.1, warmup=0, total=100, weight_decay=0.0)
+    slices = tf.IndexedSlices(tf.constant([[3.0], [4.0]]), tf.constant([2, 2]), tf.constant([5, 1]))
+    optimizer.apply([slices], [table])
+    np.testing.assert_allclose(optimizer._momentums[0], [[0], [0], [0.1], [0], [0]], rtol=1e-5)
+
+
 @pytest.mark.parametrize("step, rate", [(0, 0.0), (5, 0.5), (10, 1.0), (55, 0.5), (100, 0.0), (120, 0.0)])
 def test_schedule(step, rate):
     assert float(optim.WarmupLinearDecay(1.0, 10, 100)(step)) == pytest.approx(rate)

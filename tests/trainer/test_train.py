@@ -45,6 +45,9 @@ def test_evaluate_and_predict(run_folder, capsys):
         assert row["score"] == max(row["probabilities"].values()) == row["probabilities"][row["label"]]
         assert sum(row["probabilities"].values()) == pytest.approx(1, abs=1e-5)
 
+    status, out, _ = cli(capsys, "predict", run_folder, "--text", "a good film", "--text", "坏 片", "")
+    assert [json.loads(line) for line in out.splitlines()] == rows
+
     (run_folder.parent / "ask.jsonl").write_text('{"text": "a good film"}\n')
     status, out, _ = cli(capsys, "predict", run_folder, "--input", run_folder.parent / "ask.jsonl")
     assert [json.loads(line) for line in out.splitlines()] == rows[:1]
@@ -82,6 +85,22 @@ def test_finished_run_answers_and_other_settings_are_refused(options, capsys):
     assert status == 0 and json.loads(out)["steps"] == 2
 
 
+def test_a_mistake_leaves_what_was_there_and_the_mended_command_runs(options, capsys, tmp_path):
+    status, first, _ = finetune(capsys, options)
+    bad = write_bert_folder(tmp_path / "bad")
+    (bad / "model.safetensors").unlink()
+    status, _, err = finetune(capsys, options | {"init": bad}, "--overwrite")
+    assert status == 2 and "not found" in err
+    assert finetune(capsys, options)[:2] == (0, first)  # the old run is whole
+
+    fresh = options | {"out": tmp_path / "fresh", "batch_size": 4}
+    assert finetune(capsys, fresh | {"init": bad})[0] == 2 and not fresh["out"].exists()
+    status, _, err = finetune(capsys, fresh | {"learning_rate": "1e30"})
+    assert status == 2 and "the loss became" in err
+    status, _, err = finetune(capsys, fresh)
+    assert status == 0 and "did not finish; starting anew" in err
+
+
 def test_recipe_in_a_file_and_flags_win(options, capsys, tmp_path):
     recipe = {name: str(value) if name not in ("epochs", "max_length") else value for name, value in options.items()}
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
@@ -105,6 +124,8 @@ def test_mistakes_are_one_line(options, capsys, tmp_path, bert_folder):
     (large / "vocab.txt").write_text(
         (bert_folder / "vocab.txt").read_text(encoding="utf-8") + "x\ny\n", encoding="utf-8"
     )
+    pointer = write_bert_folder(tmp_path / "pointer")
+    (pointer / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\n")
     cases = [
         (["nothing"], "invalid choice: 'nothing'"),
         (["finetune", "sentiments", *flags(options)], "task: expected one of sentiment, received sentiments"),
@@ -125,6 +146,15 @@ def test_mistakes_are_one_line(options, capsys, tmp_path, bert_folder):
         (["finetune", "sentiment", *flags(options | {"init": tmp_path})], "config.json: not found"),
         (["finetune", "sentiment", *flags(options | {"init": large})], "vocab_size"),
         (["finetune", "sentiment", *flags(options | {"out": tmp_path / "filled"})], "is no run folder"),
+        (["finetune", "sentiment", *flags(options | {"out": tmp_path / "filled"}), "--overwrite"], "is no run folder"),
+        (["finetune", "sentiment", *flags(options | {"out": bert_folder}), "--overwrite"], "which this run reads"),
+        (["finetune", "sentiment", *flags(options | {"out": tmp_path}), "--overwrite"], "which this run reads"),
+        (["finetune", "sentiment", *flags(options | {"out": "/proc/none"})], "/proc/none: cannot be made"),
+        (["finetune", "sentiment", *flags(options | {"init": pointer})], "expected the weights in safetensors form"),
+        (["finetune", "sentiment", *flags(options | {"seed": -1})], "--seed: expected 0 to 4294967295, received -1"),
+        (["finetune", "sentiment", *flags(options | {"weight_decay": -1})], "--weight_decay: expected 0 or more"),
+        (["finetune", "sentiment", f"--train={options['train']}"], "--init, --out"),
+        (["predict", tmp_path, "--text", "a", "--batch_size=0"], "--batch_size: expected more than 0"),
         (["finetune", "sentiment", "--config=none.yaml"], "none.yaml"),
         (["evaluate", tmp_path, "--data", "x"], "expected a finished run"),
         (["predict", tmp_path], "expected either --text or --input"),
