@@ -70,10 +70,10 @@ def data(name, split):
     Raises:
         Mistake: Neither a file nor a known name; or the download failed.
     """
-    if name not in DATA or Path(name).is_file():
-        if not Path(name).is_file():
-            raise Mistake(f"{name}: no such file, and no data set of that name (known: {', '.join(DATA)})")
+    if Path(name).is_file():
         return Path(name)
+    if name not in DATA:
+        raise Mistake(f"{name}: no such file, and no data set of that name (known: {', '.join(DATA)})")
     file = DATA[name][split]
     root = os.environ.get("LINEAGE_DATA")
     if root and (Path(root) / file.local).is_file():

@@ -9,19 +9,10 @@ import tensorflow as tf
 
 from serving.export import export, main
 from serving.servable import Servable
+from tests.bench.compatibility import SCRIPT
 from tests.conftest import ROOT
 from trainer import data, runs, train
 from trainer.tasks import TASKS, answers
-
-LOADED_ALONE = """
-import json, sys
-import tensorflow as tf, tensorflow_text
-session = tf.compat.v1.Session(graph=tf.Graph())
-with session.graph.as_default():
-    signature = tf.compat.v1.saved_model.loader.load(session, ["serve"], sys.argv[1]).signature_def["serving_default"]
-outputs = {name: info.name for name, info in signature.outputs.items()}
-print(json.dumps(session.run(outputs["probabilities"], {signature.inputs["text"].name: json.loads(sys.argv[2])}).tolist()))
-"""
 
 
 def test_exported_equals_predict(run_folder, export_folder):
@@ -50,9 +41,12 @@ def test_signature(export_folder):
 
 def test_loads_without_this_project(run_folder, export_folder, tmp_path):
     texts = ["a good film", "坏 片", ""]
-    command = [sys.executable, "-c", LOADED_ALONE, str(export_folder / "1"), json.dumps(texts)]
-    found = json.loads(subprocess.check_output(command, cwd=tmp_path, stderr=subprocess.DEVNULL))
-    expected = train.predict(runs.Run(run_folder), [{"text": text} for text in texts], batch_size=3)
+    (tmp_path / "texts.json").write_text(json.dumps([texts]))
+    command = [sys.executable, "-c", SCRIPT, str(export_folder / "1"), str(tmp_path / "texts.json")]
+    printed = subprocess.check_output(command, cwd=tmp_path, stderr=subprocess.DEVNULL, text=True)
+    labels, found = json.loads(printed.splitlines()[0])
+    expected = list(train.predict(runs.Run(run_folder), [{"text": text} for text in texts], batch_size=3))
+    assert labels == [row["label"] for row in expected]
     np.testing.assert_allclose(found, [list(row["probabilities"].values()) for row in expected], atol=1e-5)
 
 
