@@ -16,7 +16,7 @@ import numpy as np
 
 from serving import tensors
 from serving.messages import PREDICT, PredictRequest, PredictResponse
-from trainer import Mistake, data
+from trainer import Mistake, data, defect
 from trainer.tasks import TASKS, answers
 
 UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
@@ -112,6 +112,8 @@ def main(arguments=None):
     except BrokenPipeError:  # whoever read the results has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except Exception as error:
+        _fail(1, defect(error))
 
 
 @contextmanager

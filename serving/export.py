@@ -12,7 +12,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from trainer import Mistake
+from trainer import Mistake, defect
 
 
 def export(run, to):
@@ -110,11 +110,13 @@ def main(arguments=None):
         print(json.dumps(export(options.run, options.to)))
     except Mistake as mistake:
         _fail(mistake)
+    except Exception as error:
+        _fail(defect(error), 1)
 
 
-def _fail(message):
+def _fail(message, status=2):
     print(f"python -m serving.export: {message}", file=sys.stderr)
-    sys.exit(2)
+    sys.exit(status)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ SIGTERM ends it after the requests under way.
 import argparse
 import os
 import signal
+import socket
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -89,6 +90,16 @@ def import_tensorflow_quietly():
         os.close(nowhere)
 
 
+def check_port(port):
+    """gRPC would tell it in lines of its own."""
+    with socket.socket() as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port just left is free
+        try:
+            trial.bind(("0.0.0.0", port))
+        except OSError as error:
+            fail(f"--port {port}: cannot be listened on ({error.strerror})")
+
+
 def read_models(options):
     """Returns the `Model`s that the options ask for."""
     from serving.versions import Model
@@ -148,6 +159,7 @@ def main(arguments=None):
     options = parse(arguments)
     for number in (signal.SIGTERM, signal.SIGINT):  # until there are requests to wait for
         signal.signal(number, lambda number, _: sys.exit(128 + number))
+    check_port(options.port)  # before models are loaded for minutes
     import_tensorflow_quietly()
     import grpc
 
@@ -175,7 +187,7 @@ def main(arguments=None):
     try:
         server.add_insecure_port(f"0.0.0.0:{options.port}")
     except RuntimeError:
-        fail(f"--port {options.port}: in use by another program, or not allowed")
+        fail(f"--port {options.port}: cannot be listened on")
     server.start()
     if options.file_system_poll_wait_seconds > 0:
         models.watch(options.file_system_poll_wait_seconds)

@@ -4,11 +4,14 @@ import inspect
 import json
 import os
 import re
+import signal
 import sys
+import threading
 
+import yaml
 from jsonargparse import ArgumentParser
 
-from trainer import Mistake
+from trainer import Failure, Interrupted, Mistake, defect, described
 from trainer.tasks import TASKS
 
 
@@ -21,36 +24,61 @@ def finetune(
     dev: str | None = None,
     epochs: int = 3,
     batch_size: int = 32,
+    accumulate: int = 1,
     learning_rate: float = 5e-5,
+    layer_decay: float = 1.0,
     warmup: float = 0.1,
     weight_decay: float = 0.01,
+    freeze: str | None = None,
     max_length: int = 128,
     seed: int = 0,
     labels: list[str] | None = None,
     limit: int | None = None,
+    patience: int | None = None,
+    keep: str = "last",
+    checkpoint_every: float = 60.0,
+    dry_run: bool = False,
     overwrite: bool = False,
 ):
-    """Fine-tune pretrained weights on a task.
+    """Fine-tune pretrained weights on a task; the same command again goes on where it was interrupted.
 
     Args:
         task: What to learn: sentiment.
         train: Training file (GLUE TSV, `label sentence` lines, JSON lines), or a data set by name: sst2.
-        init: Pretrained weights: a Hugging Face folder, minilm, or a name on the Hugging Face hub.
+        init: Pretrained weights: a folder of Hugging Face's or of Google's form, minilm, or a name on the Hugging Face hub.
         out: Run folder to write.
         dev: File, or data set by name, to score after each epoch.
         epochs: Times that every example is seen.
-        batch_size: Examples a step.
+        batch_size: Examples at once.
+        accumulate: Batches a step; their gradients are summed and divided by their examples.
         learning_rate: At the end of the warm-up; falls linearly to 0.
+        layer_decay: Times the learning rate, for each layer further from the output (ELECTRA: 0.8 to 0.9).
         warmup: Share of the steps in which the learning rate rises.
         weight_decay: Of AdamW; not on biases and layer normalisation.
+        freeze: What keeps its weights: embeddings, or a number N for embeddings and the first N layers.
         max_length: Longest text in word pieces, [CLS] and [SEP] included; longer ones lose their end.
         seed: Of new weights, dropout and the order of the examples.
-        labels: Label names in the order of their numbers; each task has its own by default.
+        labels: Label names in the order of their numbers, or a file with one a line; each task has its own by default.
         limit: Train on the first so many examples only.
+        patience: Stop after so many epochs without a better dev score.
+        keep: Whose epoch's weights are kept, last or best (on dev).
+        checkpoint_every: Seconds between checkpoints; no result depends on it.
+        dry_run: Print the plan; train nothing, write nothing.
         overwrite: Delete what the run folder holds, and start anew.
     """
     _known(task)
-    _positive(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, limit=limit)
+    _positive(epochs=epochs, batch_size=batch_size, accumulate=accumulate, learning_rate=learning_rate, limit=limit)
+    _positive(patience=patience)
+    if not 0 < layer_decay <= 1:
+        raise Mistake(f"--layer_decay: expected more than 0, 1 at most, received {layer_decay}")
+    if freeze is not None and freeze != "embeddings" and not freeze.isdecimal():
+        raise Mistake(f"--freeze: expected embeddings or a number of layers, received {freeze}")
+    if keep not in ("last", "best"):
+        raise Mistake(f"--keep: expected last or best, received {keep}")
+    if dev is None and (patience or keep == "best"):
+        raise Mistake(f"--{'patience' if patience else 'keep best'}: expected --dev to score on, received none")
+    if not checkpoint_every >= 0:
+        raise Mistake(f"--checkpoint_every: expected 0 seconds or more, received {checkpoint_every}")
     if max_length < 3:
         raise Mistake(f"--max_length: expected 3 or more, received {max_length}")
     if weight_decay < 0:
@@ -59,8 +87,7 @@ def finetune(
         raise Mistake(f"--seed: expected 0 to {2**32 - 1}, received {seed}")
     if not 0 <= warmup <= 1:
         raise Mistake(f"--warmup: expected a share from 0 to 1, received {warmup}")
-    if labels is not None and (len(set(labels)) != len(labels) or len(labels) < 2):
-        raise Mistake(f"--labels: expected two or more different names, received {labels}")
+    labels = labels and _labels(labels)
     options = dict(locals())
     from trainer import quiet  # noqa: F401  isort: skip  before all that imports TensorFlow
     from trainer import train as trainer
@@ -105,6 +132,24 @@ def predict(run: str, *, text: list[str] | None = None, input: str | None = None
         trainer.print_result(row)
 
 
+def convert(source: str, *, to: str):
+    """Write pretrained weights in the other form: Google's from a Hugging Face folder, Hugging Face's from one of Google's.
+
+    Args:
+        source: Folder of either form (a run folder is one of Hugging Face's), or a name as for --init.
+        to: Folder to write.
+    """
+    from trainer import quiet  # noqa: F401  isort: skip  before all that imports TensorFlow
+    from models import pretrained
+    from trainer import sources
+    from trainer.train import print_result
+
+    try:
+        print_result(pretrained.convert(sources.weights(source), to))
+    except (FileNotFoundError, FileExistsError, ValueError) as error:
+        raise Mistake(described(error)) from None
+
+
 def datasets(name: str | None = None):
     """List the data sets known by name, or fetch one and say where it lies.
 
@@ -122,12 +167,39 @@ def datasets(name: str | None = None):
         print(json.dumps({"name": name} | {part: str(sources.data(name, part)) for part in sources.DATA[name]}))
 
 
-COMMANDS = {"finetune": finetune, "evaluate": evaluate, "predict": predict, "datasets": datasets}
+COMMANDS = {"finetune": finetune, "evaluate": evaluate, "predict": predict, "convert": convert, "datasets": datasets}
+
+
+# Options without a value, by command
+FLAGS = {
+    name: [
+        option for option, parameter in inspect.signature(function).parameters.items() if parameter.annotation is bool
+    ]
+    for name, function in COMMANDS.items()
+}
 
 
 def _known(task):
     if task not in TASKS:
         raise Mistake(f"task: expected one of {', '.join(TASKS)}, received {task}")
+
+
+def _labels(names):
+    """Returns label names that were given on the command line, or in the one file that was named there."""
+    source = "--labels"
+    if len(names) == 1 and os.path.isfile(names[0]):
+        source = f"--labels {names[0]}"
+        with open(names[0], "rb") as file:
+            content = file.read()
+        try:
+            names = content.decode("utf-8").removesuffix("\n").splitlines()
+        except UnicodeDecodeError as error:
+            raise Mistake(
+                f"{source}: expected UTF-8, found byte 0x{content[error.start]:02x} at {error.start}"
+            ) from None
+    if len(set(names)) != len(names) or len(names) < 2 or not all(name.strip() for name in names):
+        raise Mistake(f"{source}: expected two or more different names, received {', '.join(names) or 'none'}")
+    return names
 
 
 def _positive(**options):
@@ -136,12 +208,18 @@ def _positive(**options):
             raise Mistake(f"--{name}: expected more than 0, received {value}")
 
 
+KINDS = {"int": "a whole number", "float": "a number", "str": "a text"}
+
+
 class Parser(ArgumentParser):
     """Answers a wrong command line by one line and exit status 2."""
 
     def error(self, message, ex=None):
         line = " ".join(str(message).split()).replace("Parser key ", "option ")
         line = re.sub(rf"\b({'|'.join(COMMANDS)})\.(\w+)", r"--\2", line)
+        wrong = re.match(r'option "(\w+)": .*?Expected an? <class \'(\w+)\'>.*(?:Got|Given) value: (.*)$', line)
+        if wrong:
+            line = f"--{wrong[1]}: expected {KINDS.get(wrong[2], wrong[2])}, received {wrong[3]}"
         print(f"{self.prog.replace(' [options]', '')}: {line} (see --help)", file=sys.stderr)
         sys.exit(2)
 
@@ -151,20 +229,58 @@ def main(arguments=None):
     commands = parser.add_subcommands(required=True, dest="command")
     for name, function in COMMANDS.items():
         commands.add_subcommand(name, command_parser(function), help=function.__doc__.split("\n")[0])
+    arguments = sys.argv[1:] if arguments is None else arguments
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        if argument.startswith("--config=") or before == "--config":
+            _check_recipe(parser, argument.removeprefix("--config="))
     options = parser.parse_args(arguments)
     values = options[options.command].as_dict()
     values.pop("config", None)
+    if threading.current_thread() is threading.main_thread():  # no other may set handlers
+        signal.signal(signal.SIGTERM, _stop)
     try:
         COMMANDS[options.command](**values)
     except Mistake as mistake:
-        print(f"python -m trainer {options.command}: {mistake}", file=sys.stderr)
-        sys.exit(2)
+        _end(options.command, mistake, 2)
+    except Interrupted as interrupted:
+        _end(options.command, interrupted, interrupted.status)
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)
+        _end(options.command, "interrupted", 130)
     except BrokenPipeError:  # whoever read the results has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except Failure as failure:
+        _end(options.command, failure, 1)
+    except OSError as error:
+        _end(options.command, f"{error.filename or 'file'}: {error.strerror or error}", 1)
+    except Exception as error:
+        _end(options.command, defect(error), 1)
+
+
+def _check_recipe(parser, path):
+    """jsonargparse's own errors do not name the file."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            recipe = yaml.safe_load(file)
+    except (OSError, UnicodeDecodeError) as error:
+        parser.error(f"--config {path}: cannot be read ({getattr(error, 'strerror', None) or error})")
+    except yaml.YAMLError as error:
+        place = f"{path}:{error.problem_mark.line + 1}" if getattr(error, "problem_mark", None) else path
+        parser.error(f"{place}: expected YAML, found {getattr(error, 'problem', None) or error}")
+    if not isinstance(recipe, dict):
+        parser.error(f"{path}: expected YAML with `option: value` lines, found {type(recipe).__name__}")
+    for name, value in recipe.items():
+        if any(name in FLAGS[command] for command in FLAGS) and not isinstance(value, bool):
+            parser.error(f"{path}: {name}: expected true or false, received {value!r}")
+
+
+def _stop(number, _):
+    raise Interrupted(number, "stopped outside of training; nothing is lost, the same command goes on")
+
+
+def _end(command, message, status):
+    print(f"python -m trainer {command}: {message}", file=sys.stderr)
+    sys.exit(status)
 
 
 def command_parser(function):

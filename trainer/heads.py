@@ -16,7 +16,7 @@ class Head:
     layers: tuple[str, ...]  # its own layers, which pretrained weights need not have
     build: Callable  # (encoder, number of labels, dropout, seed) -> model from the encoder's inputs to logits
     targets: Callable  # (gold values of the rows, labels) -> array, one entry a row
-    loss: Callable  # (targets, logits) -> mean over the batch
+    loss: Callable  # (targets, logits) -> sum over the batch, and of how many: gradients are divided once, by all of a step
     decode: Callable  # (logits, labels) -> outputs of the exported model, by name
 
 
@@ -29,7 +29,8 @@ def _build_classifier(encoder, classes, *, dropout, seed):
 
 
 def _classifier_loss(targets, logits):
-    return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits))
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)  # [B]
+    return tf.reduce_sum(losses), tf.cast(tf.size(losses), tf.float32)
 
 
 def _decode_classes(logits, labels):

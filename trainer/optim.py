@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-UNDECAYED = r"(bias|gamma|beta)(:0)?$"  # biases and layer normalisation; TensorFlow appends :0 to a variable's name
+UNDECAYED = r"(bias|gamma|beta)$"  # biases and layer normalisation
 
 
 class WarmupLinearDecay(keras.optimizers.schedules.LearningRateSchedule):
@@ -30,11 +30,22 @@ class WarmupLinearDecay(keras.optimizers.schedules.LearningRateSchedule):
         return {"peak": self.peak, "warmup": self.warmup, "total": self.total}
 
 
-class AdamW(keras.optimizers.AdamW):
-    """`keras.optimizers.AdamW` with TensorFlow's fused kernel: one pass over a variable and its two moments, not eight.
+class AdamW(keras.optimizers.Adam):
+    """Adam with decoupled weight decay (Loshchilov and Hutter 2017), a learning rate and a decay of its own a variable.
 
-    With bias correction, as Keras and PyTorch have it; google-research/bert's optimiser has none.
+    TensorFlow's fused kernel: one pass over a variable and its two moments, not eight. With bias correction, as Keras and
+    PyTorch have it; google-research/bert's optimiser has none.
+
+    Args:
+        learning_rate: Number or schedule.
+        scales: One number a variable, times the learning rate.
+        decays: One number a variable, times its learning rate and itself, taken off it at each step.
+        **arguments: Of `keras.optimizers.Adam`.
     """
+
+    def __init__(self, learning_rate, *, scales, decays, **arguments):
+        super().__init__(learning_rate, **arguments)
+        self.scales, self.decays = scales, decays
 
     def apply(self, grads, trainable_variables=None):
         # Dense before clipping: the norm of slices would count the rows of a repeated word apart.
@@ -42,6 +53,9 @@ class AdamW(keras.optimizers.AdamW):
 
     def update_step(self, gradient, variable, learning_rate):
         index = self._get_variable_index(variable)
+        rate = tf.cast(learning_rate, tf.float32) * self.scales[index]
+        if self.decays[index]:
+            variable.assign_sub(variable * (rate * self.decays[index]))
         step = tf.cast(self.iterations + 1, tf.float32)
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
@@ -49,7 +63,7 @@ class AdamW(keras.optimizers.AdamW):
             v=self._velocities[index].value.handle,
             beta1_power=self.beta_1**step,
             beta2_power=self.beta_2**step,
-            lr=tf.cast(learning_rate, tf.float32),
+            lr=rate,
             beta1=self.beta_1,
             beta2=self.beta_2,
             epsilon=self.epsilon,
@@ -57,28 +71,61 @@ class AdamW(keras.optimizers.AdamW):
         )
 
 
-def optimizer(variables, *, learning_rate, warmup, total, weight_decay):
-    """Returns an `AdamW` built for `variables`.
+def optimizer(variables, *, learning_rate, warmup, total, weight_decay, scales=None):
+    """Returns an `AdamW` built for `variables`, as BERT is fine-tuned with: linear schedule, epsilon 1e-6, clipped at norm 1.
 
     Args:
         variables: Trainable Keras variables.
         learning_rate: At the end of the warm-up.
         warmup, total: Steps.
         weight_decay: Decoupled, times the learning rate, on all but biases and layer normalisation.
+        scales: Times the learning rate, one number a variable (see `layer_scales`); 1 by default.
     """
     result = AdamW(
         WarmupLinearDecay(learning_rate, warmup, total),
-        weight_decay=weight_decay,
+        scales=[1.0] * len(variables) if scales is None else scales,
+        decays=[weight_decay if _decayed(variable) else 0.0 for variable in variables],
         epsilon=1e-6,  # google-research/bert; Keras has 1e-7
         global_clipnorm=1.0,
     )
-    result.exclude_from_weight_decay(var_names=[UNDECAYED])
     result.build(variables)
     return result
 
 
+def _decayed(variable):
+    return not re.search(UNDECAYED, variable.path)
+
+
 def describe(variables):
     """Returns in words how many of the variables, and parameters, are decayed."""
-    decayed = [v for v in variables if not re.search(UNDECAYED, v.path)]
-    parameters = sum(int(np.prod(v.shape)) for v in decayed)
-    return f"weight decay on {len(decayed)} of {len(variables)} variables ({parameters:,} parameters)"
+    decayed = [variable for variable in variables if _decayed(variable)]
+    return f"weight decay on {len(decayed)} of {len(variables)} variables ({count(decayed):,} parameters)"
+
+
+def count(variables):
+    """Returns how many parameters the variables hold."""
+    return sum(int(np.prod(variable.shape)) for variable in variables)
+
+
+def depths(model, head_layers):
+    """Returns {name of a layer of a BERT with a head: its depth}: embeddings 0, layer i of L is 1 + i, pooler L + 1, head L + 2."""
+    numbers = {layer.name: re.match(r"layer_(\d+)_", layer.name) for layer in model.layers}
+    count = 1 + max(int(number[1]) for number in numbers.values() if number)
+    special = {"pooler": count + 1} | dict.fromkeys(head_layers, count + 2)
+    return {name: 1 + int(number[1]) if number else special.get(name, 0) for name, number in numbers.items()}
+
+
+def freeze(model, depth_of, below):
+    """Makes all layers of `model` that are less deep than `below` keep their weights; `depth_of` as `depths` returns it."""
+    for layer in model.layers:
+        layer.trainable = depth_of[layer.name] >= below
+
+
+def layer_scales(variables, depth_of, decay):
+    """Returns one factor of the learning rate a variable: `decay` to the power of how many levels it lies below the head.
+
+    Reference: ELECTRA (Clark et al. 2020), whose code has the same levels; Howard and Ruder 2018 call it discriminative
+    fine-tuning.
+    """
+    top = max(depth_of.values())
+    return [decay ** (top - depth_of[variable.path.split("/")[0]]) for variable in variables]

@@ -11,30 +11,32 @@ def say(line):
 class Progress:
     """Rewrites one line on a terminal; elsewhere prints a line every `every` seconds."""
 
-    def __init__(self, steps, batch_size, every=15.0):
-        self.steps, self.batch_size = steps, batch_size
+    def __init__(self, steps, every=15.0):
+        self.steps = steps
         self.terminal = sys.stderr.isatty()
         self.every = 0.5 if self.terminal else every
-        self.last_time, self.last_examples, self.examples = time.monotonic(), 0, 0
-        self.loss, self.rate = None, None
+        self.last_time, self.last_step, self.examples = time.monotonic(), None, 0
+        self.loss, self.rate, self.speed = None, None, None
 
     def step(self, step, examples, loss):
         self.examples += examples
         self.loss = loss if self.loss is None else 0.95 * self.loss + 0.05 * loss  # smoothed
-        now = time.monotonic()
-        if now - self.last_time < self.every and step != 1:
+        if self.last_step is None:  # the first step compiles: no measure of what follows
+            self._restart(step)
             return
-        rate = (self.examples - self.last_examples) / (now - self.last_time)
-        self.rate = rate if self.rate is None else 0.7 * self.rate + 0.3 * rate
-        self.last_time, self.last_examples = now, self.examples
-        left = (self.steps - step) * self.batch_size / self.rate
+        now = time.monotonic()
+        if now - self.last_time < self.every:
+            return
+        seconds = now - self.last_time
+        self.speed = _smooth(self.speed, (step - self.last_step) / seconds)
+        self.rate = _smooth(self.rate, self.examples / seconds)
+        self._restart(step)
+        left = (self.steps - step) / self.speed
         line = (
             f"step {step}/{self.steps}  loss {self.loss:.3f}  {self.rate:.0f} examples/s  "
             f"{int(left // 60)}:{int(left % 60):02d} left"
         )
-        if step == 1:
-            self.rate = None  # the first step compiles: no measure of what follows
-        elif self.terminal:
+        if self.terminal:
             print(f"\r\033[K{line}", end="", file=sys.stderr, flush=True)
         else:
             say(line)
@@ -42,4 +44,15 @@ class Progress:
     def note(self, line):
         """Prints a line of its own, and leaves the time it took out of the rate."""
         say(f"\r\033[K{line}" if self.terminal else line)
-        self.last_time, self.last_examples = time.monotonic(), self.examples
+        self.pause()
+
+    def pause(self):
+        """Leaves what was done since the last line out of the rate."""
+        self.last_step = None
+
+    def _restart(self, step):
+        self.last_time, self.last_step, self.examples = time.monotonic(), step, 0
+
+
+def _smooth(before, now):
+    return now if before is None else 0.7 * before + 0.3 * now

@@ -2,21 +2,25 @@
 
 config.json        Hugging Face's BERT configuration, and under "lineage" the task and every option of the run
 vocab.txt  tokenizer_config.json  labels.txt
-model.safetensors  the weights after the last epoch, by Hugging Face's names
+model.safetensors  the weights that are kept, by Hugging Face's names
 metrics.json       the result; written last, so its presence says that the run is finished
 metrics.jsonl      one line a logged step        tensorboard/   the same as curves
+checkpoint/        where an unfinished run stands, see `trainer.checkpoint`
 """
 
+import fcntl
+import hashlib
 import json
 import os
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
 
 import tensorflow as tf
 
-from models import weights
+from models import pretrained, weights
 from models.bert import bert
-from trainer import Mistake, features
+from trainer import Mistake, checkpoint, described, features
 from trainer.heads import HEADS
 from trainer.progress import say
 from trainer.tasks import TASKS
@@ -34,6 +38,7 @@ def write(path, content):
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, path)
+    checkpoint.sync_folder(path.parent)
 
 
 def write_json(path, value):
@@ -44,30 +49,40 @@ def read_init(folder):
     """Reads the configuration and the tokenizer of pretrained weights.
 
     Returns:
-        (config, Tokenizer) of a Hugging Face folder; `config` is the parsed `config.json`.
+        (config, Tokenizer) of a folder of either form; `config` has the keys of Hugging Face's `config.json`.
 
     Raises:
         Mistake: Something is missing, or is not what this project supports.
     """
     folder = Path(folder)
-    settings_path = folder / "tokenizer_config.json"
     try:
-        config = weights.read_config(folder)
+        config = pretrained.read_config(folder)
         vocabulary = read_vocabulary(folder / "vocab.txt")
-        settings = weights.read_json(settings_path) if settings_path.is_file() else {}
+        lower_case = pretrained.read_lower_case(folder)
     except (OSError, ValueError) as error:
-        raise Mistake(f"{error}") from None
-    lower_case = settings.get("do_lower_case", True)
-    for key, supported in (("strip_accents", (None, lower_case)), ("tokenize_chinese_chars", (True,))):
-        if settings.get(key, supported[0]) not in supported:
-            raise Mistake(
-                f"{settings_path}: {key} is {settings[key]}, expected {supported[0]} with do_lower_case {lower_case}"
-            )
+        raise Mistake(described(error)) from None
     if len(vocabulary) > config["vocab_size"]:
         raise Mistake(
-            f"{folder / 'vocab.txt'}: has {len(vocabulary)} pieces, but config.json says vocab_size {config['vocab_size']}"
+            f"{folder / 'vocab.txt'}: has {len(vocabulary)} pieces, but its configuration says vocab_size {config['vocab_size']}"
         )
     return config, Tokenizer(vocabulary, lower_case=lower_case)
+
+
+def read_labels(folder, config):
+    """Returns a run's labels in the order of their numbers.
+
+    Raises:
+        Mistake: `labels.txt` and `config.json` do not say the same: answers would bear wrong names.
+    """
+    path = folder / "labels.txt"
+    labels = [config["id2label"][number] for number in sorted(config["id2label"], key=int)]
+    try:
+        found = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        raise Mistake(described(error)) from None
+    if found != labels:
+        raise Mistake(f"{path}: expected {', '.join(labels)}, as in config.json, found {', '.join(found) or 'nothing'}")
+    return labels
 
 
 def build_model(config, task, labels, *, seed=0):
@@ -81,80 +96,131 @@ def build_model(config, task, labels, *, seed=0):
     return head.build(encoder, len(labels), dropout=dropout, seed=seed)
 
 
-def load_weights(model, path, *, ignore=()):
+def load_weights(model, folder, *, ignore=()):
     """As `models.weights.load`; a file that does not fit is the user's mistake."""
     try:
-        return weights.load(model, path, ignore=ignore)
+        return weights.load(model, folder, ignore=ignore)
     except (OSError, ValueError) as error:
-        raise Mistake(f"{error}") from None
+        raise Mistake(described(error)) from None
 
 
-def finished(out, options, inputs, *, overwrite):
-    """Looks at what `out` holds, and touches nothing.
+class Folder:
+    """A run folder to be, or to go on with.
 
     Args:
-        out: Run folder to be.
-        options: Of the run.
-        inputs: Paths that the run reads.
+        out: Its path.
+        options: Of the run, those that change its result.
+        inputs: {name of the option: path} of the files and folders that the run reads.
         overwrite: Whatever run `out` holds may go.
 
-    Returns:
-        The result of the finished run with the same options that `out` holds, else None: train.
-
     Raises:
-        Mistake: `out` holds a finished run with other options (names the first that differs), or something that is no run,
-            or one of the inputs.
+        Mistake: `out` is one of the inputs, or holds one.
     """
-    for path in inputs:
-        if out.resolve() in (path.resolve(), *path.resolve().parents):
-            raise Mistake(f"{out} holds {path}, which this run reads; give another --out")
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return None
-    try:
-        before = json.loads((out / "config.json").read_text(encoding="utf-8"))["lineage"]["options"]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise Mistake(f"{out} exists and is no run folder; give another --out") from None
-    if overwrite:
-        return None
-    if not (out / "metrics.json").is_file():
-        say(f"{out} holds a run that did not finish; starting anew in its place")
-        return None
-    for name, value in options.items():
-        if before.get(name) != value:
-            raise Mistake(
-                f"{out} holds a run with --{name} {before.get(name)}, not {value}; "
-                "give another --out, or --overwrite to start anew"
-            )
-    return json.loads((out / "metrics.json").read_text(encoding="utf-8"))
+
+    def __init__(self, out, options, inputs, *, overwrite):
+        self.out, self.options, self.inputs, self.overwrite = Path(out), options, inputs, overwrite
+        for path in inputs.values():
+            if self.out.resolve() in (path.resolve(), *path.resolve().parents):
+                raise Mistake(f"{out} holds {path}, which this run reads; give another --out")
+        self.fingerprints = {name: fingerprint(path) for name, path in inputs.items()}
+
+    def result(self):
+        """Returns the result of the finished run of these options and inputs that the folder holds, else None: train.
+
+        Raises:
+            Mistake: It holds a run of other options or inputs (names the first that differs), or something that is no run.
+        """
+        out = self.out
+        if not out.exists() or (out.is_dir() and all(path.name.endswith(".part") for path in out.iterdir())):
+            return None
+        try:
+            before = json.loads((out / "config.json").read_text(encoding="utf-8"))["lineage"]
+            options, fingerprints = before["options"], before["fingerprints"]
+        except (OSError, ValueError, KeyError, TypeError):
+            raise Mistake(f"{out} exists and is no run folder; give another --out") from None
+        if self.overwrite:
+            return None
+        remedy = "give another --out, or --overwrite to start anew"
+        for name, value in self.options.items():
+            if options.get(name) != value:
+                raise Mistake(f"{out} holds a run with --{name} {options.get(name)}, not {value}; {remedy}")
+        for name, value in self.fingerprints.items():
+            if fingerprints.get(name) != value:
+                raise Mistake(
+                    f"{out} holds a run with --{name} {self.inputs[name]} as it was (SHA-256 {fingerprints.get(name)}...), "
+                    f"not as it is now ({value}...); {remedy}"
+                )
+        if not (out / "metrics.json").is_file():
+            return None
+        return json.loads((out / "metrics.json").read_text(encoding="utf-8"))
+
+    @contextmanager
+    def owned(self):
+        """Makes the folder if need be, and holds it: no second process trains in it meanwhile.
+
+        Raises:
+            Mistake: It cannot be made, or another process holds it.
+        """
+        try:
+            self.out.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self.out, os.O_RDONLY)
+        except OSError as error:
+            raise Mistake(f"{self.out}: cannot be made ({error.strerror}); give another --out") from None
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # ends with the process, however that ends
+            except BlockingIOError:
+                raise Mistake(
+                    f"{self.out}: another process trains in this folder; wait for it, or give another --out"
+                ) from None
+            except OSError as error:
+                say(f"{self.out}: cannot be locked ({error.strerror}): see that no other process trains in it")
+            yield
+        finally:
+            os.close(descriptor)
+
+    def start(self, config, tokenizer):
+        """Writes what a run folder holds from its first moment; with `overwrite`, deletes what it held."""
+        if self.overwrite:
+            (self.out / "metrics.json").unlink(missing_ok=True)  # first: from here on it is no finished run
+            for path in self.out.iterdir():
+                if path.name != "config.json":  # replaced, below: it says that this is a run folder
+                    shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+        config["lineage"] |= {"options": self.options, "fingerprints": self.fingerprints}
+        write_json(self.out / "config.json", config)
+        write(self.out / "vocab.txt", "\n".join(tokenizer.vocabulary) + "\n")
+        write(self.out / "labels.txt", "\n".join(config["id2label"].values()) + "\n")
+        settings = {"tokenizer_class": "BertTokenizer", "do_lower_case": tokenizer.lower_case}
+        write_json(self.out / "tokenizer_config.json", settings)
+
+    def finish(self, content, result):
+        """Writes a run's weights and result; from then on it is finished, and needs no checkpoint."""
+        write(self.out / "model.safetensors", content)
+        write_json(self.out / "metrics.json", result)
+        shutil.rmtree(self.out / "checkpoint", ignore_errors=True)
 
 
-def start(out, config, tokenizer):
-    """Makes the run folder, in place of what `finished` let pass.
-
-    Raises:
-        Mistake: `out` cannot be made.
-    """
-    try:
-        if out.exists():
-            shutil.rmtree(out)
-        out.mkdir(parents=True)
-    except OSError as error:
-        raise Mistake(f"{out}: cannot be made ({error.strerror}); give another --out") from None
-    write(out / "vocab.txt", "\n".join(tokenizer.vocabulary) + "\n")
-    write(out / "labels.txt", "\n".join(config["id2label"].values()) + "\n")
-    write_json(
-        out / "tokenizer_config.json", {"tokenizer_class": "BertTokenizer", "do_lower_case": tokenizer.lower_case}
-    )
-    write_json(out / "config.json", config)
+def fingerprint(path):
+    """Returns the first 16 digits of the SHA-256 of a file, or of the files of a folder of weights."""
+    names = ("*config.json", "vocab.txt", "model.safetensors", "*.ckpt*.index", "*.ckpt*.data-*")
+    files = sorted(file for name in names for file in path.glob(name)) if path.is_dir() else [path]
+    hasher = hashlib.sha256()
+    for file in files:
+        try:
+            with open(file, "rb") as content:
+                hasher.update(hashlib.file_digest(content, "sha256").digest())
+        except OSError as error:
+            raise Mistake(f"{file}: cannot be read ({error.strerror})") from None
+    return hasher.hexdigest()[:16]
 
 
-def config_of_run(init_config, task_name, labels, options, max_length):
-    """Returns the run's `config.json`: that of its initial weights, its head, and how to rebuild and repeat it."""
+def config_of_run(init_config, task_name, labels, max_length):
+    """Returns the run's `config.json`: that of its initial weights, and its task; `Folder.start` adds its options."""
     return init_config | {
         "architectures": [ARCHITECTURES[TASKS[task_name].head]],
         "id2label": {str(i): label for i, label in enumerate(labels)},
         "label2id": {label: i for i, label in enumerate(labels)},
-        "lineage": {"task": task_name, "max_length": max_length, "options": options},
+        "lineage": {"task": task_name, "max_length": max_length},
     }
 
 
@@ -177,10 +243,10 @@ class Run:
         self.task_name = self.config["lineage"]["task"]
         self.task = TASKS[self.task_name]
         self.head = HEADS[self.task.head]
-        self.labels = list(self.config["id2label"].values())
+        self.labels = read_labels(folder, self.config)
         self.max_length = self.config["lineage"]["max_length"]
         self.model = build_model(self.config, self.task, self.labels)
-        load_weights(self.model, folder / "model.safetensors")
+        load_weights(self.model, folder)
 
     def answer(self, strings):
         """Maps strings [B] to the task's outputs: text -> pieces -> features -> logits -> answers."""

@@ -3,32 +3,38 @@
 import json
 import sys
 import time
-from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from models import weights
-from trainer import Mistake, data, features, optim, runs, sources
+from trainer import Mistake, data, features, loop, optim, runs, sources
 from trainer.heads import HEADS
 from trainer.metrics import METRICS
-from trainer.progress import Progress, say
+from trainer.progress import say
 from trainer.tasks import TASKS, answers
 
-LOG_EVERY = 10  # steps between lines of metrics.jsonl
+NOT_OF_THE_RESULT = ("out", "overwrite", "dry_run", "checkpoint_every")  # options that do not change what a run gives
 
 
 def finetune(
-    task, *, train, dev, init, out, epochs, batch_size, learning_rate, warmup, weight_decay, max_length, seed, labels,
-    limit, overwrite,
+    task, *, train, dev, init, out, epochs, batch_size, accumulate, learning_rate, layer_decay, warmup, weight_decay, freeze,
+    max_length, seed, labels, limit, patience, keep, checkpoint_every, dry_run, overwrite,
 ):  # fmt: skip
     """Fine-tunes pretrained weights; returns the result that metrics.json holds. Options: `trainer.__main__.finetune`."""
-    options = {name: value for name, value in locals().items() if name not in ("out", "overwrite")}
+    options = {name: value for name, value in locals().items() if name not in NOT_OF_THE_RESULT}
     name, task = task, TASKS[task]
     labels = labels or list(task.labels)
     train, dev = sources.data(train, "train"), sources.data(dev, "dev") if dev else None
     init = sources.weights(init)
+    inputs = {"train": train, "init": init} | ({"dev": dev} if dev else {})
+    folder = runs.Folder(out, options, inputs, overwrite=overwrite)
+    finished = folder.result()
+    if finished:
+        say(f"{out} holds this run, finished; here is its result (--overwrite trains anew)")
+        return finished
+
     train_rows = data.read(train, task, labels, limit=limit)
     dev_rows = data.read(dev, task, labels) if dev else []
     config, tokenizer = runs.read_init(init)
@@ -36,96 +42,81 @@ def finetune(
         raise Mistake(
             f"--max_length {max_length} is more than the {config['max_position_embeddings']} positions of {init}"
         )
-    out, head, began = Path(out), HEADS[task.head], time.monotonic()
-    finished = runs.finished(out, options, [init, train, *([dev] if dev else [])], overwrite=overwrite)
-    if finished:
-        say(f"{out} holds this run, finished; here is its result (--overwrite trains anew)")
-        return finished
-
+    head = HEADS[task.head]
     keras.utils.set_random_seed(seed)
     model = runs.build_model(config, task, labels, seed=seed)
-    unused = runs.load_weights(model, Path(init) / "model.safetensors", ignore=head.layers)
+    unused = runs.load_weights(model, init, ignore=head.layers)
+    depths = optim.depths(model, head.layers)
+    optim.freeze(model, depths, _depth_to_freeze(freeze, config["num_hidden_layers"]))
+    variables = model.trainable_variables
     train_set = Examples(train_rows, task, labels, tokenizer, max_length)
     dev_set = Examples(dev_rows, task, labels, tokenizer, max_length) if dev else None
-    steps = epochs * -(-len(train_rows) // batch_size)
+    steps = -(-len(train_rows) // (batch_size * accumulate))  # an epoch
+    total = epochs * steps
     optimizer = optim.optimizer(
-        model.trainable_variables,
+        variables,
         learning_rate=learning_rate,
-        warmup=round(warmup * steps),
-        total=steps,
+        warmup=round(warmup * total),
+        total=total,
         weight_decay=weight_decay,
+        scales=optim.layer_scales(variables, depths, layer_decay),
     )
-    config = runs.config_of_run(config, name, labels, options, max_length)
-    runs.start(out, config, tokenizer)
-    say(f"task      {name}: {', '.join(f'{i} {label}' for i, label in enumerate(labels))}")
-    say(f"weights   {init}; new: {', '.join(head.layers)}; in the file but not used: {', '.join(unused) or 'none'}")
-    say(f"train     {train}: {train_set}")
-    say(f"dev       {dev}: {dev_set}" if dev else "dev       none: no scores")
-    say(
-        f"text      {'lower-cased, without accents' if tokenizer.lower_case else 'cased'}; {len(tokenizer.vocabulary):,} pieces"
-    )
-    say(f"model     {model.count_params():,} parameters; {optim.describe(model.trainable_variables)}")
-    say(
-        f"steps     {steps} in {epochs} epochs of batches of {batch_size}; learning rate {learning_rate:g} after "
-        f"{round(warmup * steps)} steps, then linearly to 0; clipped at norm 1; seed {seed}"
-    )
-    say(f"device    {device()}")
-
-    writer = tf.summary.create_file_writer(str(out / "tensorboard"))
-    train_step = training_step(model, head, optimizer)
+    frozen = f", {optim.count(variables):,} of them trained (frozen: {_frozen(freeze)})" if freeze else ""
+    batches = f"batches of {batch_size}" + (f" times {accumulate}, divided by their examples" if accumulate > 1 else "")
+    falling = f", times {layer_decay:g} a layer downwards" if layer_decay < 1 else ""
+    stop = f"; stops after {patience} without a better {task.metric}" if patience else ""
+    decisions = [
+        f"task      {name}: {', '.join(f'{i} {label}' for i, label in enumerate(labels))}",
+        f"weights   {init}; new: {', '.join(head.layers)}; in the file but not used: {', '.join(unused) or 'none'}",
+        f"train     {train}: {train_set}",
+        f"dev       {dev}: {dev_set}" if dev else "dev       none: no scores",
+        f"text      {'lower-cased, without accents' if tokenizer.lower_case else 'cased'}; "
+        f"{len(tokenizer.vocabulary):,} pieces",
+        f"model     {model.count_params():,} parameters{frozen}; {optim.describe(variables)}",
+        f"steps     {total} in {epochs} epochs of {batches}; learning rate {learning_rate:g}{falling} after "
+        f"{round(warmup * total)} steps, then linearly to 0; clipped at norm 1; seed {seed}{stop}",
+        f"device    {device()}",
+    ]
     dev_step = evaluation_step(model, head, labels)
-    progress = Progress(steps, batch_size)
-    scores, step, losses = [], 0, []
-    with open(out / "metrics.jsonl", "w", encoding="utf-8") as log, writer.as_default():
-        for epoch in range(1, epochs + 1):
-            epoch_began = time.monotonic()
-            plan = features.plan_training(train_set.lengths, batch_size, seed=seed, epoch=epoch)
-            for inputs, targets, rows in train_set.batches(plan):
-                loss = float(train_step(inputs, targets))
-                if not np.isfinite(loss):
-                    raise Mistake(
-                        f"the loss became {loss} at step {step + 1}; try a smaller --learning_rate than {learning_rate:g}"
-                    )
-                losses.append(loss)
-                step += 1
-                progress.step(step, len(rows), loss)
-                if step % LOG_EVERY == 0 or step == steps:
-                    rate = float(optimizer.learning_rate)
-                    line = {"step": step, "epoch": epoch, "loss": float(np.mean(losses)), "learning_rate": rate}
-                    print(json.dumps(line), file=log, flush=True)
-                    tf.summary.scalar("train/loss", line["loss"], step)
-                    tf.summary.scalar("train/learning_rate", rate, step)
-                    losses = []
-            seconds = time.monotonic() - epoch_began
-            score = {"epoch": epoch, "step": step, "seconds": round(seconds, 1)}
-            if dev_set:
-                progress.note(f"epoch {epoch}: scoring {len(dev_rows)} dev examples ...")
-                score |= score_examples(dev_step, task, dev_set, batch_size)
-                print(json.dumps({"dev": score}), file=log, flush=True)
-                for key in (task.metric, "loss"):
-                    tf.summary.scalar(f"dev/{key}", score[key], step)
-            scores.append(score)
-            dev_line = f"dev {task.metric} {score[task.metric]:.4f}, loss {score['loss']:.4f}; " if dev_set else ""
-            progress.note(
-                f"epoch {epoch}/{epochs}: {dev_line}{seconds:.0f} s, {len(train_rows) / seconds:.0f} examples/s"
-            )
-    best = max(scores, key=lambda score: (score[task.metric], -score["epoch"])) if dev_set else None
-    if dev_set:
-        say(f"final     dev {task.metric} {scores[-1][task.metric]:.4f} (epoch {epochs}; the weights that are kept)")
-        say(f"best      dev {task.metric} {best[task.metric]:.4f} (epoch {best['epoch']})")
-    runs.write(out / "model.safetensors", weights.to_bytes(model))
-    result = {
-        "task": name,
-        "model": "bert",
-        "seed": seed,
-        "steps": steps,
-        "final": scores[-1],
-        "best": best,
-        "seconds": round(time.monotonic() - began, 1),
-        "parameters": model.count_params(),
-    }
-    runs.write_json(out / "metrics.json", result)
-    return result
+    work = loop.Work(
+        steps=steps,
+        epochs=epochs,
+        batches=lambda epoch, skip: train_set.steps(
+            features.plan_training(train_set.lengths, batch_size * accumulate, seed=seed, epoch=epoch)[skip:],
+            batch_size,
+        ),
+        step=training_step(model, head, optimizer, accumulate=accumulate > 1),
+        score=(lambda tick: score_examples(dev_step, task, dev_set, batch_size, tick)) if dev else None,
+        metric=task.metric,
+        patience=patience,
+        keep_best=keep == "best",
+    )
+    return loop.run(
+        work,
+        folder,
+        model,
+        optimizer,
+        config=runs.config_of_run(config, name, labels, max_length),
+        tokenizer=tokenizer,
+        to_bytes=weights.to_bytes,
+        decisions=decisions,
+        result={"task": name, "model": "bert", "seed": seed},
+        checkpoint_every=checkpoint_every,
+        dry_run=dry_run,
+    )
+
+
+def _depth_to_freeze(freeze, layers):
+    """Returns below which depth (see `optim.depths`) layers keep their weights; `freeze` is None, `embeddings` or a number."""
+    if freeze in (None, "embeddings"):
+        return 1 if freeze else 0
+    if not 1 <= int(freeze) <= layers:
+        raise Mistake(f"--freeze: expected embeddings, or 1 to {layers} layers of this model, received {freeze}")
+    return 1 + int(freeze)
+
+
+def _frozen(freeze):
+    return freeze if freeze == "embeddings" else f"embeddings and the first {freeze} layers"
 
 
 def evaluate(run, *, data_file, batch_size):
@@ -163,6 +154,13 @@ class Examples:
     def batches(self, plan):
         return features.batches(self.ids, self.targets, plan, self.tokenizer, self.max_length)
 
+    def steps(self, plan, batch_size):
+        """Yields, for each batch of the plan, ([(inputs, targets)] of `batch_size` rows at most, number of rows)."""
+        parts = [[rows[i : i + batch_size] for i in range(0, len(rows), batch_size)] for rows in plan]
+        batches = iter(self.batches([part for step in parts for part in step]) if plan else ())
+        for step, rows in zip(parts, plan, strict=True):
+            yield [next(batches)[:2] for _ in step], len(rows)
+
     def __str__(self):
         return (
             f"{len(self.golds):,} examples, {self.lengths.mean():.1f} pieces on average, {self.lengths.max()} at most; "
@@ -170,40 +168,70 @@ class Examples:
         )
 
 
-def training_step(model, head, optimizer):
-    """Returns a compiled function (inputs, targets) -> loss that makes one step of the optimiser."""
+def training_step(model, head, optimizer, *, accumulate=False):
+    """Returns a function [(inputs, targets)] -> loss that makes one step of the optimiser.
+
+    The gradient is that of the loss summed over all that is given, divided once by its number of examples: batches of
+    unequal size count as they should. `accumulate`: take more than one batch a step, in the memory of one.
+    """
+    variables = model.trainable_variables
 
     @tf.function(input_signature=features.BATCH_SIGNATURE, autograph=False)
     def step(inputs, targets):
         with tf.GradientTape() as tape:
-            loss = head.loss(targets, model(inputs, training=True))
-        variables = model.trainable_variables
+            total, count = head.loss(targets, model(inputs, training=True))
+            loss = total / count
         optimizer.apply(tape.gradient(loss, variables), variables)
         return loss
 
-    return step
+    if not accumulate:
+        return lambda batches: float(step(*batches[0]))
+
+    sums = [tf.Variable(tf.zeros(variable.shape)) for variable in variables]
+
+    @tf.function(input_signature=features.BATCH_SIGNATURE, autograph=False)
+    def add(inputs, targets):
+        with tf.GradientTape() as tape:
+            total, count = head.loss(targets, model(inputs, training=True))
+        for one, gradient in zip(sums, tape.gradient(total, variables), strict=True):
+            one.assign_add(tf.convert_to_tensor(gradient))
+        return total, count
+
+    @tf.function(input_signature=[tf.TensorSpec([])], autograph=False)
+    def apply(count):
+        optimizer.apply([one / count for one in sums], variables)
+        for one in sums:
+            one.assign(tf.zeros_like(one))
+
+    def step_of_several(batches):
+        losses, counts = zip(*[add(*batch) for batch in batches], strict=True)
+        apply(tf.add_n(counts))
+        return float(tf.add_n(losses) / tf.add_n(counts))
+
+    return step_of_several
 
 
 def evaluation_step(model, head, labels):
-    """Returns a compiled function (inputs, targets) -> (label of each row, mean loss), dropout off."""
+    """Returns a compiled function (inputs, targets) -> (label of each row, sum of the loss, its number), dropout off."""
 
     @tf.function(input_signature=features.BATCH_SIGNATURE, autograph=False)
     def step(inputs, targets):
         logits = model(inputs, training=False)
-        return head.decode(logits, labels)["label"], head.loss(targets, logits)
+        return head.decode(logits, labels)["label"], *head.loss(targets, logits)
 
     return step
 
 
-def score_examples(step, task, examples, batch_size):
-    """Returns {metric, loss, examples} over all rows; `step` is an `evaluation_step`."""
-    predicted, loss = np.empty(len(examples.golds), object), 0.0
+def score_examples(step, task, examples, batch_size, tick=lambda: None):
+    """Returns {metric, loss, examples} over all rows; `step` is an `evaluation_step`; `tick` is called between batches."""
+    predicted, loss, number = np.empty(len(examples.golds), object), 0.0, 0.0
     for inputs, targets, rows in examples.batches(features.plan_evaluation(examples.lengths, batch_size)):
-        names, mean = step(inputs, targets)
+        names, total, count = step(inputs, targets)
         predicted[rows.numpy()] = [name.decode("utf-8") for name in names.numpy()]
-        loss += float(mean) * len(rows)
+        loss, number = loss + float(total), number + float(count)
+        tick()
     score = METRICS[task.metric](examples.golds, predicted)
-    return {task.metric: round(score, 6), "loss": round(loss / len(predicted), 6), "examples": len(predicted)}
+    return {task.metric: round(score, 6), "loss": round(loss / number, 6), "examples": len(predicted)}
 
 
 def device():

@@ -103,10 +103,10 @@ def ours_training(folder, config, batches, *, packed):
     head = HEADS["classify"]
     encoder = bert(config["vocab_size"], packed=packed, **head.encoder_arguments, **weights.builder_arguments(config))
     model = head.build(encoder, len(CLASSES), dropout=0.1, seed=0)
-    weights.load(model, folder / "model.safetensors", ignore=head.layers)
+    weights.load(model, folder, ignore=head.layers)
     optimizer = optim.optimizer(model.trainable_variables, learning_rate=1e-4, warmup=10, total=1000, weight_decay=0.01)
     step = training_step(model, head, optimizer)
-    return lambda: [float(step(inputs, targets)) for inputs, targets, _ in batches]
+    return lambda: [step([(inputs, targets)]) for inputs, targets, _ in batches]
 
 
 def transformers_training(folder, batches):
@@ -202,7 +202,7 @@ def ours_encoder(folder, config, path, *, pooled_only):
 
 
 def load_encoder(model, folder):
-    weights.load(model, folder / "model.safetensors")
+    weights.load(model, folder)
     return [variable.value for variable in model.variables]
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from models import weights
+from models import pretrained, weights
 from models.bert import PRESETS, bert
 from tests.conftest import GOLDEN, needs
 from trainer import sources
@@ -36,9 +36,9 @@ def twin(model, **arguments):
 def test_hidden_states_of_minilm(packed):
     folder = sources.weights("minilm")
     golden = np.load(GOLDEN / "minilm-hidden-states.npz")
-    config = weights.read_config(folder)
+    config = pretrained.read_config(folder)
     model = bert(config["vocab_size"], packed=packed, attention_maps=True, **weights.builder_arguments(config))
-    assert weights.load(model, folder / "model.safetensors") == ["embeddings.position_ids"]
+    assert weights.load(model, folder) == ["embeddings.position_ids"]
     mask = golden["attention_mask"].astype(bool)
     ids = {"token_ids": golden["input_ids"], "segment_ids": golden["token_type_ids"]}
     outputs = model({name: value.astype("int32") for name, value in ids.items()} | {"mask": mask})

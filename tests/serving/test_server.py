@@ -308,26 +308,9 @@ def test_two_models_labels_and_new_versions(export_folder, tmp_path):
     assert server.stop() == 0 and "ending after the requests under way" in server.log
 
 
-def test_server_mistakes_are_one_line(server, export_folder, tmp_path):
-    (tmp_path / "bad.config").write_text("model_config_list { config { nam: 1 } }")
-    (tmp_path / "twice.config").write_text(
-        "model_config_list {" + 2 * f' config {{ name: "a" base_path: "{export_folder}" }}' + "}"
-    )
-    (tmp_path / "empty.config").write_text("")
-    (tmp_path / "broken" / "1").mkdir(parents=True)
-    for flags, status, text in (
-        (["--model_base_path=x", "--ssl_config_file=y"], 2, "unrecognized argument --ssl_config_file=y"),
-        ([], 2, "expected --model_base_path or --model_config_file"),
-        (["--model_base_pth=x"], 2, "--model_base_pth"),
-        ([f"--model_base_path={tmp_path}/none"], 2, "No versions of servable default found under base path"),
-        ([f"--model_base_path={tmp_path}/broken"], 1, "default: no version could be loaded from"),
-        ([f"--model_config_file={tmp_path}/none"], 2, "cannot be read"),
-        ([f"--model_config_file={tmp_path}/bad.config"], 2, 'no field named "nam"'),
-        ([f"--model_config_file={tmp_path}/twice.config"], 2, "Illegal to list model a multiple times"),
-        ([f"--model_config_file={tmp_path}/empty.config"], 2, "expected model_config_list"),
-        ([f"--model_base_path={export_folder}", f"--port={server.port}"], 2, f"--port {server.port}: in use"),
-    ):
-        command = [sys.executable, "-m", "serving.server", *flags]
-        result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-        last = result.stderr.splitlines()[-1]
-        assert result.returncode == status and text in last and "Traceback" not in result.stderr, (flags, result.stderr)
+def test_a_server_whose_model_cannot_be_loaded_ends(tmp_path):
+    (tmp_path / "1").mkdir()
+    command = [sys.executable, "-m", "serving.server", f"--model_base_path={tmp_path}", "--port=8599"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert f"default: no version could be loaded from {tmp_path}" in done.stderr.splitlines()[-1]

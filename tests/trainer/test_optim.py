@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from models.bert import bert
 from trainer import optim
+from trainer.heads import HEADS
 
 
 def variables():
@@ -28,11 +29,13 @@ def test_fused_steps_equal_keras():
     ours, theirs = variables(), variables()
     for one, other in zip(ours, theirs, strict=True):
         other.assign(one)
-    settings = {"learning_rate": 1e-3, "weight_decay": 0.01, "epsilon": 1e-6, "global_clipnorm": 1.0}
-    fused, plain = optim.AdamW(**settings), keras.optimizers.AdamW(**settings)
+    fused = optim.optimizer(ours, learning_rate=1e-3, warmup=0, total=10**9, weight_decay=0.01)
+    plain = keras.optimizers.AdamW(1e-3, weight_decay=0.01, epsilon=1e-6, global_clipnorm=1.0)
+    plain.exclude_from_weight_decay(
+        var_names=[r"(bias|gamma|beta)(:0)?$"]
+    )  # TensorFlow appends :0 to a variable's name
+    plain.build(theirs)
     for optimizer, weights in ((fused, ours), (plain, theirs)):
-        optimizer.exclude_from_weight_decay(var_names=[optim.UNDECAYED])
-        optimizer.build(weights)
         random = np.random.default_rng(0)
         for _ in range(5):
             optimizer.apply([tf.constant(random.normal(size=v.shape), tf.float32) for v in weights], weights)
@@ -47,6 +50,32 @@ def test_repeated_words_count_once_in_the_norm():
     slices = tf.IndexedSlices(tf.constant([[3.0], [4.0]]), tf.constant([2, 2]), tf.constant([5, 1]))
     optimizer.apply([slices], [table])
     np.testing.assert_allclose(optimizer._momentums[0], [[0], [0], [0.1], [0], [0]], rtol=1e-5)
+
+
+def test_rate_and_decay_fall_from_layer_to_layer():
+    """By effect: a step of Adam is the learning rate in size, whatever the gradient; the decay follows it."""
+    encoder = bert(50, layers=2, width=32, heads=4, pooled_only=True)
+    model = HEADS["classify"].build(encoder, 2, dropout=0.0, seed=0)
+    depths = optim.depths(model, HEADS["classify"].layers)
+    weights = model.trainable_variables
+    for decay, gradient in ((0.0, 1.0), (0.5, 0.0)):
+        for variable in weights:
+            variable.assign(tf.ones_like(variable))
+        optimizer = optim.optimizer(
+            weights,
+            learning_rate=0.1,
+            warmup=0,
+            total=10**9,
+            weight_decay=decay,
+            scales=optim.layer_scales(weights, depths, 0.5),
+        )
+        optimizer.apply([tf.fill(variable.shape, gradient) for variable in weights], weights)
+        levels = {"classifier": 0, "pooler": 1, "layer_1": 2, "layer_0": 3}  # below the head, as in ELECTRA's code
+        for variable in weights:
+            level = next((n for name, n in levels.items() if variable.path.startswith(name)), 4)  # embeddings
+            spared = variable.name in ("bias", "gamma", "beta")
+            change = 0.1 * 0.5**level * (1.0 if gradient else 0.0 if spared else decay)
+            np.testing.assert_allclose(variable, 1.0 - change, atol=2e-5, err_msg=variable.path)
 
 
 @pytest.mark.parametrize("step, rate", [(0, 0.0), (5, 0.5), (10, 1.0), (55, 0.5), (100, 0.0), (120, 0.0)])

@@ -98,7 +98,8 @@ def test_a_mistake_leaves_what_was_there_and_the_mended_command_runs(options, ca
     status, _, err = finetune(capsys, fresh | {"learning_rate": "1e30"})
     assert status == 2 and "the loss became" in err
     status, _, err = finetune(capsys, fresh)
-    assert status == 0 and "did not finish; starting anew" in err
+    assert status == 2 and "holds a run with --learning_rate 1e+30, not 5e-05" in err
+    assert finetune(capsys, fresh, "--overwrite")[0] == 0
 
 
 def test_recipe_in_a_file_and_flags_win(options, capsys, tmp_path):
@@ -114,56 +115,3 @@ def test_labels_by_name(options, capsys):
     assert status == 0, err
     config = json.loads((options["out"] / "config.json").read_text())
     assert config["id2label"] == {"0": "bad", "1": "good"}
-
-
-def test_mistakes_are_one_line(options, capsys, tmp_path, bert_folder):
-    (tmp_path / "bad.txt").write_text("1 fine\n7 what\n")
-    (tmp_path / "filled").mkdir()
-    (tmp_path / "filled" / "mine").write_text("")
-    large = write_bert_folder(tmp_path / "large", vocab_size=50)
-    (large / "vocab.txt").write_text(
-        (bert_folder / "vocab.txt").read_text(encoding="utf-8") + "x\ny\n", encoding="utf-8"
-    )
-    pointer = write_bert_folder(tmp_path / "pointer")
-    (pointer / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\n")
-    cases = [
-        (["nothing"], "invalid choice: 'nothing'"),
-        (["finetune", "sentiments", *flags(options)], "task: expected one of sentiment, received sentiments"),
-        (["finetune", "sentiment", *flags(options), "--epoch=3"], "--epoch=3"),
-        (["finetune", "sentiment", *flags(options | {"epochs": "two"})], "epochs"),
-        (["finetune", "sentiment", *flags(options | {"epochs": 0})], "--epochs: expected more than 0, received 0"),
-        (
-            ["finetune", "sentiment", *flags(options | {"max_length": 2})],
-            "--max_length: expected 3 or more, received 2",
-        ),
-        (
-            ["finetune", "sentiment", *flags(options | {"max_length": 99})],
-            "--max_length 99 is more than the 64 positions",
-        ),
-        (["finetune", "sentiment", *flags(options | {"warmup": 2})], "--warmup: expected a share"),
-        (["finetune", "sentiment", *flags(options | {"train": "none"})], "none: no such file"),
-        (["finetune", "sentiment", *flags(options | {"dev": tmp_path / "bad.txt"})], "bad.txt:2: expected a label"),
-        (["finetune", "sentiment", *flags(options | {"init": tmp_path})], "config.json: not found"),
-        (["finetune", "sentiment", *flags(options | {"init": large})], "vocab_size"),
-        (["finetune", "sentiment", *flags(options | {"out": tmp_path / "filled"})], "is no run folder"),
-        (["finetune", "sentiment", *flags(options | {"out": tmp_path / "filled"}), "--overwrite"], "is no run folder"),
-        (["finetune", "sentiment", *flags(options | {"out": bert_folder}), "--overwrite"], "which this run reads"),
-        (["finetune", "sentiment", *flags(options | {"out": tmp_path}), "--overwrite"], "which this run reads"),
-        (["finetune", "sentiment", *flags(options | {"out": "/proc/none"})], "/proc/none: cannot be made"),
-        (["finetune", "sentiment", *flags(options | {"init": pointer})], "expected the weights in safetensors form"),
-        (["finetune", "sentiment", *flags(options | {"seed": -1})], "--seed: expected 0 to 4294967295, received -1"),
-        (["finetune", "sentiment", *flags(options | {"weight_decay": -1})], "--weight_decay: expected 0 or more"),
-        (["finetune", "sentiment", f"--train={options['train']}"], "--init, --out"),
-        (["predict", tmp_path, "--text", "a", "--batch_size=0"], "--batch_size: expected more than 0"),
-        (["finetune", "sentiment", "--config=none.yaml"], "none.yaml"),
-        (["evaluate", tmp_path, "--data", "x"], "expected a finished run"),
-        (["predict", tmp_path], "expected either --text or --input"),
-    ]
-    for arguments, message in cases:
-        status, out, err = cli(capsys, *arguments)
-        assert (status, out, err.count("\n")) == (2, "", 1) and message in err, (arguments, err)
-    assert (tmp_path / "filled" / "mine").exists() and not options["out"].exists()
-
-
-def flags(options):
-    return [f"--{name}={value}" for name, value in options.items()]

@@ -1,0 +1,318 @@
+"""Folders of pretrained BERT weights, in the two forms that they are published in, read and written.
+
+    Hugging Face   config.json       model.safetensors   vocab.txt   tokenizer_config.json
+    Google         bert_config.json  bert_model.ckpt.*   vocab.txt   (a TensorFlow 1 checkpoint; read and written without its code)
+
+Tensors go by Hugging Face's names everywhere else in this project. Google's names follow from them by `google_name`; its
+kernels are [in, out], Hugging Face's [out, in]. What an optimiser left in a checkpoint is passed over by its name.
+"""
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+# Hugging Face's `config.json` -> arguments of `models.bert.bert`
+ARGUMENTS = {
+    "num_hidden_layers": "layers",
+    "hidden_size": "width",
+    "num_attention_heads": "heads",
+    "intermediate_size": "feed_forward",
+    "max_position_embeddings": "positions",
+    "type_vocab_size": "segments",
+    "hidden_act": "activation",
+    "hidden_dropout_prob": "dropout",
+    "attention_probs_dropout_prob": "attention_dropout",
+    "layer_norm_eps": "epsilon",
+}
+ACTIVATIONS = ("gelu", "relu", "silu")  # of the same name and meaning in Keras
+GOOGLE_EPSILON = 1e-12  # of layer normalisation, in google-research/bert's code, not in its files
+OPTIMISER = re.compile(r"(/adam_[mv]|^global_step|^beta[12]_power)$")
+
+# Where Google's name is not Hugging Face's with slashes: the heads.
+HEADS = {
+    "cls.predictions.bias": "cls/predictions/output_bias",
+    "cls.seq_relationship.weight": "cls/seq_relationship/output_weights",
+    "cls.seq_relationship.bias": "cls/seq_relationship/output_bias",
+    "classifier.weight": "output_weights",  # run_classifier.py
+    "classifier.bias": "output_bias",
+    "qa_outputs.weight": "cls/squad/output_weights",  # run_squad.py
+    "qa_outputs.bias": "cls/squad/output_bias",
+}
+HEADS_OF_GOOGLE = {theirs: ours for ours, theirs in HEADS.items()}
+
+
+def google_name(name):
+    """Returns the name in Google's checkpoints of a tensor of Hugging Face's, and whether it lies there transposed."""
+    if name in HEADS:
+        return HEADS[name], False
+    name = re.sub(r"\blayer\.(\d+)", r"layer_\1", name).replace("LayerNorm.weight", "LayerNorm.gamma")
+    name = name.replace("LayerNorm.bias", "LayerNorm.beta").replace("_embeddings.weight", "_embeddings")
+    transposed = name.endswith(".weight")
+    return re.sub(r"\.weight$", ".kernel", name).replace(".", "/"), transposed
+
+
+def hugging_face_name(name):
+    """The way back from `google_name`: (name of Hugging Face's, whether it lies there transposed)."""
+    if name in HEADS_OF_GOOGLE:
+        return HEADS_OF_GOOGLE[name], False
+    transposed = name.endswith("/kernel")
+    name = re.sub(r"/(kernel|gamma)$", ".weight", re.sub(r"/beta$", ".bias", name))
+    name = re.sub(r"_embeddings$", "_embeddings.weight", name)
+    return re.sub(r"\blayer_(\d+)", r"layer.\1", name).replace("/", "."), transposed
+
+
+@dataclass(frozen=True)
+class Tensors:
+    """What a folder holds: how to read each tensor, by Hugging Face's names and in its layout."""
+
+    path: Path  # of the file, for messages
+    readers: dict[str, Callable]  # name -> function that reads it, an array
+    names: dict[str, str]  # name -> that in the file
+    passed_over: int  # variables of an optimiser
+
+
+def is_google(folder):
+    """Says whether a folder is of Google's form; one of both forms counts as Hugging Face's where it has safetensors."""
+    folder = Path(folder)
+    hugging_face = (folder / "config.json").is_file()
+    if hugging_face and (folder / "model.safetensors").is_file():
+        return False
+    return (folder / "bert_config.json").is_file()
+
+
+def read_config(folder):
+    """Returns the configuration of a folder of either form, under Hugging Face's keys.
+
+    Raises:
+        FileNotFoundError, ValueError: no such file; another model type; a setting that this BERT does not have.
+    """
+    folder, google = Path(folder), is_google(folder)
+    path = folder / ("bert_config.json" if google else "config.json")
+    if not path.is_file():
+        held = sorted(path.name for path in folder.iterdir())[:5] if folder.is_dir() else []
+        raise FileNotFoundError(
+            f"{path}: not found; expected a Hugging Face folder (config.json, model.safetensors, vocab.txt) or one of "
+            f"Google's (bert_config.json, bert_model.ckpt.*, vocab.txt), found {', '.join(held) or 'nothing'}"
+        )
+    config = read_json(path)
+    if google:  # the keys that it has are the same
+        config = {"model_type": "bert", "layer_norm_eps": GOOGLE_EPSILON} | config
+    for key, supported in (
+        ("model_type", ["bert"]),
+        ("position_embedding_type", ["absolute", None]),
+        ("hidden_act", ACTIVATIONS),
+    ):
+        if config.get(key) not in supported:
+            raise ValueError(f"{path}: {key} is {config.get(key)!r}, expected {supported[0]!r}")
+    missing = [key for key in ("vocab_size", *ARGUMENTS) if key not in config]
+    if missing:
+        raise ValueError(f"{path}: {', '.join(missing)} missing")
+    return config
+
+
+def read_json(path):
+    """Returns the JSON object that a file holds.
+
+    Raises:
+        OSError, ValueError: It cannot be read; it holds something else.
+    """
+    try:
+        value = json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: expected JSON, found {error}") from None
+    if not isinstance(value, dict):
+        raise ValueError(f"{path}: expected a JSON object, found {type(value).__name__}")
+    return value
+
+
+def read_lower_case(folder):
+    """Says whether a folder's text is lower-cased: as its `tokenizer_config.json` says, and without one, of Hugging Face's
+    form: yes, as in `transformers`; of Google's: as its vocabulary shows.
+
+    A cased vocabulary of Google's has capitals in a third of its pieces, the Chinese one (lower-cased) in two of 21,128.
+
+    Raises:
+        OSError, ValueError: A file cannot be read; a setting that Google's reference tokenisation does not have.
+    """
+    path = Path(folder) / "tokenizer_config.json"
+    if not path.is_file() and not is_google(folder):
+        return True
+    if not path.is_file():
+        pieces = (Path(folder) / "vocab.txt").read_text(encoding="utf-8").splitlines()
+        words = [piece for piece in pieces if not re.fullmatch(r"\[.*\]", piece)]
+        return sum(bool(re.search("[A-Z]", word)) for word in words) <= len(words) / 100
+    settings = read_json(path)
+    lower_case = settings.get("do_lower_case", True)
+    for key, supported in (("strip_accents", (None, lower_case)), ("tokenize_chinese_chars", (True,))):
+        if settings.get(key, supported[0]) not in supported:
+            raise ValueError(
+                f"{path}: {key} is {settings[key]}, expected {supported[0]} with do_lower_case {lower_case}"
+            )
+    return lower_case
+
+
+def read_tensors(folder):
+    """Returns the `Tensors` of a folder of either form.
+
+    Raises:
+        FileNotFoundError, ValueError: the file is not there, or is another one.
+    """
+    return (_read_checkpoint if is_google(folder) else _read_safetensors)(Path(folder))
+
+
+def _read_safetensors(folder):
+    path = folder / "model.safetensors"
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: not found; expected the weights in safetensors form")
+    try:
+        file = safe_open(path, framework="numpy")
+    except SafetensorError as error:
+        raise ValueError(
+            f"{path}: expected the weights in safetensors form, found another file or a part ({error})"
+        ) from None
+    names = {_modern(name): name for name in list(file.keys())}
+    return Tensors(path, {ours: lambda name=name: file.get_tensor(name) for ours, name in names.items()}, names, 0)
+
+
+def _modern(name):
+    """Old conversions of Google's weights call the scale and shift of layer normalisation gamma and beta."""
+    return name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
+
+
+def _read_checkpoint(folder):
+    import tensorflow as tf
+
+    errors = (tf.errors.OpError, ValueError, RuntimeError, IndexError)  # what the reader raises at damaged files
+    prefixes = [path.with_suffix("") for path in folder.glob("*.index")]
+    prefix = folder / "bert_model.ckpt"
+    if prefix not in prefixes:
+        if len(prefixes) != 1:
+            found = ", ".join(sorted(path.name for path in prefixes)) or "none"
+            raise FileNotFoundError(f"{prefix}.index: not found; expected one checkpoint, found {found}")
+        prefix = prefixes[0]  # a fine-tuned one: model.ckpt-1000
+    try:
+        reader = tf.train.load_checkpoint(str(prefix))
+    except errors as error:
+        raise ValueError(
+            f"{prefix}.*: expected a TensorFlow checkpoint, found another file or a part ({error})"
+        ) from None
+
+    def read(name, transposed):
+        try:
+            tensor = reader.get_tensor(name)
+        except errors as error:
+            raise ValueError(f"{prefix}.*: {name} cannot be read; a part is missing or damaged ({error})") from None
+        return tensor.T if transposed else tensor
+
+    found = list(reader.get_variable_to_shape_map())
+    weights = [name for name in found if not OPTIMISER.search(name)]
+    readers, names = {}, {}
+    for name in weights:
+        ours, transposed = hugging_face_name(name)
+        readers[ours] = lambda name=name, transposed=transposed: read(name, transposed)
+        names[ours] = name
+    return Tensors(prefix, readers, names, len(found) - len(weights))
+
+
+def convert(source, to):
+    """Writes a folder of the other form: Google's from Hugging Face's, Hugging Face's from Google's, heads included.
+
+    Every tensor is read back and compared, bit for bit, before the folder appears under its name.
+
+    Args:
+        source: Folder of either form; a run folder is one of Hugging Face's.
+        to: Folder to be.
+
+    Returns:
+        {"form", "path", "tensors", "parameters", "left_out"}: `left_out` names what the other form has no place for.
+
+    Raises:
+        FileNotFoundError, ValueError: `source` cannot be read.
+        FileExistsError: `to` is there and not empty.
+        OSError: `to` cannot be written.
+    """
+    source, to = Path(source), Path(to)
+    google, config, tensors = is_google(source), read_config(source), read_tensors(source)
+    lower_case = read_lower_case(source)
+    if to.exists() and (not to.is_dir() or any(to.iterdir())):
+        raise FileExistsError(f"{to}: expected a folder that is not there yet or empty, found one that holds files")
+    bare = not any(name.startswith("bert.") for name in tensors.readers)
+    left_out, content = [], {}
+    for name in sorted(tensors.readers):
+        # Buffers and copies that older versions of transformers saved; no parameters.
+        if name.endswith("position_ids") or name.startswith("cls.predictions.decoder."):
+            left_out.append(tensors.names[name])
+        else:
+            head = name.split(".")[0] in ("cls", "classifier", "qa_outputs")
+            content[name if head or not bare else f"bert.{name}"] = np.ascontiguousarray(tensors.readers[name]())
+    part = to.with_name(f".{to.name}.{os.getpid()}.part")
+    try:
+        part.mkdir(parents=True)
+        _write_hugging_face(part, config, content) if google else _write_checkpoint(part, config, content)
+        shutil.copyfile(source / "vocab.txt", part / "vocab.txt")
+        settings = {"tokenizer_class": "BertTokenizer", "do_lower_case": lower_case}
+        (part / "tokenizer_config.json").write_text(json.dumps(settings, indent=2) + "\n")
+        written = read_tensors(part)
+        for name, tensor in content.items():
+            again = written.readers[name]()
+            if again.dtype != tensor.dtype or again.tobytes() != tensor.tobytes():
+                raise OSError(f"{to}: {name} was not written as it was read")
+        for path in part.iterdir():
+            with open(path, "rb") as file:
+                os.fsync(file.fileno())
+        part.replace(to)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return {
+        "form": "Hugging Face" if google else "Google",
+        "path": str(to),
+        "tensors": len(content),
+        "parameters": sum(tensor.size for tensor in content.values()),
+        "left_out": left_out + [f"{tensors.passed_over} variables of an optimiser"] * (tensors.passed_over > 0),
+    }
+
+
+def _write_hugging_face(folder, config, content):
+    heads = {
+        "cls": "BertForPreTraining",
+        "classifier": "BertForSequenceClassification",
+        "qa_outputs": "BertForQuestionAnswering",
+    }
+    found = [
+        architecture for head, architecture in heads.items() if any(name.split(".")[0] == head for name in content)
+    ]
+    config = {"architectures": found[:1] or ["BertModel"]} | config
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    save_file(content, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def _write_checkpoint(folder, config, content):
+    import tensorflow as tf
+
+    kept = (
+        "vocab_size",
+        *ARGUMENTS,
+        "initializer_range",
+    )  # layer_norm_eps, too: Google's code passes over what it does not know
+    (folder / "bert_config.json").write_text(
+        json.dumps({key: config[key] for key in kept if key in config}, indent=2) + "\n"
+    )
+    names = [google_name(name) for name in content]
+    tensors = [
+        tensor.T if transposed else tensor for (_, transposed), tensor in zip(names, content.values(), strict=True)
+    ]
+    with tf.device("CPU"):
+        tf.raw_ops.SaveV2(
+            prefix=str(folder / "bert_model.ckpt"),
+            tensor_names=[name for name, _ in names],
+            shape_and_slices=[""] * len(names),
+            tensors=tensors,
+        )

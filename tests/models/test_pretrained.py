@@ -1,0 +1,146 @@
+"""Both forms of pretrained weights: the same tensors, to the bit; nothing lost on the way from one to the other."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from models import pretrained, weights
+from models.bert import bert
+from tests.conftest import DATA, VOCABULARY, needs, write_bert_folder
+from trainer import Mistake, runs, sources
+from trainer.tasks import TASKS
+
+TINY = DATA / "tiny-checkpoints" / "keras-bert-test-checkpoint"  # Google's form, with Adam's slots
+
+
+def encoder(folder, **arguments):
+    config = pretrained.read_config(folder)
+    model = bert(config["vocab_size"], **weights.builder_arguments(config), **arguments)
+    return model, weights.load(model, folder)
+
+
+def hidden_states(folder):
+    model, _ = encoder(folder)
+    ids = np.random.default_rng(0).integers(5, model.get_layer("token_embedding").input_dim, [3, 12]).astype("int32")
+    outputs = model({"token_ids": ids, "segment_ids": ids % 2, "mask": np.ones([3, 12], bool)}, training=False)
+    return [*outputs["hidden_states"], outputs["pooled"]]
+
+
+def assert_same_states(one, other):
+    for ours, theirs in zip(hidden_states(one), hidden_states(other), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_names_go_both_ways():
+    heads = ["cls.predictions.bias", "cls.predictions.transform.dense.weight", "cls.seq_relationship.weight"]
+    heads += ["cls.predictions.transform.LayerNorm.bias", "classifier.weight", "qa_outputs.bias"]
+    names = [f"bert.{name}" for theirs in weights.names(12).values() for name in theirs] + heads
+    for name in names:
+        google, transposed = pretrained.google_name(name)
+        assert "." not in google and pretrained.hugging_face_name(google) == (name, transposed)
+    assert pretrained.google_name("bert.encoder.layer.11.attention.self.query.weight") == (
+        "bert/encoder/layer_11/attention/self/query/kernel",
+        True,
+    )
+    assert pretrained.google_name("bert.embeddings.word_embeddings.weight") == (
+        "bert/embeddings/word_embeddings",
+        False,
+    )
+
+
+@needs(TINY)
+def test_a_checkpoint_of_googles_code():
+    reader = tf.train.load_checkpoint(str(TINY / "bert_model.ckpt"))
+    variables = reader.get_variable_to_shape_map()
+    assert len(variables) == 139
+    tensors = pretrained.read_tensors(TINY)
+    assert len(tensors.readers) + tensors.passed_over == 139
+    assert not any("adam" in name or "global_step" in name for name in tensors.names.values())
+    model, unused = encoder(TINY)
+    assert unused == sorted(name for name in variables if name.startswith("cls/") and "adam" not in name)
+    kernel = model.get_layer("layer_1_attention_qkv").kernel.numpy()
+    for i, part in enumerate(("query", "key", "value")):
+        theirs = reader.get_tensor(f"bert/encoder/layer_1/attention/self/{part}/kernel")
+        np.testing.assert_array_equal(kernel[:, 4 * i : 4 * i + 4], theirs)
+    np.testing.assert_array_equal(
+        model.get_layer("embedding_norm").gamma, reader.get_tensor("bert/embeddings/LayerNorm/gamma")
+    )
+
+
+@needs(TINY)
+def test_google_to_hugging_face_and_back(tmp_path):
+    done = pretrained.convert(TINY, tmp_path / "hf")
+    assert (done["form"], done["tensors"], done["left_out"]) == ("Hugging Face", 46, ["93 variables of an optimiser"])
+    assert_same_states(TINY, tmp_path / "hf")
+    assert json.loads((tmp_path / "hf" / "config.json").read_text())["architectures"] == ["BertForPreTraining"]
+    pretrained.convert(tmp_path / "hf", tmp_path / "google")
+    one, two = pretrained.read_tensors(TINY), pretrained.read_tensors(tmp_path / "google")
+    assert one.names == two.names and two.passed_over == 0
+    for name, read in one.readers.items():
+        np.testing.assert_array_equal(read(), two.readers[name]())
+    assert runs.read_init(tmp_path / "google")[1].lower_case is True
+
+
+def test_minilm_in_googles_form_gives_the_same_states_bit_for_bit(tmp_path):
+    folder = sources.weights("minilm")
+    done = pretrained.convert(folder, tmp_path / "google")
+    assert (done["form"], done["tensors"], done["left_out"]) == ("Google", 103, ["embeddings.position_ids"])
+    assert sorted(path.name for path in (tmp_path / "google").iterdir()) == [
+        "bert_config.json", "bert_model.ckpt.data-00000-of-00001", "bert_model.ckpt.index", "tokenizer_config.json",
+        "vocab.txt",
+    ]  # fmt: skip
+    assert_same_states(folder, tmp_path / "google")
+
+
+def test_a_run_keeps_its_head_on_the_way(run_folder, tmp_path):
+    for source, to in ((run_folder, tmp_path / "google"), (tmp_path / "google", tmp_path / "hf")):
+        pretrained.convert(source, to)
+    assert "output_weights" in pretrained.read_tensors(tmp_path / "google").names.values()
+    models = []
+    for folder in (run_folder, tmp_path / "google", tmp_path / "hf"):
+        config, _ = runs.read_init(folder)
+        model = runs.build_model(config, TASKS["sentiment"], ["negative", "positive"])
+        assert weights.load(model, folder) == []
+        models.append(weights.to_bytes(model))
+    assert models[0] == models[1] == models[2]
+
+
+@pytest.mark.parametrize("vocabulary, lower_case", [(VOCABULARY, False), ([w.lower() for w in "abc"], True)])
+def test_case_of_a_folder_without_tokenizer_config(tmp_path, vocabulary, lower_case):
+    (tmp_path / "bert_config.json").write_text("{}")
+    (tmp_path / "vocab.txt").write_text("\n".join(vocabulary), encoding="utf-8")
+    assert pretrained.read_lower_case(tmp_path) is lower_case
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"do_lower_case": not lower_case}))
+    assert pretrained.read_lower_case(tmp_path) is not lower_case
+
+
+def test_what_cannot_be_read_is_said(tmp_path):
+    write_bert_folder(tmp_path / "hf")
+    pretrained.convert(tmp_path / "hf", tmp_path / "google")
+    config, _ = runs.read_init(tmp_path / "google")
+    model = runs.build_model(config, TASKS["sentiment"], ["a", "b"])
+    assert runs.load_weights(model, tmp_path / "google", ignore=("classifier",)) == []
+
+    data, index = (tmp_path / "google" / f"bert_model.ckpt.{part}" for part in ("data-00000-of-00001", "index"))
+    shutil.copytree(tmp_path / "google", tmp_path / "renamed")
+    for part in ("data-00000-of-00001", "index"):
+        (tmp_path / "renamed" / f"bert_model.ckpt.{part}").rename(tmp_path / "renamed" / f"model.ckpt-7.{part}")
+    assert runs.load_weights(model, tmp_path / "renamed", ignore=("classifier",)) == []
+
+    content = data.read_bytes()
+    for damage, message in (
+        (lambda: data.write_bytes(content[:-8]), "cannot be read; a part is missing or damaged"),
+        (data.unlink, "bert_model.ckpt"),
+        (lambda: index.write_bytes(b"nothing"), "expected a TensorFlow checkpoint"),
+        (index.unlink, "bert_model.ckpt.index: not found; expected one checkpoint, found none"),
+    ):
+        damage()
+        with pytest.raises(Mistake, match=message) as raised:
+            runs.load_weights(model, tmp_path / "google", ignore=("classifier",))
+        assert "\n" not in str(raised.value)
+    with pytest.raises(FileExistsError, match="not there yet or empty"):
+        pretrained.convert(tmp_path / "hf", tmp_path)
+    assert not list(tmp_path.glob(".*.part"))

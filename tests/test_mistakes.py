@@ -1,0 +1,275 @@
+"""What users get wrong, over all commands: one line on standard error that says what was received and what was expected.
+
+Status 2 for the user's mistakes, 1 for what is not theirs; never a traceback, and nothing on standard output.
+"""
+
+import json
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from serving import client, export, server
+from tests.conftest import ROOT, VOCABULARY, write_bert_folder, write_examples
+from trainer import __main__ as trainer
+
+MAINS = {
+    "trainer": trainer.main,
+    "serving.export": export.main,
+    "serving.server": server.main,
+    "serving.client": client.main,
+}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory, bert_folder, run_folder, export_folder):
+    """A folder with one of everything that is wrong; the table below names what lies here."""
+    folder = tmp_path_factory.mktemp("mistakes")
+    write_examples(folder / "train.txt", 8)
+    shutil.copytree(bert_folder, folder / "tiny")
+    shutil.copytree(run_folder, folder / "run")
+    shutil.copytree(export_folder, folder / "export")
+
+    def write(name, content):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    def weights(name, **changes):
+        return write_bert_folder(folder / name, **changes)
+
+    write("empty.txt", "")
+    write("blank.txt", "1 good\n\n0 bad\n")
+    write("latin.txt", "1 good\n0 caf\xe9\n".encode("latin-1"))
+    write("strange.txt", "1 good\n7 what\n")
+    write("words.txt", "1 good\nbad\n")
+    write("columns.tsv", "sentence\tlabel\na film\t1\na\tb\t0\n")
+    write("other.tsv", "text\trating\na film\t5\n")
+    write("broken.jsonl", '{"text": "a", "label": "positive"}\n{"text": "a"\n')
+    write("field.jsonl", '{"text": "a", "label": "positive"}\n{"sentence": "a", "label": "positive"}\n')
+    write("number.jsonl", '{"text": 7, "label": "positive"}\n')
+    write("list.jsonl", '["a", "positive"]\n')
+    write("bad.yaml", "epochs: [1\n")
+    write("unknown.yaml", "epoch: 1\n")
+    write("maybe.yaml", "overwrite: 'false'\n")
+    write("many.yaml", "epochs: many\n")
+    write("list.yaml", "- 1\n- 2\n")
+    write("filled/mine", "mine")
+    write("labels.txt", "bad\ngood\nbad\n")
+    write("one.txt", "good\n")
+    (folder / "nothing").mkdir()
+    vocabulary = "\n".join(VOCABULARY)
+    write("large/vocab.txt", vocabulary + "\nx\ny\n") and weights(
+        "large", vocabulary=[*VOCABULARY, "x", "y"], vocab_size=50
+    )
+    weights("no_vocab").joinpath("vocab.txt").unlink()
+    weights("plain_vocab").joinpath("vocab.txt").write_text("a\nb\n")
+    weights("twice").joinpath("vocab.txt").write_text("\n".join([*VOCABULARY[:-1], "a"]), encoding="utf-8")
+    weights("gpt", model_type="gpt2")
+    weights("broken_config").joinpath("config.json").write_text('{"model_type": ')
+    weights("no_weights").joinpath("model.safetensors").unlink()
+    weights("pointer").joinpath("model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\n")
+    config = json.loads((folder / "tiny" / "config.json").read_text())
+    weights("wide").joinpath("config.json").write_text(json.dumps(config | {"hidden_size": 64}))
+    write("google/bert_config.json", json.dumps(config)) and shutil.copy(
+        folder / "tiny" / "vocab.txt", folder / "google"
+    )
+    shutil.copytree(folder / "run", folder / "unfinished")
+    (folder / "unfinished" / "metrics.json").unlink()
+    shutil.copytree(folder / "run", folder / "relabelled")
+    (folder / "relabelled" / "labels.txt").write_text("negative\npositive\nneutral\n")
+    write("garbage.config", "model_config_list {")
+    write("empty.config", "")
+    write("field.config", "model_config_list { config { nam: 1 } }")
+    write("twice.config", "model_config_list {" + 2 * f' config {{ name: "a" base_path: "{folder}/export" }}' + "}")
+    write("unnamed.config", "model_config_list { config { base_path: '/x' } }")
+    return folder
+
+
+TUNE = ["trainer", "finetune", "sentiment", "--train=train.txt", "--init=tiny", "--out=out", "--max_length=16"]
+SERVE = ["serving.server", "--model_name=sentiment"]
+ASK = ["serving.client", "sentiment"]
+UNUSED = "localhost:1"  # a port on which nothing listens
+
+# (command line, status, what the line must say); file names are those of `place`
+TABLE = [
+    (["trainer"], 2, ["command", "finetune"]),
+    (["trainer", "tune"], 2, ["'tune'", "finetune"]),
+    (["trainer", "finetune", "sentiments", *TUNE[3:]], 2, ["expected one of sentiment", "received sentiments"]),
+    (["trainer", "finetune", "sentiment", "--train=train.txt"], 2, ["--init", "--out"]),
+    ([*TUNE, "--epoch=3"], 2, ["--epoch=3"]),
+    ([*TUNE, "--epochs=two"], 2, ["--epochs: expected a whole number, received two"]),
+    ([*TUNE, "--epochs=0"], 2, ["--epochs: expected more than 0, received 0"]),
+    ([*TUNE, "--batch_size=-1"], 2, ["--batch_size: expected more than 0, received -1"]),
+    ([*TUNE, "--accumulate=0"], 2, ["--accumulate: expected more than 0, received 0"]),
+    ([*TUNE, "--limit=x"], 2, ["--limit: expected a whole number, received x"]),
+    ([*TUNE, "--limit=0"], 2, ["--limit: expected more than 0, received 0"]),
+    ([*TUNE, "--max_length=2"], 2, ["--max_length: expected 3 or more, received 2"]),
+    ([*TUNE, "--max_length=99"], 2, ["--max_length 99", "64 positions"]),
+    ([*TUNE, "--warmup=2"], 2, ["--warmup: expected a share from 0 to 1, received 2"]),
+    ([*TUNE, "--learning_rate=nan"], 2, ["--learning_rate: expected a number, received nan"]),
+    ([*TUNE, "--weight_decay=-1"], 2, ["--weight_decay: expected 0 or more, received -1"]),
+    ([*TUNE, "--seed=-1"], 2, ["--seed: expected 0 to 4294967295, received -1"]),
+    ([*TUNE, "--freeze=top"], 2, ["--freeze: expected embeddings or a number of layers, received top"]),
+    ([*TUNE, "--freeze=3"], 2, ["--freeze: expected embeddings, or 1 to 2 layers", "received 3"]),
+    ([*TUNE, "--layer_decay=1.5"], 2, ["--layer_decay: expected more than 0, 1 at most, received 1.5"]),
+    ([*TUNE, "--patience=2"], 2, ["--patience: expected --dev", "received none"]),
+    ([*TUNE, "--keep=best"], 2, ["--keep best: expected --dev", "received none"]),
+    ([*TUNE, "--keep=first"], 2, ["--keep: expected last or best, received first"]),
+    ([*TUNE, "--checkpoint_every=-1"], 2, ["--checkpoint_every: expected 0 seconds or more, received -1"]),
+    ([*TUNE, "--labels", "good"], 2, ["--labels: expected two or more different names", "good"]),
+    ([*TUNE, "--labels", "labels.txt"], 2, ["labels.txt", "expected two or more different names", "bad, good, bad"]),
+    ([*TUNE, "--labels", "one.txt"], 2, ["one.txt", "expected two or more different names", "good"]),
+    ([*TUNE, "--labels", "yes", "no", "--dev=broken.jsonl"], 2, ["broken.jsonl:1", "expected a label of yes"]),
+    ([*TUNE, "--train=none.txt"], 2, ["none.txt", "no such file", "sst2"]),
+    ([*TUNE, "--train=filled"], 2, ["filled", "no such file"]),
+    ([*TUNE, "--train=empty.txt"], 2, ["empty.txt", "expected rows", "found none"]),
+    ([*TUNE, "--train=blank.txt"], 2, ["blank.txt:2", "expected a row, found an empty line"]),
+    ([*TUNE, "--train=latin.txt"], 2, ["latin.txt:2", "expected UTF-8, found byte 0xe9"]),
+    ([*TUNE, "--train=columns.tsv"], 2, ["columns.tsv:3", "expected 2 columns (sentence, label), found 3"]),
+    ([*TUNE, "--train=other.tsv"], 2, ["other.tsv:1", "expected", "text, label"]),
+    ([*TUNE, "--train=words.txt"], 2, ["words.txt:2", "expected `label sentence`", "'bad'"]),
+    ([*TUNE, "--train=broken.jsonl"], 2, ["broken.jsonl:2", "expected a JSON object"]),
+    ([*TUNE, "--train=field.jsonl"], 2, ["field.jsonl:2", "expected the fields text, label, found sentence, label"]),
+    ([*TUNE, "--train=number.jsonl"], 2, ["number.jsonl:1", "expected text to be a string, found '7'"]),
+    ([*TUNE, "--train=list.jsonl"], 2, ["list.jsonl:1", "expected a JSON object"]),
+    ([*TUNE, "--dev=strange.txt"], 2, ["strange.txt:2", "expected a label of negative (or 0)", "found '7'"]),
+    ([*TUNE, "--init=nowhere/at/all"], 2, ["nowhere/at/all", "no such folder"]),
+    ([*TUNE, "--init=nothing"], 2, ["config.json: not found", "found nothing"]),
+    ([*TUNE, "--init=filled"], 2, ["config.json: not found", "bert_config.json", "found mine"]),
+    ([*TUNE, "--init=google"], 2, ["bert_model.ckpt.index: not found"]),
+    ([*TUNE, "--init=gpt"], 2, ["model_type is 'gpt2', expected 'bert'"]),
+    ([*TUNE, "--init=broken_config"], 2, ["config.json: expected JSON"]),
+    ([*TUNE, "--init=large"], 2, ["has 62 pieces", "vocab_size 50"]),
+    ([*TUNE, "--init=no_vocab"], 2, ["vocab.txt: cannot be read (No such file"]),
+    ([*TUNE, "--init=plain_vocab"], 2, ["expected a vocabulary with [PAD] [UNK] [CLS] [SEP]", "2 pieces"]),
+    ([*TUNE, "--init=twice"], 2, ["vocab.txt:60", "stands already in line 20"]),
+    ([*TUNE, "--init=no_weights"], 2, ["model.safetensors: not found"]),
+    ([*TUNE, "--init=pointer"], 2, ["expected the weights in safetensors form"]),
+    ([*TUNE, "--init=wide"], 2, ["has shape [60, 32], expected [60, 64]"]),
+    ([*TUNE, "--out=filled"], 2, ["filled exists and is no run folder"]),
+    ([*TUNE, "--out=filled", "--overwrite"], 2, ["filled exists and is no run folder"]),
+    ([*TUNE, "--out=.", "--overwrite"], 2, [". holds", "which this run reads"]),
+    ([*TUNE, "--out=train.txt"], 2, ["train.txt", "give another --out"]),
+    ([*TUNE, "--out=tiny", "--overwrite"], 2, ["which this run reads"]),
+    ([*TUNE, "--out=/proc/none"], 2, ["/proc/none: cannot be made"]),
+    ([*TUNE, "--out=run"], 2, ["holds a run with --train", "not train.txt"]),
+    ([*TUNE, "--config=none.yaml"], 2, ["none.yaml"]),
+    ([*TUNE, "--config=bad.yaml"], 2, ["bad.yaml:2: expected YAML"]),
+    ([*TUNE, "--config=unknown.yaml"], 2, ["epoch"]),
+    ([*TUNE, "--config=list.yaml"], 2, ["list.yaml: expected YAML with `option: value` lines, found list"]),
+    ([*TUNE, "--config=maybe.yaml"], 2, ["maybe.yaml: overwrite: expected true or false, received 'false'"]),
+    ([*TUNE, "--config", "many.yaml"], 2, ["--epochs: expected a whole number, received many"]),
+    (["trainer", "evaluate", "run"], 2, ["--data"]),
+    (["trainer", "evaluate", "run", "--data=none"], 2, ["none: no such file"]),
+    (["trainer", "evaluate", "run", "--data=words.txt"], 2, ["words.txt:2"]),
+    (["trainer", "evaluate", "nothing", "--data=train.txt"], 2, ["nothing: expected a finished run", "found no run"]),
+    (["trainer", "predict", "run"], 2, ["expected either --text or --input"]),
+    (["trainer", "predict", "run", "--text=a", "--input=train.txt"], 2, ["expected either --text or --input"]),
+    (["trainer", "predict", "run", "--text=a", "--batch_size=0"], 2, ["--batch_size: expected more than 0"]),
+    (["trainer", "predict", "unfinished", "--text=a"], 2, ["expected a finished run", "found an unfinished run"]),
+    (["trainer", "predict", "relabelled", "--text=a"], 2, ["labels.txt", "expected negative, positive", "found negative"]),
+    (["trainer", "predict", "run", "--input=latin.txt"], 2, ["latin.txt:2", "expected UTF-8"]),
+    (["trainer", "datasets", "sst3"], 2, ["sst3", "sst2"]),
+    (["trainer", "convert", "tiny"], 2, ["--to"]),
+    (["trainer", "convert", "nothing", "--to=new"], 2, ["config.json: not found"]),
+    (["trainer", "convert", "tiny", "--to=filled"], 2, ["filled", "not there yet or empty"]),
+    (["trainer", "convert", "google", "--to=new"], 2, ["bert_model.ckpt.index: not found"]),
+    (["trainer", "convert", "no_vocab", "--to=new"], 2, ["vocab.txt: cannot be read (No such file"]),
+    (["serving.export", "run"], 2, ["--to"]),
+    (["serving.export", "run", "--to=new", "--as=x"], 2, ["--as=x"]),
+    (["serving.export", "nothing", "--to=new"], 2, ["nothing: expected a finished run"]),
+    (["serving.export", "run", "--to=train.txt"], 2, ["train.txt: cannot be written"]),
+    ([*SERVE], 2, ["expected --model_base_path or --model_config_file"]),
+    ([*SERVE, "--model_base_path=nowhere"], 2, ["No versions of servable sentiment found under base path nowhere"]),
+    ([*SERVE, "--model_base_path=filled"], 2, ["No versions of servable sentiment found under base path filled"]),
+    ([*SERVE, "--model_base_path=export", "--port=many"], 2, ["--port", "many"]),
+    ([*SERVE, "--model_base_path=export", "--port=99999"], 2, ["--port: expected 1 to 65535, received 99999"]),
+    ([*SERVE, "--model_base_path=export", "--port=USED"], 2, ["--port", "Address already in use"]),
+    ([*SERVE, "--model_base_path=export", "--models=x"], 2, ["--models=x"]),
+    ([*SERVE, "--model_base_path=export", "--ssl_config_file=x"], 2, ["--ssl_config_file=x"]),
+    ([*SERVE, "--model_config_file=none"], 2, ["none: cannot be read"]),
+    ([*SERVE, "--model_config_file=garbage.config"], 2, ["garbage.config: expected a text-format"]),
+    ([*SERVE, "--model_config_file=empty.config"], 2, ["empty.config: expected model_config_list", "found none"]),
+    ([*SERVE, "--model_config_file=field.config"], 2, ["field.config", 'no field named "nam"']),
+    ([*SERVE, "--model_config_file=twice.config"], 2, ["Illegal to list model a multiple times"]),
+    ([*SERVE, "--model_config_file=unnamed.config"], 2, ["expected a name and a base_path"]),
+    (["serving.client"], 2, ["TASK"]),
+    (["serving.client", "sentiments", "--text=a"], 2, ["sentiments"]),
+    ([*ASK], 2, ["expected --text, or --input"]),
+    ([*ASK, "--texts=a"], 2, ["--texts=a"]),
+    ([*ASK, "--text=a", "--server=here"], 2, ["--server: expected host:port, received here"]),
+    ([*ASK, "--text=a", "--batch_size=0"], 2, ["--batch_size: expected more than 0, received 0"]),
+    ([*ASK, "--input=none.jsonl"], 2, ["none.jsonl: cannot be read"]),
+    ([*ASK, "--input=field.jsonl"], 2, ["field.jsonl:2", "expected the fields text"]),
+    ([*ASK, "--text=a", f"--server={UNUSED}"], 1, ["localhost:1: UNAVAILABLE"]),
+]  # fmt: skip
+
+
+def one_line(status, out, err, expected_status, words):
+    assert (status, out) == (expected_status, ""), (status, out, err)
+    assert err.endswith("\n") and err.count("\n") == 1 and "Traceback" not in err, err
+    for word in words:
+        assert word in err, (word, err)
+
+
+@pytest.mark.parametrize("case", TABLE, ids=lambda case: " ".join(case[0][:2] + case[0][-1:]))
+def test_one_line(case, place, monkeypatch, capsys):
+    (command, *arguments), status, words = case
+    monkeypatch.chdir(place)
+    with socket.socket() as used:
+        used.bind(("", 0))
+        used.listen()
+        arguments = [argument.replace("USED", str(used.getsockname()[1])) for argument in arguments]
+        before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            MAINS[command](arguments)
+            code = 0
+        except SystemExit as stop:
+            code = stop.code
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+    one_line(code, *capsys.readouterr(), status, words)
+    assert (place / "filled" / "mine").exists() and not (place / "out").exists() and not (place / "new").exists()
+
+
+def test_there_are_enough():
+    commands = {" ".join(row[0][: 2 if row[0][0] == "trainer" else 1]) for row in TABLE}
+    assert len(TABLE) >= 40
+    assert commands >= {f"trainer {name}" for name in trainer.COMMANDS} | set(MAINS) - {"trainer"}
+
+
+@pytest.mark.parametrize(
+    "last", ["--train=latin.txt", "--init=google", "--text=a", "--port=USED", f"--server={UNUSED}"]
+)
+def test_one_line_of_a_process(last, place):
+    """Nor does the native code of a real process add to it."""
+    (command, *arguments), status, words = next(case for case in TABLE if case[0][-1] == last)
+    with socket.socket() as used:
+        used.bind(("", 0))
+        used.listen()
+        arguments = [argument.replace("USED", str(used.getsockname()[1])) for argument in arguments]
+        done = subprocess.run(
+            [sys.executable, "-m", command, *arguments], cwd=place, env={"PYTHONPATH": str(ROOT), "PATH": ""},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    one_line(done.returncode, done.stdout, done.stderr, status, words)
+
+
+def test_our_own_defects_are_one_line_too(capsys, monkeypatch):
+    def defect(name=None):
+        raise KeyError("no such\nthing")
+
+    monkeypatch.setitem(trainer.COMMANDS, "datasets", defect)
+    monkeypatch.setattr(defect, "__doc__", "A command.\n\n    Args:\n        name: Any.\n")
+    with pytest.raises(SystemExit) as stop:
+        trainer.main(["datasets"])
+    one_line(stop.value.code, *capsys.readouterr(), 1, ["a defect of this program", "KeyError", "LINEAGE_TRACEBACK"])
+    monkeypatch.setenv("LINEAGE_TRACEBACK", "1")
+    with pytest.raises(KeyError):
+        trainer.main(["datasets"])
