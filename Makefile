@@ -1,9 +1,10 @@
 # make demo   trains, exports, serves and asks, on a machine with Python 3.11 or later and make
 # make test   all tests          make lint   style          make bench   speed beside the peers (installs them)
+# make acceptance   one line per promise of the README: promised, found (installs the peers; 40 minutes)
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PIP := .venv/bin/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test lint bench compatibility clean
+.PHONY: demo test lint bench compatibility acceptance clean
 
 demo: .venv/.ready
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" bash serving/demo.sh
@@ -19,6 +20,9 @@ bench: .venv-peers/.ready
 
 compatibility: .venv/.ready-dev .venv-tf-2.12.1/.ready .venv-tf-2.20.0/.ready
 	.venv/bin/python -m tests.bench.compatibility
+
+acceptance: .venv/.ready-dev .venv-peers/.ready .venv-tf-2.12.1/.ready .venv-tf-2.20.0/.ready
+	.venv/bin/python -m tests.acceptance
 
 clean:
 	rm -rf .venv .venv-peers .venv-tf-* .pytest_cache .ruff_cache

@@ -1,12 +1,13 @@
 """`make bench`: training and encoder speed, ours beside transformers on PyTorch, KerasHub and ONNX Runtime.
 
-    python -m tests.bench.speed [--rounds 3] [--batches 16]        (in the environment of requirements-peers.txt)
+    python -m tests.bench.speed [--rounds 3] [--batches 16] [--json FILE]        (in the environment of requirements-peers.txt)
 
 All in one process, in turn, several rounds, the best round of each counted; every contender has the same MiniLM weights'
 shape (6 layers, width 384) and the same real SST-2 sentences in batches of 32, two threads. Prints its tables last.
 """
 
 import argparse
+import json
 import os
 import tempfile
 import time
@@ -41,6 +42,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--batches", type=int, default=16, help="batches of a round of training")
+    parser.add_argument("--json", type=Path, help="file to write the figures to, too")
     options = parser.parse_args()
     torch.set_num_threads(THREADS)
     folder = sources.weights("minilm")
@@ -58,6 +60,8 @@ def main():
     padding = {
         name: 1 - np.mean([inputs["mask"].numpy().mean() for inputs, _, _ in of]) for name, of in batches.items()
     }
+    if options.json:
+        options.json.write_text(json.dumps({"training": training} | encoding))
     print(f"\nrun by `make bench`; {THREADS} threads, MiniLM 6x384, SST-2, batches of {BATCH}")
     print(f"padding: random batches {padding['random']:.0%}, our planned batches {padding['planned']:.0%}")
     table("training, sentences per second (more is better)", training, lambda value, peer: value / peer)

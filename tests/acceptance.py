@@ -1,0 +1,344 @@
+"""`make acceptance`: runs what README.md promises and prints a line a promise: what was promised, what was found.
+
+    python -m tests.acceptance [--only WORDS] [--folder DIR]
+
+Each promise quotes the README, and falls if the README says it no more. Ends with status 1 if one falls; a promise that
+cannot be tried here (data that are not to be had) falls, too. About 40 minutes on two cores; `--folder` keeps the runs, and
+goes on from them the next time; `--only` takes the promises that hold these words. Needs what `make acceptance` sets up:
+.venv, .venv-peers, .venv-tf-2.12.1, .venv-tf-2.20.0.
+"""
+
+import argparse
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree as xml
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+SEEDS = (1, 2, 3)
+TEXTS = ["A gorgeous, witty and deeply moving film.", "Clumsy, tedious and far too long.", "太糟糕了", ""]
+
+# In .venv-peers: how transformers opens a run, and what it answers.
+TRANSFORMERS = """
+import json, sys
+import torch, transformers
+transformers.logging.set_verbosity_error()
+run, texts = sys.argv[1], json.loads(sys.argv[2])
+model, info = transformers.AutoModelForSequenceClassification.from_pretrained(run, output_loading_info=True)
+tokenizer = transformers.AutoTokenizer.from_pretrained(run)
+with torch.inference_mode():
+    logits = model.eval()(**tokenizer(texts, return_tensors="pt", padding=True)).logits
+print(json.dumps([sorted(map(str, [*info["missing_keys"], *info["unexpected_keys"]])), torch.softmax(logits, -1).tolist()]))
+"""
+
+
+class Fallen(Exception):
+    """A promise does not hold; says what was found."""
+
+
+@dataclass(frozen=True)
+class Promise:
+    quote: str  # of README.md
+    found: object  # (Workshop) -> what was found, in words; raises Fallen
+
+
+class Workshop:
+    """What several promises look at, made when the first one asks."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def run(self, *command, python=sys.executable, check=True):
+        """Runs `python -m ...` in the project's folder; returns the finished process."""
+        command = [*map(str, command)]
+        done = subprocess.run([str(python), *command], cwd=ROOT, capture_output=True, text=True, check=False)
+        if check and done.returncode:
+            raise Fallen(
+                f"{' '.join(command)[:100]} ended with {done.returncode}: {(done.stderr.splitlines() or [''])[-1]}"
+            )
+        return done
+
+    @cached_property
+    def tests(self):
+        """{file::test: (passed, skipped, failed)} of one run of all tests, and its seconds."""
+        report, began = self.folder / "tests.xml", time.monotonic()
+        self.run("-m", "pytest", f"--junitxml={report}", "-p", "no:cacheprovider", check=False)
+        seconds, counts = time.monotonic() - began, {}
+        for case in xml.parse(report).iter("testcase"):
+            name = f"{case.get('classname').rpartition('.')[2]}::{case.get('name').partition('[')[0]}"
+            place = 1 if case.find("skipped") is not None else 2 if len(case) else 0
+            counts.setdefault(name, [0, 0, 0])[place] += 1
+        return counts, seconds
+
+    @cached_property
+    def runs(self):
+        """The run folders of MiniLM on SST-2, three seeds, as the README trains them, and their results."""
+        results = []
+        for seed in SEEDS:
+            out = self.folder / f"sst2-{seed}"
+            options = ["--train", "sst2", "--dev", "sst2", "--init", "minilm", "--learning_rate", "1e-4"]
+            done = self.run("-m", "trainer", "finetune", "sentiment", *options, "--seed", seed, "--out", out)
+            results.append((out, json.loads(done.stdout.splitlines()[-1])))
+        return results
+
+    @cached_property
+    def export(self):
+        done = self.run("-m", "serving.export", self.runs[0][0], "--to", self.folder / "sentiment")
+        return json.loads(done.stdout)
+
+    @cached_property
+    def predictions(self):
+        done = self.run("-m", "trainer", "predict", self.runs[0][0], *[f"--text={text}" for text in TEXTS])
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    @cached_property
+    def speed(self):
+        report = self.folder / "speed.json"
+        self.run("-m", "tests.bench.speed", "--json", report, python=ROOT / ".venv-peers" / "bin" / "python")
+        return json.loads(report.read_text())
+
+
+def tests(*names):
+    """A promise that tests keep: they were run, and all of them passed."""
+
+    def found(shop):
+        counts, _ = shop.tests
+        chosen = {name: count for name, count in counts.items() if any(name.startswith(wanted) for wanted in names)}
+        missing = [wanted for wanted in names if not any(name.startswith(wanted) for name in chosen)]
+        passed, skipped, failed = (sum(count[i] for count in chosen.values()) for i in range(3))
+        words = f"{passed} tests passed" + f", {skipped} skipped" * bool(skipped) + f", {failed} failed" * bool(failed)
+        return expect(not missing and not skipped and not failed, words + f"; no test {missing}" * bool(missing))
+
+    return found
+
+
+def expect(holds, words):
+    if not holds:
+        raise Fallen(words)
+    return words
+
+
+def all_tests(shop):
+    counts, seconds = shop.tests
+    passed, skipped, failed = (sum(count[i] for count in counts.values()) for i in range(3))
+    return expect(
+        passed and not failed and seconds < 900,
+        f"{passed} passed, {skipped} skipped, {failed} failed in {seconds:.0f} s",
+    )
+
+
+def demo(shop):
+    began = time.monotonic()
+    done = subprocess.run(["make", "demo"], cwd=ROOT, capture_output=True, text=True, check=False)
+    seconds = time.monotonic() - began
+    answers = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"text"')]
+    words = f"{len(answers)} answers ({', '.join(answer['label'] for answer in answers)}) in {seconds:.0f} s"
+    trained = re.search(r"trained on (.*)", done.stdout)
+    return expect(done.returncode == 0 and len(answers) == 3 and seconds < 480, f"{words}, {trained and trained[1]}")
+
+
+def readmes_agree(shop):
+    """The same commands in the same order in both languages."""
+    commands = [
+        re.findall(r"^ +\$ .*|^ +make \w+|^    python .*", (ROOT / name).read_text(encoding="utf-8"), re.M)
+        for name in ("README.md", "README.zh.md")
+    ]
+    return expect(
+        commands[0] == commands[1],
+        f"{len(commands[0])} commands in the one, {len(commands[1])} in the other, "
+        + ("equal" if commands[0] == commands[1] else "not equal"),
+    )
+
+
+def malformed_line(shop):
+    lines = ["sentence\tlabel", *["a film\t1"] * 16, "a\tb\t1"]
+    (shop.folder / "reviews.tsv").write_text("\n".join(lines) + "\n")
+    command = ["-m", "trainer", "finetune", "sentiment", "--train", "reviews.tsv", "--init", "minilm", "--out", "run"]
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, *command], cwd=shop.folder, env=env, capture_output=True, text=True, check=False
+    )
+    wanted = "python -m trainer finetune: reviews.tsv:18: expected 2 columns (sentence, label), found 3\n"
+    return expect(done.stderr == wanted and done.returncode == 2, f"status {done.returncode}: {done.stderr.strip()}")
+
+
+def accuracy(shop):
+    scores = [result["final"]["accuracy"] for _, result in shop.runs]
+    seconds = statistics.mean(result["seconds"] / 3 for _, result in shop.runs)
+    words = f"{statistics.mean(scores):.4f} ({' '.join(f'{score:.4f}' for score in scores)}), {seconds:.0f} s an epoch"
+    return expect(statistics.mean(scores) >= 0.871, words)
+
+
+def finished_run(shop):
+    """The same command again, another seed, and a dry run."""
+    out, result = shop.runs[0]
+    options = [
+        "-m",
+        "trainer",
+        "finetune",
+        "sentiment",
+        "--train",
+        "sst2",
+        "--dev",
+        "sst2",
+        "--init",
+        "minilm",
+        "--out",
+        out,
+    ]
+    again = shop.run(*options, "--learning_rate", "1e-4", "--seed", 1)
+    other = shop.run(*options, "--learning_rate", "1e-4", "--seed", 9, check=False)
+    holds = json.loads(again.stdout) == result and other.returncode == 2 and "--seed 1, not 9" in other.stderr
+    return expect(holds, f"the result again; then status {other.returncode}: {other.stderr.strip()[-90:]}")
+
+
+def evaluate(shop):
+    out, result = shop.runs[0]
+    score = json.loads(shop.run("-m", "trainer", "evaluate", out, "--data", "sst2").stdout)
+    return expect(
+        score["accuracy"] == result["final"]["accuracy"], f"{score['accuracy']} and {result['final']['accuracy']}"
+    )
+
+
+def opens_in_transformers(shop):
+    peers = ROOT / ".venv-peers" / "bin" / "python"
+    done = shop.run("-c", TRANSFORMERS, shop.runs[0][0], json.dumps(TEXTS), python=peers)
+    keys, theirs = json.loads(done.stdout.splitlines()[-1])
+    ours = [list(row["probabilities"].values()) for row in shop.predictions]
+    largest = max(abs(a - b) for one, two in zip(ours, theirs, strict=True) for a, b in zip(one, two, strict=True))
+    return expect(
+        not keys and largest < 1e-4, f"{len(keys)} tensors missing or left over, probabilities within {largest:.1e}"
+    )
+
+
+def resume(shop):
+    done = shop.run("-m", "tests.bench.resume", check=False)
+    lines = done.stdout.splitlines() or done.stderr.splitlines()
+    return expect(done.returncode == 0, next((line for line in lines if "bit for bit" in line), lines[-1]))
+
+
+def compatibility(shop):
+    from trainer import sources
+
+    options = ["--run", shop.runs[0][0], "--data", sources.data("sst2", "dev")]
+    done = shop.run("-m", "tests.bench.compatibility", *options, check=False)
+    rows = re.findall(r"^ +(this one|2\.\d+\.\d) +(\d+) +(\d+) +(\S+)$", done.stdout, re.M)
+    words = "; ".join(f"{name}: {same} of {count}, {largest}" for name, count, same, largest in rows)
+    return expect(done.returncode == 0 and len(rows) == 3, words or done.stderr.strip()[-200:])
+
+
+def serve_and_ask(shop):
+    """The client's answers are those of `trainer predict`, and the time of a client from its start to its answer."""
+    from tests.conftest import Server
+
+    server = Server("--model_name=sentiment", f"--model_base_path={Path(shop.export['path']).parent}")
+    try:
+        (shop.folder / "ask.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in TEXTS))
+        ask = ["-m", "serving.client", "sentiment", f"--server={server.address}"]
+        done = shop.run(*ask, f"--input={shop.folder / 'ask.jsonl'}")
+        answers, times = [json.loads(line) for line in done.stdout.splitlines()], []
+        for _ in range(5):
+            began = time.monotonic()
+            shop.run(*ask, "--text=a fine film")
+            times.append(time.monotonic() - began)
+        status = Path(f"/proc/{server.process.pid}/status")
+        memory = re.search(r"VmRSS:\s+(\d+)", status.read_text()) if status.exists() else None
+    finally:
+        ended = server.stop()
+    pairs = zip(answers, shop.predictions, strict=True)
+    same = sum(a["label"] == b["label"] and abs(a["score"] - b["score"]) < 1e-5 for a, b in pairs)
+    words = f"{same} of {len(TEXTS)} answers as `predict`, {min(times):.2f} s; the server: "
+    words += f"{int(memory[1]) / 1024:.0f} MB, " if memory else ""
+    return expect(same == len(TEXTS) and min(times) < 1 and ended == 0, f"{words}status {ended} on SIGTERM")
+
+
+def speed(kind, peer, floor, ours):
+    """Our speed as a multiple of the peer's is `floor` or more."""
+
+    def found(shop):
+        row = shop.speed[kind]
+        ratio = row[ours] / row[peer] if kind == "training" else row[peer] / row[ours]
+        return expect(
+            ratio >= floor, f"{ratio:.2f} times ({row[ours]:.1f} and {row[peer]:.1f}), at least {floor} expected"
+        )
+
+    return found
+
+
+SERVED = "ours, pooled output (served)"
+PROMISES = [
+    Promise("fine-tunes MiniLM on SST-2, exports it, serves it, asks three questions", demo),
+    Promise("make test    # all tests", all_tests),
+    Promise("A malformed line stops the run before it starts", malformed_line),
+    Promise("Lineage, mean of the three", accuracy),
+    Promise("The same command on a finished run prints its result; with another setting it names the option", finished_run),
+    Promise("ends with the same bytes as one that was not", resume),
+    Promise("stops it at the next step, with a checkpoint", tests("test_loop::test_a_signal")),
+    Promise("a full disk costs one line", tests("test_checkpoint::test_a_full_disk", "test_checkpoint::test_a_checkpoint_that_finds_no_room")),
+    Promise("Data that changed under the same name are another run", tests("test_loop::test_changed_data")),
+    Promise("gives the same hidden states, bit for bit", tests("test_pretrained::test_minilm", "test_pretrained::test_google_to", "test_pretrained::test_a_checkpoint")),
+    Promise("writes the other form", tests("test_pretrained::")),
+    Promise("`--freeze", tests("test_loop::test_frozen")),
+    Promise("`--layer_decay", tests("test_optim::test_rate_and_decay")),
+    Promise("`--accumulate", tests("test_loop::test_accumulation")),
+    Promise("`--patience", tests("test_loop::test_early_stopping")),
+    Promise("`--dry_run", tests("test_loop::test_a_dry_run")),
+    Promise("Whatever a user gets wrong is answered by one line", tests("test_mistakes::")),
+    Promise("The run folder opens in `transformers` as it is", opens_in_transformers),
+    Promise("python -m trainer evaluate runs/sst2 --data sst2", evaluate),
+    Promise("It loads and answers the same in TF 2.12.1 and 2.20.0", compatibility),
+    Promise("its first answer takes 0.2 seconds from a cold start", serve_and_ask),
+    Promise("a new version in the base path takes over while the server runs", tests("test_server::")),
+    Promise("gives the ids of google-research/bert's `FullTokenizer`", tests("test_text::")),
+    Promise("The hidden states of MiniLM are those of `transformers`", tests("test_bert::test_hidden_states", "test_bert::test_packed_equals")),
+    Promise("Imports run one way", tests("test_imports::")),
+    Promise("training, random batches, sentences/s (more is better)", speed("training", "transformers", 1.8, "ours, random batches")),
+    Promise("encoder 1x16, ms (less is better)", speed("1x16", "transformers", 1.0, SERVED)),
+    Promise("encoder, 32 real sentences, ms", speed("32 real sentences", "transformers", 1.5, SERVED)),
+    Promise("README.zh.md", readmes_agree),
+]  # fmt: skip
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default="", help="promises that hold these words")
+    parser.add_argument("--folder", help="where the runs lie, and stay")
+    options = parser.parse_args()
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    chosen = [promise for promise in PROMISES if options.only in promise.quote]
+    if not chosen:
+        parser.error(f"--only: expected words of a promise, received {options.only!r}")
+    fallen, began = 0, time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="lineage-acceptance.") as temporary:
+        folder = Path(options.folder or temporary).resolve()
+        folder.mkdir(parents=True, exist_ok=True)
+        shop = Workshop(folder)
+        for number, promise in enumerate(chosen, 1):
+            started = time.monotonic()
+            try:
+                if promise.quote not in readme:
+                    raise Fallen("README.md does not say this (any more)")
+                state, words = "holds", promise.found(shop)
+            except Fallen as error:
+                state, words = "FALLS", str(error)
+            except Exception as error:  # what cannot be tried is not kept
+                state, words = "FALLS", f"{type(error).__name__}: {error}"
+            fallen += state == "FALLS"
+            words = " ".join(str(words).split())
+            print(f"{number:>2} {state}  {promise.quote}: {words}  [{time.monotonic() - started:.0f} s]", flush=True)
+    print(
+        f"{len(chosen) - fallen} of {len(chosen)} promises hold, in {(time.monotonic() - began) / 60:.0f} minutes; run by: make acceptance"
+    )
+    sys.exit(1 if fallen else 0)
+
+
+if __name__ == "__main__":
+    main()
