@@ -37,7 +37,9 @@ def save(folder, variables, state):
     arrays = arrays_of(variables)
     text = json.dumps(state)
     try:
-        folder.mkdir(exist_ok=True)
+        if not folder.exists():
+            folder.mkdir()
+            sync_folder(folder.parent)
         tensors = {f"{i:05d}": array for i, array in enumerate(arrays)}
         _save_file(tensors, part, {"state": text, "digest": digest(arrays, text.encode())})
         with open(part, "rb") as file:

@@ -259,6 +259,7 @@ def _open_log(out, state):
     """Opens metrics.jsonl to append to what the checkpoint knows of it."""
     path = out / "metrics.jsonl"
     log = open(path, "ab")  # noqa: SIM115  the caller's
+    checkpoint.sync_folder(out)
     if log.tell() < state.log_bytes:
         log.close()
         raise Failure(f"{path}: expected {state.log_bytes} bytes or more, found less; --overwrite starts anew")

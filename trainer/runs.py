@@ -163,6 +163,7 @@ class Folder:
         """
         try:
             self.out.mkdir(parents=True, exist_ok=True)
+            checkpoint.sync_folder(self.out.parent)
             descriptor = os.open(self.out, os.O_RDONLY)
         except OSError as error:
             raise Mistake(f"{self.out}: cannot be made ({error.strerror}); give another --out") from None

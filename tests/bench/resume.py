@@ -32,11 +32,13 @@ LIMIT_S = 900  # of one process
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--while_saving", type=int, default=5, help="of the kills")
+    parser.add_argument("--while_saving", type=int, help="of the kills; default: a quarter")
     parser.add_argument("--terms", type=int, default=3, help="runs that get SIGTERM")
     parser.add_argument("--minilm", action="store_true")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     options = parser.parse_args()
+    if options.while_saving is None:
+        options.while_saving = options.kills // 4
     draw = random.Random(options.seed)
     with tempfile.TemporaryDirectory(prefix="lineage-resume.") as folder:
         rows = compare(Path(folder), options, draw)
