@@ -16,6 +16,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -81,6 +82,7 @@ def compare(folder, options, draw):
             when = disturb(command, run, kind, moment, draw)
             if when:
                 break
+            shutil.rmtree(run, ignore_errors=True)
         assert when, f"no {kind} hit the run in five trials"
         note(kind, run, when)
     note("another seed", folder / "other", flags=["--seed=2"])
@@ -118,7 +120,7 @@ def disturb(command, run, kind, moment, draw):
     else:
         with suppress(subprocess.TimeoutExpired):
             process.wait(moment)
-    os.kill(process.pid, signal.SIGTERM if kind == "SIGTERM" else signal.SIGKILL)
+    process.send_signal(signal.SIGTERM if kind == "SIGTERM" else signal.SIGKILL)  # nothing, if it has ended
     status = process.wait(LIMIT_S)
     seconds = time.monotonic() - began
     if status == 0:
