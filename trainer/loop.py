@@ -197,15 +197,8 @@ def fit(work, out, model, optimizer, signals, *, to_bytes, checkpoint_every):
                     state.losses.append(loss)
                     progress.step(state.step, size, loss)
                     if state.step % LOG_EVERY == 0 or state.step == total:
-                        rate = float(optimizer.learning_rate)
-                        note(
-                            {
-                                "step": state.step,
-                                "epoch": epoch,
-                                "loss": float(np.mean(state.losses)),
-                                "learning_rate": rate,
-                            }
-                        )
+                        mean, rate = float(np.mean(state.losses)), float(optimizer.learning_rate)
+                        note({"step": state.step, "epoch": epoch, "loss": mean, "learning_rate": rate})
                         state.losses.clear()
                     stop_if_asked()
                     if time.monotonic() - saved_at >= max(checkpoint_every, cost / SHARE):
@@ -235,7 +228,7 @@ def fit(work, out, model, optimizer, signals, *, to_bytes, checkpoint_every):
 
 
 class Signals:
-    """Notes SIGTERM and SIGINT instead of dying of the first one; a second one has its usual effect."""
+    """Notes SIGTERM and SIGINT instead of dying of them; a second SIGINT (Ctrl-C) ends at once, without a checkpoint."""
 
     def __enter__(self):
         self.received, self.before = None, {}
@@ -244,15 +237,13 @@ class Signals:
         return self
 
     def _note(self, number, _):
+        if self.received and number == signal.SIGINT:
+            raise KeyboardInterrupt
         self.received = number
-        self._restore()
-
-    def _restore(self):
-        for number, handler in self.before.items():
-            signal.signal(number, handler)
 
     def __exit__(self, *_):
-        self._restore()
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
 
 
 def _open_log(out, state):

@@ -27,14 +27,16 @@ def finetune(capsys, options, *flags):
     return cli(capsys, "finetune", "sentiment", *[f"--{name}={value}" for name, value in options.items()], *flags)
 
 
-def send_when(condition, number):
-    """Sends this process a signal as soon as `condition` holds."""
+def send_when(condition, number, times=1):
+    """Sends this process a signal, or several, as soon as `condition` holds."""
 
     def watch():
         ends = time.monotonic() + 60
         while not condition() and time.monotonic() < ends:
             time.sleep(0.001)
-        os.kill(os.getpid(), number)
+        for _ in range(times):
+            os.kill(os.getpid(), number)
+            time.sleep(0.002)
 
     threading.Thread(target=watch, daemon=True).start()
 
@@ -45,7 +47,7 @@ def test_a_signal_saves_and_the_same_command_goes_on(options, capsys, tmp_path, 
     code, undisturbed, _ = finetune(capsys, options | {"out": tmp_path / "undisturbed"})
     assert code == 0
     log = options["out"] / "metrics.jsonl"
-    send_when(lambda: log.exists() and log.stat().st_size, number)
+    send_when(lambda: log.exists() and log.stat().st_size, number, times=5 if number == signal.SIGTERM else 1)
     code, out, err = finetune(capsys, options)
     assert (code, out) == (status, "")
     assert f"{signal.Signals(number).name}: stopped at step " in err and "the same command goes on from there" in err
