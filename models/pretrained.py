@@ -1,23 +1,19 @@
-"""Folders of pretrained BERT weights, in the two forms that they are published in, read and written.
+"""Folders of pretrained BERT weights, in the two forms that they are published in, read.
 
     Hugging Face   config.json       model.safetensors   vocab.txt   tokenizer_config.json
-    Google         bert_config.json  bert_model.ckpt.*   vocab.txt   (a TensorFlow 1 checkpoint; read and written without its code)
+    Google         bert_config.json  bert_model.ckpt.*   vocab.txt   (a TensorFlow 1 checkpoint; read without its code)
 
 Tensors go by Hugging Face's names everywhere else in this project. Google's names follow from them by `google_name`; its
 kernels are [in, out], Hugging Face's [out, in]. What an optimiser left in a checkpoint is passed over by its name.
 """
 
 import json
-import os
 import re
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 # Hugging Face's `config.json` -> arguments of `models.bert.bert`
 ARGUMENTS = {
@@ -34,7 +30,7 @@ ARGUMENTS = {
 }
 ACTIVATIONS = ("gelu", "relu", "silu")  # of the same name and meaning in Keras
 GOOGLE_EPSILON = 1e-12  # of layer normalisation, in google-research/bert's code, not in its files
-OPTIMISER = re.compile(r"(/adam_[mv]|^global_step|^beta[12]_power)$")
+OPTIMISER = re.compile(r"(/adam_[mv]|/Adam(_1)?|^global_step|^beta[12]_power)$")
 
 # Where Google's name is not Hugging Face's with slashes: the heads.
 HEADS = {
@@ -217,102 +213,8 @@ def _read_checkpoint(folder):
     readers, names = {}, {}
     for name in weights:
         ours, transposed = hugging_face_name(name)
+        if ours in names:
+            raise ValueError(f"{prefix}.*: {name} and {names[ours]} are one tensor by Hugging Face's names, {ours}")
         readers[ours] = lambda name=name, transposed=transposed: read(name, transposed)
         names[ours] = name
     return Tensors(prefix, readers, names, len(found) - len(weights))
-
-
-def convert(source, to):
-    """Writes a folder of the other form: Google's from Hugging Face's, Hugging Face's from Google's, heads included.
-
-    Every tensor is read back and compared, bit for bit, before the folder appears under its name.
-
-    Args:
-        source: Folder of either form; a run folder is one of Hugging Face's.
-        to: Folder to be.
-
-    Returns:
-        {"form", "path", "tensors", "parameters", "left_out"}: `left_out` names what the other form has no place for.
-
-    Raises:
-        FileNotFoundError, ValueError: `source` cannot be read.
-        FileExistsError: `to` is there and not empty.
-        OSError: `to` cannot be written.
-    """
-    source, to = Path(source), Path(to)
-    google, config, tensors = is_google(source), read_config(source), read_tensors(source)
-    lower_case = read_lower_case(source)
-    if to.exists() and (not to.is_dir() or any(to.iterdir())):
-        raise FileExistsError(f"{to}: expected a folder that is not there yet or empty, found one that holds files")
-    bare = not any(name.startswith("bert.") for name in tensors.readers)
-    left_out, content = [], {}
-    for name in sorted(tensors.readers):
-        # Buffers and copies that older versions of transformers saved; no parameters.
-        if name.endswith("position_ids") or name.startswith("cls.predictions.decoder."):
-            left_out.append(tensors.names[name])
-        else:
-            head = name.split(".")[0] in ("cls", "classifier", "qa_outputs")
-            content[name if head or not bare else f"bert.{name}"] = np.ascontiguousarray(tensors.readers[name]())
-    part = to.with_name(f".{to.name}.{os.getpid()}.part")
-    try:
-        part.mkdir(parents=True)
-        _write_hugging_face(part, config, content) if google else _write_checkpoint(part, config, content)
-        shutil.copyfile(source / "vocab.txt", part / "vocab.txt")
-        settings = {"tokenizer_class": "BertTokenizer", "do_lower_case": lower_case}
-        (part / "tokenizer_config.json").write_text(json.dumps(settings, indent=2) + "\n")
-        written = read_tensors(part)
-        for name, tensor in content.items():
-            again = written.readers[name]()
-            if again.dtype != tensor.dtype or again.tobytes() != tensor.tobytes():
-                raise OSError(f"{to}: {name} was not written as it was read")
-        for path in part.iterdir():
-            with open(path, "rb") as file:
-                os.fsync(file.fileno())
-        part.replace(to)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-    return {
-        "form": "Hugging Face" if google else "Google",
-        "path": str(to),
-        "tensors": len(content),
-        "parameters": sum(tensor.size for tensor in content.values()),
-        "left_out": left_out + [f"{tensors.passed_over} variables of an optimiser"] * (tensors.passed_over > 0),
-    }
-
-
-def _write_hugging_face(folder, config, content):
-    heads = {
-        "cls": "BertForPreTraining",
-        "classifier": "BertForSequenceClassification",
-        "qa_outputs": "BertForQuestionAnswering",
-    }
-    found = [
-        architecture for head, architecture in heads.items() if any(name.split(".")[0] == head for name in content)
-    ]
-    config = {"architectures": found[:1] or ["BertModel"]} | config
-    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-    save_file(content, folder / "model.safetensors", metadata={"format": "pt"})
-
-
-def _write_checkpoint(folder, config, content):
-    import tensorflow as tf
-
-    kept = (
-        "vocab_size",
-        *ARGUMENTS,
-        "initializer_range",
-    )  # layer_norm_eps, too: Google's code passes over what it does not know
-    (folder / "bert_config.json").write_text(
-        json.dumps({key: config[key] for key in kept if key in config}, indent=2) + "\n"
-    )
-    names = [google_name(name) for name in content]
-    tensors = [
-        tensor.T if transposed else tensor for (_, transposed), tensor in zip(names, content.values(), strict=True)
-    ]
-    with tf.device("CPU"):
-        tf.raw_ops.SaveV2(
-            prefix=str(folder / "bert_model.ckpt"),
-            tensor_names=[name for name, _ in names],
-            shape_and_slices=[""] * len(names),
-            tensors=tensors,
-        )

@@ -6,6 +6,7 @@ checkout, golden values in `golden` beside it). Tests that need them are skipped
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -84,11 +85,14 @@ def cli(capsys, *arguments):
     """Runs `python -m trainer` in this process; returns (exit status, standard output, standard error)."""
     from trainer.__main__ import main
 
+    before = signal.getsignal(signal.SIGTERM)
     try:
         main([str(argument) for argument in arguments])
         status = 0
     except SystemExit as stop:
         status = stop.code
+    finally:
+        signal.signal(signal.SIGTERM, before)
     out, err = capsys.readouterr()
     return status, out, err
 

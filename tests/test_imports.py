@@ -22,7 +22,9 @@ FORBIDDEN = {
     "trainer/tasks.py": {"models", "tensorflow", "keras"},
     "trainer/data.py": {"models", "tensorflow", "keras"},
 }
-ALLOWED = {"models/pretrained.py": {"tensorflow"}}  # it reads and writes TensorFlow's checkpoints
+ALLOWED = {
+    f"models/{name}.py": {"tensorflow"} for name in ("pretrained", "convert")
+}  # they read and write its checkpoints
 
 
 def imported(path):

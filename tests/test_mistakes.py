@@ -56,6 +56,7 @@ def place(tmp_path_factory, bert_folder, run_folder, export_folder):
     write("bad.yaml", "epochs: [1\n")
     write("unknown.yaml", "epoch: 1\n")
     write("maybe.yaml", "overwrite: 'false'\n")
+    write("no.yaml", "labels: [no, yes]\n")
     write("many.yaml", "epochs: many\n")
     write("list.yaml", "- 1\n- 2\n")
     write("filled/mine", "mine")
@@ -113,6 +114,7 @@ TABLE = [
     ([*TUNE, "--warmup=2"], 2, ["--warmup: expected a share from 0 to 1, received 2"]),
     ([*TUNE, "--learning_rate=nan"], 2, ["--learning_rate: expected a number, received nan"]),
     ([*TUNE, "--weight_decay=-1"], 2, ["--weight_decay: expected 0 or more, received -1"]),
+    ([*TUNE, "--weight_decay=nan"], 2, ["--weight_decay: expected a number, received nan"]),
     ([*TUNE, "--seed=-1"], 2, ["--seed: expected 0 to 4294967295, received -1"]),
     ([*TUNE, "--freeze=top"], 2, ["--freeze: expected embeddings or a number of layers, received top"]),
     ([*TUNE, "--freeze=3"], 2, ["--freeze: expected embeddings, or 1 to 2 layers", "received 3"]),
@@ -163,6 +165,7 @@ TABLE = [
     ([*TUNE, "--config=unknown.yaml"], 2, ["epoch"]),
     ([*TUNE, "--config=list.yaml"], 2, ["list.yaml: expected YAML with `option: value` lines, found list"]),
     ([*TUNE, "--config=maybe.yaml"], 2, ["maybe.yaml: overwrite: expected true or false, received 'false'"]),
+    ([*TUNE, "--config=no.yaml"], 2, ["no.yaml: labels: expected a list of names", "received [False, True]"]),
     ([*TUNE, "--config", "many.yaml"], 2, ["--epochs: expected a whole number, received many"]),
     (["trainer", "evaluate", "run"], 2, ["--data"]),
     (["trainer", "evaluate", "run", "--data=none"], 2, ["none: no such file"]),
@@ -178,6 +181,8 @@ TABLE = [
     (["trainer", "convert", "tiny"], 2, ["--to"]),
     (["trainer", "convert", "nothing", "--to=new"], 2, ["config.json: not found"]),
     (["trainer", "convert", "tiny", "--to=filled"], 2, ["filled", "not there yet or empty"]),
+    (["trainer", "convert", "tiny", "--to=/proc/none/x"], 2, ["/proc/none/x: cannot be made"]),
+    (["trainer", "convert", "tiny", "--to=train.txt/x"], 2, ["train.txt/x: cannot be made"]),
     (["trainer", "convert", "google", "--to=new"], 2, ["bert_model.ckpt.index: not found"]),
     (["trainer", "convert", "no_vocab", "--to=new"], 2, ["vocab.txt: cannot be read (No such file"]),
     (["serving.export", "run"], 2, ["--to"]),

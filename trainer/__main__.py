@@ -29,7 +29,7 @@ def finetune(
     layer_decay: float = 1.0,
     warmup: float = 0.1,
     weight_decay: float = 0.01,
-    freeze: str | None = None,
+    freeze: str | int | None = None,
     max_length: int = 128,
     seed: int = 0,
     labels: list[str] | None = None,
@@ -71,6 +71,7 @@ def finetune(
     _positive(patience=patience)
     if not 0 < layer_decay <= 1:
         raise Mistake(f"--layer_decay: expected more than 0, 1 at most, received {layer_decay}")
+    freeze = None if freeze is None else str(freeze)  # YAML has numbers
     if freeze is not None and freeze != "embeddings" and not freeze.isdecimal():
         raise Mistake(f"--freeze: expected embeddings or a number of layers, received {freeze}")
     if keep not in ("last", "best"):
@@ -81,7 +82,7 @@ def finetune(
         raise Mistake(f"--checkpoint_every: expected 0 seconds or more, received {checkpoint_every}")
     if max_length < 3:
         raise Mistake(f"--max_length: expected 3 or more, received {max_length}")
-    if weight_decay < 0:
+    if not weight_decay >= 0:
         raise Mistake(f"--weight_decay: expected 0 or more, received {weight_decay}")
     if not 0 <= seed < 2**32:
         raise Mistake(f"--seed: expected 0 to {2**32 - 1}, received {seed}")
@@ -140,13 +141,13 @@ def convert(source: str, *, to: str):
         to: Folder to write.
     """
     from trainer import quiet  # noqa: F401  isort: skip  before all that imports TensorFlow
-    from models import pretrained
+    from models import convert
     from trainer import sources
     from trainer.train import print_result
 
     try:
-        print_result(pretrained.convert(sources.weights(source), to))
-    except (FileNotFoundError, FileExistsError, ValueError) as error:
+        print_result(convert.convert(sources.weights(source), to))
+    except (FileExistsError, FileNotFoundError, ValueError) as error:
         raise Mistake(described(error)) from None
 
 
@@ -252,7 +253,7 @@ def main(arguments=None):
     except Failure as failure:
         _end(options.command, failure, 1)
     except OSError as error:
-        _end(options.command, f"{error.filename or 'file'}: {error.strerror or error}", 1)
+        _end(options.command, f"{error.filename}: {error.strerror}" if error.filename else error, 1)
     except Exception as error:
         _end(options.command, defect(error), 1)
 
@@ -272,10 +273,12 @@ def _check_recipe(parser, path):
     for name, value in recipe.items():
         if any(name in FLAGS[command] for command in FLAGS) and not isinstance(value, bool):
             parser.error(f"{path}: {name}: expected true or false, received {value!r}")
+        if name == "labels" and not (isinstance(value, list) and all(isinstance(label, str) for label in value)):
+            parser.error(f"{path}: labels: expected a list of names (in quotes: 'no', '1'), received {value!r}")
 
 
 def _stop(number, _):
-    raise Interrupted(number, "stopped outside of training; nothing is lost, the same command goes on")
+    raise Interrupted(number, "stopped")
 
 
 def _end(command, message, status):

@@ -37,11 +37,9 @@ def save(folder, variables, state):
     arrays = arrays_of(variables)
     text = json.dumps(state)
     try:
-        if not folder.exists():
-            folder.mkdir()
-            sync_folder(folder.parent)
+        make_folder(folder)
         tensors = {f"{i:05d}": array for i, array in enumerate(arrays)}
-        _save_file(tensors, part, {"state": text, "digest": digest(arrays, text.encode())})
+        save_tensors(tensors, part, {"state": text, "digest": digest(arrays, text.encode())})
         with open(part, "rb") as file:
             os.fsync(file.fileno())
         os.replace(part, path)
@@ -55,8 +53,8 @@ def save(folder, variables, state):
         before = newest(folder)
         kept = f"{before} is whole" if before else "there is none before it"
         raise Failure(
-            f"{path}: checkpoint of {size:,.1f} MB not written ({error.strerror}); {kept}. Make room and give the same "
-            "command again"
+            f"{path}: checkpoint of {size:,.1f} MB not written ({error.strerror}); {kept}. Make room, and the same "
+            "command (without --overwrite) goes on"
         ) from None
 
 
@@ -91,22 +89,23 @@ def load(folder, variables):
 
 
 def check_room(folder, size):
-    """Checks that two checkpoints of `size` bytes find room: the new one is written before the old one goes.
+    """Checks that two checkpoints of `size` bytes find room, or one beside that which is there: the old one goes last.
 
     Raises:
         Failure: They do not.
     """
-    free = shutil.disk_usage(folder).free
-    if free < 2 * size:
+    there = newest(folder / "checkpoint") is not None
+    need, free = size if there else 2 * size, shutil.disk_usage(folder).free
+    if free < need:
+        what = "for another checkpoint" if there else "for two checkpoints"
         raise Failure(
-            f"{folder}: expected {2 * size / 1e6:,.1f} MB free, for two checkpoints, found {free / 1e6:,.1f} MB; nothing "
-            "was trained"
+            f"{folder}: expected {need / 1e6:,.1f} MB free, {what}, found {free / 1e6:,.1f} MB; no step was made"
         )
 
 
 def newest(folder):
     """Returns the path of the newest checkpoint, or None."""
-    return max(folder.glob("step-*.safetensors"), default=None)
+    return max(folder.glob("step-*.safetensors"), key=lambda path: int(path.stem[5:]), default=None)
 
 
 def arrays_of(variables):
@@ -125,6 +124,13 @@ def digest(arrays, *contents):
     return hasher.hexdigest()[:16]
 
 
+def make_folder(folder):
+    """Makes a folder, if it is not there, that outlasts a power cut."""
+    if not folder.exists():
+        folder.mkdir()
+        sync_folder(folder.parent)
+
+
 def sync_folder(folder):
     """Flushes a folder's names to disk: a rename outlasts a power cut only then."""
     descriptor = os.open(folder, os.O_RDONLY)
@@ -137,7 +143,7 @@ def sync_folder(folder):
         os.close(descriptor)
 
 
-def _save_file(tensors, path, metadata):
+def save_tensors(tensors, path, metadata):
     try:
         save_file(tensors, path, metadata=metadata)
     except SafetensorError as error:

@@ -15,7 +15,7 @@ COLUMNS = {"text": ("text", "sentence"), "label": ("label",)}  # our field -> na
 
 
 def read(path, task, labels=None, *, limit=None):
-    """Reads and checks a whole file; nothing is trained on a file that has a malformed line.
+    """Reads and checks a file, up to its end or `limit`; nothing is trained on one that has a malformed line.
 
     Args:
         path: The file, UTF-8.

@@ -33,6 +33,7 @@ class State:
     scores: list[dict] = field(default_factory=list)  # one an epoch that ended: {"epoch", "step", and what was scored}
     losses: list[float] = field(default_factory=list)  # of the steps since the last line of metrics.jsonl
     log_bytes: int = 0  # length of metrics.jsonl
+    best_digest: str = ""  # of best.safetensors
     seconds: float = 0.0  # in all, whatever interrupted it
 
 
@@ -105,6 +106,7 @@ def run(
         return result | {"dry_run": True, "steps": work.steps * work.epochs} | counts
     with folder.owned():
         finished = folder.result()  # again: from here on nobody else changes it
+        again = "the same command without --overwrite" if folder.overwrite else "the same command"
         if finished:
             return finished
         say("\n".join(decisions))
@@ -113,7 +115,14 @@ def run(
             folder.start(config, tokenizer)
             with Signals() as signals:  # also while the result is written: a run that has ended ends
                 state, content, digest = fit(
-                    work, folder.out, model, optimizer, signals, to_bytes=to_bytes, checkpoint_every=checkpoint_every
+                    work,
+                    folder.out,
+                    model,
+                    optimizer,
+                    signals,
+                    again,
+                    to_bytes=to_bytes,
+                    checkpoint_every=checkpoint_every,
                 )
                 result |= _scores(work, state)
                 result |= {"seconds": round(state.seconds, 1), "parameters": model.count_params(), "digest": digest}
@@ -122,9 +131,9 @@ def run(
             reason = getattr(error, "strerror", None) or next(iter(str(error).splitlines()), "no detail")
             if isinstance(error, tf.errors.OpError) and not re.search("No space left|quota|Input/output error", reason):
                 raise
+            kept = "the last checkpoint is whole" if checkpoint.newest(place) else "there is no checkpoint yet"
             raise Failure(
-                f"{folder.out}: cannot be written ({reason}); the last checkpoint is whole: mend that, and give the same "
-                "command again"
+                f"{folder.out}: cannot be written ({reason}); {kept}: mend that, and {again} goes on"
             ) from None
     return result
 
@@ -141,8 +150,8 @@ def _scores(work, state):
     return {"steps": state.step, "final": final, "best": best}
 
 
-def fit(work, out, model, optimizer, signals, *, to_bytes, checkpoint_every):
-    """Makes the steps that are left; arguments as `run`, and the `Signals` in force.
+def fit(work, out, model, optimizer, signals, again, *, to_bytes, checkpoint_every):
+    """Makes the steps that are left; arguments as `run`, the `Signals` in force, and what goes on.
 
     Returns:
         (`State`, content of the file of weights to keep, digest of the whole run).
@@ -169,9 +178,10 @@ def fit(work, out, model, optimizer, signals, *, to_bytes, checkpoint_every):
 
     def stop_if_asked():
         if signals.received:
+            save()
             raise Interrupted(
                 signals.received,
-                f"stopped at step {state.step} of {total}, saved in {folder}; the same command goes on from there",
+                f"stopped at step {state.step} of {total}, saved in {folder}; {again} goes on from there",
             )
 
     def note(line):
@@ -181,50 +191,58 @@ def fit(work, out, model, optimizer, signals, *, to_bytes, checkpoint_every):
         _summarise(line)
 
     with _open_log(out, state) as log, _summaries(out).as_default():
-        try:
-            while not work.ended(state.scores):
-                epoch, epoch_began, first = len(state.scores) + 1, time.monotonic(), state.step
-                examples = 0
-                for batch, size in work.batches(epoch, state.step - (epoch - 1) * work.steps):
-                    loss = work.step(batch)
-                    if not np.isfinite(loss):
-                        raise Mistake(
-                            f"the loss became {loss} at step {state.step + 1}; try a smaller --learning_rate, "
-                            "with --overwrite"
-                        )
-                    state.step += 1
-                    examples += size
-                    state.losses.append(loss)
-                    progress.step(state.step, size, loss)
-                    if state.step % LOG_EVERY == 0 or state.step == total:
-                        mean, rate = float(np.mean(state.losses)), float(optimizer.learning_rate)
-                        note({"step": state.step, "epoch": epoch, "loss": mean, "learning_rate": rate})
-                        state.losses.clear()
-                    stop_if_asked()
-                    if time.monotonic() - saved_at >= max(checkpoint_every, cost / SHARE):
-                        save()
-                seconds = time.monotonic() - epoch_began
-                score, line = {"epoch": epoch, "step": state.step}, ""
-                if work.score:
-                    progress.note(f"epoch {epoch}: scoring on dev ...")
-                    score |= work.score(stop_if_asked)
-                    note({"dev": score})
-                    line = f"dev {work.metric} {score[work.metric]:.4f}, loss {score['loss']:.4f}; "
-                state.scores.append(score)
-                if work.keep_best and work.best(state.scores) is score:
-                    folder.mkdir(exist_ok=True)
-                    runs.write(best_path, to_bytes(model))
-                    save()  # so that these weights are never older than what the state says of them
-                where = f" (from step {first})" if state.step - first < work.steps else ""
-                rate = f"{examples / seconds:.0f} examples/s{where}" if examples else "all steps made before"
-                progress.note(f"epoch {epoch}/{work.epochs}: {line}{seconds:.0f} s, {rate}")
-        except Interrupted:
-            save()
-            raise
+        while not work.ended(state.scores):
+            epoch, epoch_began, first = len(state.scores) + 1, time.monotonic(), state.step
+            examples = 0
+            for batch, size in work.batches(epoch, state.step - (epoch - 1) * work.steps):
+                loss = work.step(batch)
+                if not np.isfinite(loss):
+                    raise Mistake(
+                        f"the loss became {loss} at step {state.step + 1}; try a smaller --learning_rate, "
+                        "with --overwrite"
+                    )
+                state.step += 1
+                examples += size
+                state.losses.append(loss)
+                progress.step(state.step, size, loss)
+                if state.step % LOG_EVERY == 0 or state.step == total:
+                    mean, rate = float(np.mean(state.losses)), float(optimizer.learning_rate)
+                    note({"step": state.step, "epoch": epoch, "loss": mean, "learning_rate": rate})
+                    state.losses.clear()
+                stop_if_asked()
+                if time.monotonic() - saved_at >= max(checkpoint_every, cost / SHARE):
+                    save()
+            seconds = time.monotonic() - epoch_began
+            score, line = {"epoch": epoch, "step": state.step}, ""
+            if work.score:
+                progress.note(f"epoch {epoch}: scoring on dev ...")
+                score |= work.score(stop_if_asked)
+                note({"dev": score})
+                line = f"dev {work.metric} {score[work.metric]:.4f}, loss {score['loss']:.4f}; "
+            state.scores.append(score)
+            if work.keep_best and work.best(state.scores) is score:
+                checkpoint.make_folder(folder)
+                content = to_bytes(model)
+                runs.write(best_path, content)
+                state.best_digest = checkpoint.digest([], content)
+                save()  # so that these weights are never older than what the state says of them
+            where = f" (from step {first})" if state.step - first < work.steps else ""
+            rate = f"{examples / seconds:.0f} examples/s{where}" if examples else "all steps made before"
+            progress.note(f"epoch {epoch}/{work.epochs}: {line}{seconds:.0f} s, {rate}")
+        os.fsync(log.fileno())
         state.seconds = time.monotonic() - began
-        content = best_path.read_bytes() if work.keep_best else to_bytes(model)
+        content = _read_best(best_path, state) if work.keep_best else to_bytes(model)
         log_content = (out / "metrics.jsonl").read_bytes()
         return state, content, checkpoint.digest(checkpoint.arrays_of(variables), log_content, content)
+
+
+def _read_best(path, state):
+    content = path.read_bytes() if path.is_file() else b""
+    if checkpoint.digest([], content) != state.best_digest:
+        raise Failure(
+            f"{path}: expected the weights of the best epoch, found another or a damaged file; --overwrite starts anew"
+        )
+    return content
 
 
 class Signals:
@@ -233,7 +251,8 @@ class Signals:
     def __enter__(self):
         self.received, self.before = None, {}
         if threading.current_thread() is threading.main_thread():  # no other may set handlers
-            self.before = {number: signal.signal(number, self._note) for number in (signal.SIGTERM, signal.SIGINT)}
+            numbers = [n for n in (signal.SIGTERM, signal.SIGINT) if signal.getsignal(n) != signal.SIG_IGN]
+            self.before = {number: signal.signal(number, self._note) for number in numbers}
         return self
 
     def _note(self, number, _):

@@ -33,11 +33,15 @@ def write(path, content):
     """Writes a file whole or not at all: to a temporary name, flushed to disk, then renamed."""
     path = Path(path)
     temporary = path.with_name(path.name + ".part")
-    with open(temporary, "wb") as file:
-        file.write(content if isinstance(content, bytes) else content.encode("utf-8"))
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    try:
+        with open(temporary, "wb") as file:
+            file.write(content if isinstance(content, bytes) else content.encode("utf-8"))
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError:
+        temporary.unlink(missing_ok=True)  # it would take the room that the next try needs
+        raise
     checkpoint.sync_folder(path.parent)
 
 
@@ -131,8 +135,8 @@ class Folder:
             Mistake: It holds a run of other options or inputs (names the first that differs), or something that is no run.
         """
         out = self.out
-        if not out.exists() or (out.is_dir() and all(path.name.endswith(".part") for path in out.iterdir())):
-            return None
+        if not out.exists() or (out.is_dir() and {path.name for path in out.iterdir()} <= {"config.json.part"}):
+            return None  # a kill may leave that part
         try:
             before = json.loads((out / "config.json").read_text(encoding="utf-8"))["lineage"]
             options, fingerprints = before["options"], before["fingerprints"]
@@ -142,7 +146,8 @@ class Folder:
             return None
         remedy = "give another --out, or --overwrite to start anew"
         for name, value in self.options.items():
-            if options.get(name) != value:
+            same_content = name in self.inputs and fingerprints.get(name) == self.fingerprints[name]
+            if options.get(name) != value and not same_content:
                 raise Mistake(f"{out} holds a run with --{name} {options.get(name)}, not {value}; {remedy}")
         for name, value in self.fingerprints.items():
             if fingerprints.get(name) != value:
@@ -152,6 +157,7 @@ class Folder:
                 )
         if not (out / "metrics.json").is_file():
             return None
+        shutil.rmtree(out / "checkpoint", ignore_errors=True)  # where a kill came right after the result
         return json.loads((out / "metrics.json").read_text(encoding="utf-8"))
 
     @contextmanager
@@ -181,12 +187,17 @@ class Folder:
             os.close(descriptor)
 
     def start(self, config, tokenizer):
-        """Writes what a run folder holds from its first moment; with `overwrite`, deletes what it held."""
+        """Writes what a run folder holds from its first moment; with `overwrite`, deletes the run that it held, and nothing else."""
         if self.overwrite:
             (self.out / "metrics.json").unlink(missing_ok=True)  # first: from here on it is no finished run
-            for path in self.out.iterdir():
-                if path.name != "config.json":  # replaced, below: it says that this is a run folder
-                    shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+            for name in (
+                "model.safetensors",
+                "metrics.jsonl",
+                "tensorboard",
+                "checkpoint",
+            ):  # the others are replaced below
+                path = self.out / name
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
         config["lineage"] |= {"options": self.options, "fingerprints": self.fingerprints}
         write_json(self.out / "config.json", config)
         write(self.out / "vocab.txt", "\n".join(tokenizer.vocabulary) + "\n")
@@ -203,7 +214,7 @@ class Folder:
 
 def fingerprint(path):
     """Returns the first 16 digits of the SHA-256 of a file, or of the files of a folder of weights."""
-    names = ("*config.json", "vocab.txt", "model.safetensors", "*.ckpt*.index", "*.ckpt*.data-*")
+    names = ("*config.json", "vocab.txt", "model.safetensors", "*.index", "*.data-*")
     files = sorted(file for name in names for file in path.glob(name)) if path.is_dir() else [path]
     hasher = hashlib.sha256()
     for file in files:

@@ -25,7 +25,7 @@ def finetune(
     """Fine-tunes pretrained weights; returns the result that metrics.json holds. Options: `trainer.__main__.finetune`."""
     options = {name: value for name, value in locals().items() if name not in NOT_OF_THE_RESULT}
     name, task = task, TASKS[task]
-    labels = labels or list(task.labels)
+    options["labels"] = labels = labels or list(task.labels)
     train, dev = sources.data(train, "train"), sources.data(dev, "dev") if dev else None
     init = sources.weights(init)
     inputs = {"train": train, "init": init} | ({"dev": dev} if dev else {})

@@ -6,8 +6,9 @@ import shutil
 import numpy as np
 import pytest
 import tensorflow as tf
+from safetensors.numpy import load_file, save_file
 
-from models import pretrained, weights
+from models import convert, pretrained, weights
 from models.bert import bert
 from tests.conftest import DATA, VOCABULARY, needs, write_bert_folder
 from trainer import Mistake, runs, sources
@@ -72,11 +73,11 @@ def test_a_checkpoint_of_googles_code():
 
 @needs(TINY)
 def test_google_to_hugging_face_and_back(tmp_path):
-    done = pretrained.convert(TINY, tmp_path / "hf")
+    done = convert.convert(TINY, tmp_path / "hf")
     assert (done["form"], done["tensors"], done["left_out"]) == ("Hugging Face", 46, ["93 variables of an optimiser"])
     assert_same_states(TINY, tmp_path / "hf")
     assert json.loads((tmp_path / "hf" / "config.json").read_text())["architectures"] == ["BertForPreTraining"]
-    pretrained.convert(tmp_path / "hf", tmp_path / "google")
+    convert.convert(tmp_path / "hf", tmp_path / "google")
     one, two = pretrained.read_tensors(TINY), pretrained.read_tensors(tmp_path / "google")
     assert one.names == two.names and two.passed_over == 0
     for name, read in one.readers.items():
@@ -86,7 +87,7 @@ def test_google_to_hugging_face_and_back(tmp_path):
 
 def test_minilm_in_googles_form_gives_the_same_states_bit_for_bit(tmp_path):
     folder = sources.weights("minilm")
-    done = pretrained.convert(folder, tmp_path / "google")
+    done = convert.convert(folder, tmp_path / "google")
     assert (done["form"], done["tensors"], done["left_out"]) == ("Google", 103, ["embeddings.position_ids"])
     assert sorted(path.name for path in (tmp_path / "google").iterdir()) == [
         "bert_config.json", "bert_model.ckpt.data-00000-of-00001", "bert_model.ckpt.index", "tokenizer_config.json",
@@ -95,9 +96,22 @@ def test_minilm_in_googles_form_gives_the_same_states_bit_for_bit(tmp_path):
     assert_same_states(folder, tmp_path / "google")
 
 
+def test_what_has_no_name_in_the_other_form_is_said(tmp_path):
+    write_bert_folder(tmp_path / "hf")
+    path = tmp_path / "hf" / "model.safetensors"
+    tensors = load_file(path)
+    words = tensors["bert.embeddings.word_embeddings.weight"]
+    save_file(tensors | {"cls.predictions.decoder.weight": words}, path)
+    assert convert.convert(tmp_path / "hf", tmp_path / "tied")["left_out"] == ["cls.predictions.decoder.weight"]
+    for name, tensor in (("cls.predictions.decoder.weight", words + 1), ("adapter.gamma", words)):
+        save_file(tensors | {name: tensor}, path)
+        with pytest.raises(ValueError, match=f"tensor {name} has no name in the other form"):
+            convert.convert(tmp_path / "hf", tmp_path / "new")
+
+
 def test_a_run_keeps_its_head_on_the_way(run_folder, tmp_path):
     for source, to in ((run_folder, tmp_path / "google"), (tmp_path / "google", tmp_path / "hf")):
-        pretrained.convert(source, to)
+        convert.convert(source, to)
     assert "output_weights" in pretrained.read_tensors(tmp_path / "google").names.values()
     models = []
     for folder in (run_folder, tmp_path / "google", tmp_path / "hf"):
@@ -105,6 +119,7 @@ def test_a_run_keeps_its_head_on_the_way(run_folder, tmp_path):
         model = runs.build_model(config, TASKS["sentiment"], ["negative", "positive"])
         assert weights.load(model, folder) == []
         models.append(weights.to_bytes(model))
+        assert config["id2label"] == {"0": "negative", "1": "positive"}
     assert models[0] == models[1] == models[2]
 
 
@@ -119,7 +134,7 @@ def test_case_of_a_folder_without_tokenizer_config(tmp_path, vocabulary, lower_c
 
 def test_what_cannot_be_read_is_said(tmp_path):
     write_bert_folder(tmp_path / "hf")
-    pretrained.convert(tmp_path / "hf", tmp_path / "google")
+    convert.convert(tmp_path / "hf", tmp_path / "google")
     config, _ = runs.read_init(tmp_path / "google")
     model = runs.build_model(config, TASKS["sentiment"], ["a", "b"])
     assert runs.load_weights(model, tmp_path / "google", ignore=("classifier",)) == []
@@ -142,5 +157,5 @@ def test_what_cannot_be_read_is_said(tmp_path):
             runs.load_weights(model, tmp_path / "google", ignore=("classifier",))
         assert "\n" not in str(raised.value)
     with pytest.raises(FileExistsError, match="not there yet or empty"):
-        pretrained.convert(tmp_path / "hf", tmp_path)
+        convert.convert(tmp_path / "hf", tmp_path)
     assert not list(tmp_path.glob(".*.part"))

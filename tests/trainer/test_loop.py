@@ -14,6 +14,7 @@ from safetensors.numpy import load_file
 
 from tests.bench import resume
 from tests.conftest import cli, write_bert_folder, write_examples
+from trainer import loop
 
 
 @pytest.fixture
@@ -32,7 +33,9 @@ def send_when(condition, number, times=1):
 
     def watch():
         ends = time.monotonic() + 60
-        while not condition() and time.monotonic() < ends:
+        while not condition():
+            if time.monotonic() > ends:
+                return
             time.sleep(0.001)
         for _ in range(times):
             os.kill(os.getpid(), number)
@@ -79,7 +82,7 @@ def test_a_signal_while_scoring_goes_on_with_the_scoring(options, capsys, tmp_pa
 
 
 def test_a_killed_run_ends_as_one_that_was_not(options, tmp_path):
-    """In processes of their own: SIGKILL while a checkpoint is written, then SIGKILL right after the start."""
+    """In processes of their own: SIGKILL while a checkpoint is written."""
     draw = random.Random(0)
     flags = [f"--{name}={value}" for name, value in options.items() if name != "out"]
     command = [*resume.TRAIN, *flags, "--epochs=20", "--checkpoint_every=0"]
@@ -96,8 +99,35 @@ def test_what_a_kill_leaves_at_the_start_is_no_obstacle(options, capsys):
     (options["out"] / "config.json.part").write_text('{"lineage": {"op')
     code, out, err = finetune(capsys, options)
     assert code == 0, err
-    left = [path for path in options["out"].rglob("*.part") if path.name != "config.json.part"]
-    assert not left and json.loads(out)["steps"] == 22
+    assert not list(options["out"].rglob("*.part")) and json.loads(out)["steps"] == 22
+
+
+def test_overwrite_deletes_the_run_and_nothing_else(options, capsys):
+    assert finetune(capsys, options)[0] == 0
+    for mine in ("notes.txt", "film.part", "export/1/saved_model.pb"):
+        (options["out"] / mine).parent.mkdir(parents=True, exist_ok=True)
+        (options["out"] / mine).write_text("mine")
+    log = options["out"] / "metrics.jsonl"
+    before = log.read_bytes()
+    send_when(lambda: log.exists() and 0 < log.stat().st_size < len(before), signal.SIGTERM)
+    code, _, err = finetune(capsys, options | {"epochs": 30}, "--overwrite")
+    assert code == 143 and "the same command without --overwrite goes on from there" in err
+    assert finetune(capsys, options | {"epochs": 30})[0] == 0
+    for mine in ("notes.txt", "film.part", "export/1/saved_model.pb"):
+        assert (options["out"] / mine).read_text() == "mine"
+
+
+def test_paths_may_be_spelt_otherwise(options, capsys, monkeypatch, tmp_path):
+    _, first, _ = finetune(capsys, options)
+    monkeypatch.chdir(tmp_path)
+    again = options | {"train": "train.txt", "dev": "./dev.txt", "out": "run"}
+    assert finetune(capsys, again, "--labels", "negative", "positive")[:2] == (0, first)
+
+
+def test_the_first_of_equal_scores_is_the_best():
+    work = loop.Work(1, 3, None, None, score=print, metric="accuracy")
+    scores = [{"epoch": epoch, "accuracy": value} for epoch, value in ((1, 0.5), (2, 0.75), (3, 0.75))]
+    assert work.best(scores)["epoch"] == 2
 
 
 def test_changed_data_are_another_run(options, capsys):
@@ -139,10 +169,10 @@ def test_frozen_layers_keep_their_weights(options, capsys):
 
 
 def test_accumulation_equals_one_large_batch(capsys, options, tmp_path):
-    """Also where the last step is smaller: 44 rows in steps of 16, and these in batches of 16, 5 or 3."""
+    """Also where the last step is smaller: 44 rows in steps of 12, and these in batches of 12, 4 or 3."""
     init = write_bert_folder(tmp_path / "still", hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
     results = []
-    for batch_size, accumulate in ((12, 1), (4, 3), (3, 4), (12, 1)):
+    for batch_size, accumulate in ((12, 1), (4, 3), (3, 4)):
         out = tmp_path / f"{len(results)}"
         changes = {"init": init, "out": out, "batch_size": batch_size, "accumulate": accumulate, "weight_decay": 0.1}
         code, result, err = finetune(capsys, options | changes)
@@ -167,5 +197,6 @@ def test_early_stopping_and_the_best_weights(options, capsys, tmp_path):
     final, best = result["final"], result["best"]
     assert final["epoch"] == best["epoch"] + 9 < 30 and final["accuracy"] < best["accuracy"]
     assert result["steps"] == 6 * final["epoch"]
+    assert finetune(capsys, options)[:2] == (0, out)
     _, score, _ = cli(capsys, "evaluate", options["out"], "--data", options["dev"])
     assert json.loads(score)["accuracy"] == best["accuracy"]
