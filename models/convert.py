@@ -30,7 +30,7 @@ def convert(source, to):
         FileExistsError: `to` is there and not empty.
         OSError: `to` cannot be written.
     """
-    source, to = Path(source), Path(to).absolute()
+    source, to = Path(source), Path(to)
     google, config, tensors = (
         pretrained.is_google(source),
         pretrained.read_config(source),
@@ -40,7 +40,7 @@ def convert(source, to):
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise FileExistsError(f"{to}: expected a folder that is not there yet or empty, found one that holds files")
     content, left_out = _content(tensors)
-    part = to.with_name(f".{to.name}.{os.getpid()}.part")
+    part = to.absolute().with_name(f".{to.absolute().name}.{os.getpid()}.part")
     try:
         part.mkdir(parents=True)
     except OSError as error:

@@ -3,8 +3,8 @@
     python -m tests.acceptance [--only WORDS] [--folder DIR]
 
 Each promise quotes the README, and falls if the README says it no more. Ends with status 1 if one falls; a promise that
-cannot be tried here (data that are not to be had) falls, too. About 40 minutes on two cores; `--folder` keeps the runs, and
-goes on from them the next time; `--only` takes the promises that hold these words. Needs what `make acceptance` sets up:
+cannot be tried here (data that are not to be had) falls, too. About 40 minutes on two cores; `--folder` keeps the runs and all
+that was printed (log.txt), and goes on from them the next time; `--only` takes the promises that hold these words. Needs what `make acceptance` sets up:
 .venv, .venv-peers, .venv-tf-2.12.1, .venv-tf-2.20.0.
 """
 
@@ -60,6 +60,8 @@ class Workshop:
         """Runs `python -m ...` in the project's folder; returns the finished process."""
         command = [*map(str, command)]
         done = subprocess.run([str(python), *command], cwd=ROOT, capture_output=True, text=True, check=False)
+        with open(self.folder / "log.txt", "a", encoding="utf-8") as log:
+            print("$ python", *command, *done.stderr.splitlines(), *done.stdout.splitlines(), sep="\n    ", file=log)
         if check and done.returncode:
             raise Fallen(
                 f"{' '.join(command)[:100]} ended with {done.returncode}: {(done.stderr.splitlines() or [''])[-1]}"
@@ -276,7 +278,7 @@ def speed(kind, peer, floor, ours):
 SERVED = "ours, pooled output (served)"
 PROMISES = [
     Promise("fine-tunes MiniLM on SST-2, exports it, serves it, asks three questions", demo),
-    Promise("make test    # all tests", all_tests),
+    Promise("make test # all tests", all_tests),
     Promise("A malformed line stops the run before it starts", malformed_line),
     Promise("Lineage, mean of the three", accuracy),
     Promise("The same command on a finished run prints its result; with another setting it names the option", finished_run),
