@@ -64,7 +64,7 @@ def finetune(
         keep: Whose epoch's weights are kept, last or best (on dev).
         checkpoint_every: Seconds between checkpoints; no result depends on it.
         dry_run: Print the plan; train nothing, write nothing.
-        overwrite: Delete what the run folder holds, and start anew.
+        overwrite: Delete the run that the folder holds, and start anew.
     """
     _known(task)
     _positive(epochs=epochs, batch_size=batch_size, accumulate=accumulate, learning_rate=learning_rate, limit=limit)
@@ -303,7 +303,7 @@ def command_parser(function):
         else:
             continue
         special.add(name)
-    parser.add_function_arguments(function, skip=special)
+    parser.add_function_arguments(function, skip=special, as_group=False)
     return parser
 
 

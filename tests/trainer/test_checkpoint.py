@@ -1,15 +1,17 @@
 """Checkpoints: whole or not there; what is damaged is said; a full disk costs nothing that was saved."""
 
+import os
 import resource
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, cli, write_examples
 from trainer import Failure, checkpoint
 
 
@@ -64,6 +66,32 @@ def test_a_checkpoint_that_finds_no_room_leaves_the_one_before(tmp_path):
     assert checkpoint.load(tmp_path, target) == {"step": 1} and same(variables(1), target)
 
 
+def test_what_counts_is_on_the_disk_before_it_is_relied_on(tmp_path, bert_folder, monkeypatch, capsys):
+    """A power cut: every file is flushed before it gets its name, its name before anything else happens, and the log before
+    the checkpoint that counts on it."""
+    events, fsync, replace = [], os.fsync, os.replace
+    name = lambda path: Path(path).name
+    monkeypatch.setattr(
+        os, "fsync", lambda fd: (events.append(("flush", name(os.readlink(f"/proc/self/fd/{fd}")))), fsync(fd))
+    )
+    monkeypatch.setattr(os, "replace", lambda a, b: (events.append(("name", name(a), name(b))), replace(a, b)))
+    train = write_examples(tmp_path / "train.txt", 16)
+    flags = [f"--train={train}", f"--init={bert_folder}", f"--out={tmp_path / 'run'}", f"--dev={train}", "--keep=best"]
+    status, _, err = cli(
+        capsys, "finetune", "sentiment", *flags, "--max_length=16", "--checkpoint_every=0", "--epochs=1"
+    )
+    assert status == 0, err
+    named = [(i, event) for i, event in enumerate(events) if event[0] == "name"]
+    assert {event[2] for _, event in named} >= {"config.json", "model.safetensors", "metrics.json", "best.safetensors"}
+    for i, (_, part, whole) in named:
+        folder = "checkpoint" if whole.startswith(("step-", "best.")) else "run"
+        assert events[i - 1] == ("flush", part) and events[i + 1] == ("flush", folder), (whole, events)
+    saves = [i for i, event in named if event[2].startswith("step-")]
+    assert saves and all(("flush", "metrics.jsonl") in events[max(i - 4, 0) : i] for i in saves), events
+    result = next(i for i, event in named if event[2] == "metrics.json")
+    assert ("flush", "metrics.jsonl") in events[saves[-1] : result]
+
+
 # A disk of its own, 400 kB large, that fills while a tiny BERT is trained on it.
 FULL_DISK = """
 mount -t tmpfs -o size=400k tmpfs "$1" && cd "$2" || exit 99
@@ -92,8 +120,6 @@ MAY_MOUNT = (
 
 @pytest.mark.skipif(not MAY_MOUNT, reason="no small disk can be mounted here (needs user namespaces)")
 def test_a_full_disk_is_one_line_and_nothing_is_lost(tmp_path, bert_folder):
-    from tests.conftest import write_examples
-
     disk, notes = tmp_path / "disk", tmp_path / "notes"
     for folder in (disk, notes):
         folder.mkdir()
