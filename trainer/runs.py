@@ -12,10 +12,13 @@ import fcntl
 import hashlib
 import json
 import os
+import platform
 import shutil
 from contextlib import contextmanager
 from pathlib import Path
 
+import keras
+import numpy as np
 import tensorflow as tf
 
 from models import pretrained, weights
@@ -26,6 +29,12 @@ from trainer.progress import say
 from trainer.tasks import TASKS
 from trainer.text import Tokenizer, read_vocabulary
 
+TRAINED = (
+    "model.safetensors",
+    "metrics.jsonl",
+    "tensorboard",
+    "checkpoint",
+)  # what training writes before metrics.json
 ARCHITECTURES = {"classify": "BertForSequenceClassification"}  # head -> class in transformers
 
 
@@ -138,7 +147,7 @@ class Folder:
         if not out.exists() or (out.is_dir() and {path.name for path in out.iterdir()} <= {"config.json.part"}):
             return None  # a kill may leave that part
         try:
-            before = json.loads((out / "config.json").read_text(encoding="utf-8"))["lineage"]
+            before = lineage(out)
             options, fingerprints = before["options"], before["fingerprints"]
         except (OSError, ValueError, KeyError, TypeError):
             raise Mistake(f"{out} exists and is no run folder; give another --out") from None
@@ -187,18 +196,19 @@ class Folder:
             os.close(descriptor)
 
     def start(self, config, tokenizer):
-        """Writes what a run folder holds from its first moment; with `overwrite`, deletes the run that it held, and nothing else."""
+        """Writes what a run folder holds from its first moment, and says if another environment began it; with `overwrite`, deletes the run that it held, and nothing else."""
+        if checkpoint.newest(self.out / "checkpoint") and not self.overwrite:
+            before = lineage(self.out).get("environment", {})
+            for name, value in environment().items():
+                if before.get(name) != value:
+                    say(f"note      begun with {name} {before.get(name)}, here {value}: the last bits may differ")
         if self.overwrite:
             (self.out / "metrics.json").unlink(missing_ok=True)  # first: from here on it is no finished run
-            for name in (
-                "model.safetensors",
-                "metrics.jsonl",
-                "tensorboard",
-                "checkpoint",
-            ):  # the others are replaced below
+            for name in TRAINED:  # the others are replaced below
                 path = self.out / name
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
-        config["lineage"] |= {"options": self.options, "fingerprints": self.fingerprints}
+        own = {"options": self.options, "fingerprints": self.fingerprints, "environment": environment()}
+        config["lineage"] |= own
         write_json(self.out / "config.json", config)
         write(self.out / "vocab.txt", "\n".join(tokenizer.vocabulary) + "\n")
         write(self.out / "labels.txt", "\n".join(config["id2label"].values()) + "\n")
@@ -210,6 +220,17 @@ class Folder:
         write(self.out / "model.safetensors", content)
         write_json(self.out / "metrics.json", result)
         shutil.rmtree(self.out / "checkpoint", ignore_errors=True)
+
+
+def lineage(out):
+    """Returns what a run's `config.json` says of the run."""
+    return json.loads((out / "config.json").read_text(encoding="utf-8"))["lineage"]
+
+
+def environment():
+    """Returns what the bits of a run depend on beside its options and data."""
+    versions = {"tensorflow": tf.__version__, "keras": keras.__version__, "numpy": np.__version__}
+    return versions | {"cores": os.cpu_count(), "machine": platform.machine()}
 
 
 def fingerprint(path):

@@ -56,10 +56,13 @@ def test_a_signal_saves_and_the_same_command_goes_on(options, capsys, tmp_path, 
     assert f"{signal.Signals(number).name}: stopped at step " in err and "the same command goes on from there" in err
     assert not (options["out"] / "metrics.json").exists()
 
+    config = json.loads((options["out"] / "config.json").read_text())
+    config["lineage"]["environment"]["cores"] = 999
+    (options["out"] / "config.json").write_text(json.dumps(config))
     code, _, err = finetune(capsys, options | {"learning_rate": 0.5})
     assert code == 2 and "--learning_rate 0.001, not 0.5" in err
     code, out, err = finetune(capsys, options | {"checkpoint_every": 7})  # changes no result
-    assert code == 0 and "resume    from step" in err
+    assert code == 0 and "resume    from step" in err and "begun with cores 999, here" in err
     one, two = json.loads(out), json.loads(undisturbed)
     assert one | {"seconds": 0} == two | {"seconds": 0} and len(one["digest"]) == 16
     for name in ("model.safetensors", "metrics.jsonl"):
