@@ -29,12 +29,8 @@ from trainer.progress import say
 from trainer.tasks import TASKS
 from trainer.text import Tokenizer, read_vocabulary
 
-TRAINED = (
-    "model.safetensors",
-    "metrics.jsonl",
-    "tensorboard",
-    "checkpoint",
-)  # what training writes before metrics.json
+# What training writes, in the order of its deletion: first what says how far the run is.
+TRAINED = ("metrics.json", "checkpoint", "metrics.jsonl", "tensorboard", "model.safetensors")
 ARCHITECTURES = {"classify": "BertForSequenceClassification"}  # head -> class in transformers
 
 
@@ -196,15 +192,17 @@ class Folder:
             os.close(descriptor)
 
     def start(self, config, tokenizer):
-        """Writes what a run folder holds from its first moment, and says if another environment began it; with `overwrite`, deletes the run that it held, and nothing else."""
+        """Writes what a run folder holds from its first moment; with `overwrite`, deletes the run that it held, no more.
+
+        Says so if the run began in another environment.
+        """
         if checkpoint.newest(self.out / "checkpoint") and not self.overwrite:
             before = lineage(self.out).get("environment", {})
             for name, value in environment().items():
                 if before.get(name) != value:
                     say(f"note      begun with {name} {before.get(name)}, here {value}: the last bits may differ")
         if self.overwrite:
-            (self.out / "metrics.json").unlink(missing_ok=True)  # first: from here on it is no finished run
-            for name in TRAINED:  # the others are replaced below
+            for name in TRAINED:  # the other files are replaced below
                 path = self.out / name
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
         own = {"options": self.options, "fingerprints": self.fingerprints, "environment": environment()}
