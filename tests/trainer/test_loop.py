@@ -44,6 +44,15 @@ def send_when(condition, number, times=1):
     threading.Thread(target=watch, daemon=True).start()
 
 
+@pytest.fixture
+def interruptible():
+    """What runs in a script's background ignores SIGINT, and so would the runs."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("number, status", [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_saves_and_the_same_command_goes_on(options, capsys, tmp_path, number, status):
     options |= {"epochs": 6, "keep": "best"}
