@@ -142,9 +142,7 @@ def read_lower_case(folder):
     if not path.is_file() and not is_google(folder):
         return True
     if not path.is_file():
-        pieces = (Path(folder) / "vocab.txt").read_text(encoding="utf-8").splitlines()
-        words = [piece for piece in pieces if not re.fullmatch(r"\[.*\]", piece)]
-        return sum(bool(re.search("[A-Z]", word)) for word in words) <= len(words) / 100
+        return is_lower_case((Path(folder) / "vocab.txt").read_text(encoding="utf-8").splitlines())
     settings = read_json(path)
     lower_case = settings.get("do_lower_case", True)
     for key, supported in (("strip_accents", (None, lower_case)), ("tokenize_chinese_chars", (True,))):
@@ -153,6 +151,12 @@ def read_lower_case(folder):
                 f"{path}: {key} is {settings[key]}, expected {supported[0]} with do_lower_case {lower_case}"
             )
     return lower_case
+
+
+def is_lower_case(vocabulary):
+    """Says whether a vocabulary is one of lower-cased text: at most a hundredth of its pieces have capitals."""
+    words = [piece for piece in vocabulary if not re.fullmatch(r"\[.*\]", piece)]
+    return sum(bool(re.search("[A-Z]", word)) for word in words) <= len(words) / 100
 
 
 def read_tensors(folder):

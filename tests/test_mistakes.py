@@ -46,6 +46,7 @@ def place(tmp_path_factory, bert_folder, run_folder, export_folder):
     write("blank.txt", "1 good\n\n0 bad\n")
     write("latin.txt", "1 good\n0 caf\xe9\n".encode("latin-1"))
     write("strange.txt", "1 good\n7 what\n")
+    write("same.txt", "good a film\ngood a day\n")
     write("words.txt", "1 good\nbad\n")
     write("columns.tsv", "sentence\tlabel\na film\t1\na\tb\t0\n")
     write("other.tsv", "text\trating\na film\t5\n")
@@ -92,6 +93,7 @@ def place(tmp_path_factory, bert_folder, run_folder, export_folder):
 
 
 TUNE = ["trainer", "finetune", "sentiment", "--train=train.txt", "--init=tiny", "--out=out", "--max_length=16"]
+NEW = ["trainer", "finetune", "sentiment", "--train=train.txt", "--out=out"]
 SERVE = ["serving.server", "--model_name=sentiment"]
 ASK = ["serving.client", "sentiment"]
 UNUSED = "localhost:1"  # a port on which nothing listens
@@ -100,8 +102,15 @@ UNUSED = "localhost:1"  # a port on which nothing listens
 TABLE = [
     (["trainer"], 2, ["command", "finetune"]),
     (["trainer", "tune"], 2, ["'tune'", "finetune"]),
-    (["trainer", "finetune", "sentiments", *TUNE[3:]], 2, ["expected one of sentiment", "received sentiments"]),
-    (["trainer", "finetune", "sentiment", "--train=train.txt"], 2, ["--init", "--out"]),
+    (["trainer", "finetune", "sentiments", *TUNE[3:]], 2, ["expected one of sentiment, classification, received sentiments"]),
+    (["trainer", "finetune", "sentiment", "--train=train.txt"], 2, ["--out"]),
+    (["trainer", "finetune", "sentiment", "--train=train.txt", "--out=out"], 2, ["expected either --init or --model, received neither"]),
+    ([*TUNE, "--model=tiny"], 2, ["expected either --init or --model, received both"]),
+    ([*NEW, "--model=tiny"], 2, ["--model and --vocabulary: expected both or neither, received --model tiny"]),
+    ([*NEW, "--model=huge", "--vocabulary=tiny/vocab.txt"], 2, ["--model: expected one of tiny, mini", "received huge"]),
+    ([*NEW, "--model=tiny", "--vocabulary=none.txt"], 2, ["--vocabulary none.txt: no such file"]),
+    ([*NEW, "--model=tiny", "--vocabulary=labels.txt"], 2, ["expected a vocabulary with [PAD]"]),
+    (["trainer", "finetune", "classification", *TUNE[3:], "--train=same.txt"], 2, ["same.txt: expected two or more different labels, found 'good'"]),
     ([*TUNE, "--epoch=3"], 2, ["--epoch=3"]),
     ([*TUNE, "--epochs=two"], 2, ["--epochs: expected a whole number, received two"]),
     ([*TUNE, "--epochs=0"], 2, ["--epochs: expected more than 0, received 0"]),

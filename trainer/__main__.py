@@ -19,9 +19,11 @@ def finetune(
     task: str,
     *,
     train: str,
-    init: str,
     out: str,
     dev: str | None = None,
+    init: str | None = None,
+    model: str | None = None,
+    vocabulary: str | None = None,
     epochs: int = 3,
     batch_size: int = 32,
     accumulate: int = 1,
@@ -43,9 +45,11 @@ def finetune(
     """Fine-tune pretrained weights on a task; the same command again goes on where it was interrupted.
 
     Args:
-        task: What to learn: sentiment.
+        task: What to learn: sentiment, classification.
         train: Training file (GLUE TSV, `label sentence` lines, JSON lines), or a data set by name: sst2.
         init: Pretrained weights: a folder of Hugging Face's or of Google's form, minilm, or a name on the Hugging Face hub.
+        model: Instead of --init, random weights of a size: tiny, mini, small, medium, minilm, base, large.
+        vocabulary: The vocab.txt of random weights.
         out: Run folder to write.
         dev: File, or data set by name, to score after each epoch.
         epochs: Times that every example is seen.
@@ -58,7 +62,7 @@ def finetune(
         freeze: What keeps its weights: embeddings, or a number N for embeddings and the first N layers.
         max_length: Longest text in word pieces, [CLS] and [SEP] included; longer ones lose their end.
         seed: Of new weights, dropout and the order of the examples.
-        labels: Label names in the order of their numbers, or a file with one a line; each task has its own by default.
+        labels: Label names in the order of their numbers, or a file with one a line. By default the task's own, or those of the data.
         limit: Train on the first so many examples only.
         patience: Stop after so many epochs without a better dev score.
         keep: Whose epoch's weights are kept, last or best (on dev).
@@ -67,6 +71,14 @@ def finetune(
         overwrite: Delete the run that the folder holds, and start anew.
     """
     _known(task)
+    if (init is None) == (model is None):
+        raise Mistake(f"expected either --init or --model, received {'both' if init else 'neither'}")
+    if (model is None) != (vocabulary is None):
+        raise Mistake(
+            f"--model and --vocabulary: expected both or neither, received {f'--model {model}' if model else '--vocabulary'}"
+        )
+    if vocabulary is not None and not os.path.isfile(vocabulary):
+        raise Mistake(f"--vocabulary {vocabulary}: no such file; expected a vocab.txt")
     _positive(epochs=epochs, batch_size=batch_size, accumulate=accumulate, learning_rate=learning_rate, limit=limit)
     _positive(patience=patience)
     if not 0 < layer_decay <= 1:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from trainer import Mistake
 
-COLUMNS = {"text": ("text", "sentence"), "label": ("label",)}  # our field -> names that files use
+COLUMNS = {"text": ("text", "sentence", "text_a"), "label": ("label",)}  # our field -> names that files use
+ANY = ()  # labels are what the file says
 
 
 def read(path, task, labels=None, *, limit=None):
@@ -20,19 +21,20 @@ def read(path, task, labels=None, *, limit=None):
     Args:
         path: The file, UTF-8.
         task: A `Task`.
-        labels: Known label names; a row's label must be one of them, or the number of one. None: texts alone.
+        labels: Known label names; a row's label must be one of them, or the number of one. `ANY`: whatever it says. None:
+            texts alone.
         limit: Read so many rows only.
 
     Returns:
-        A list of dicts: the task's fields and, with `labels`, its target as a label name.
+        A list of dicts: the task's fields and, unless `labels` is None, its target as a label name.
 
     Raises:
         Mistake: No such file, no rows, or a malformed line; names file, line number, what was found and expected.
     """
-    wanted = (*task.fields, *((task.target,) if labels else ()))
+    wanted = (*task.fields, *(() if labels is None else (task.target,)))
     rows = []
     for number, row in _rows(path, wanted, task):
-        if labels:
+        if labels is not None:
             row[task.target] = _label(row[task.target], labels, f"{path}:{number}")
         rows.append({field: row[field] for field in wanted})
         if limit and len(rows) == limit:
@@ -40,6 +42,19 @@ def read(path, task, labels=None, *, limit=None):
     if not rows:
         raise Mistake(f"{path}: expected rows of {', '.join(wanted)}, found none")
     return rows
+
+
+def labels_of(rows, task, path):
+    """Returns the labels that rows read with `ANY` have: numbers in their order, else names in that of the alphabet.
+
+    Raises:
+        Mistake: There are fewer than two.
+    """
+    labels = {row[task.target] for row in rows}
+    if len(labels) < 2:
+        raise Mistake(f"{path}: expected two or more different labels, found {_short(', '.join(labels))} in all rows")
+    numbers = all(label.isdecimal() for label in labels)
+    return sorted(labels, key=lambda label: (int(label), label) if numbers else label)
 
 
 def _rows(path, wanted, task):
@@ -117,10 +132,12 @@ def _json_row(line, wanted, task, place):
 
 def _label(value, labels, place):
     value = value.strip()
-    if value in labels:
+    if value in labels or (labels == ANY and value):
         return value
     if value.isdecimal() and int(value) < len(labels):
         return labels[int(value)]
+    if labels == ANY:
+        raise Mistake(f"{place}: expected a label, found none")
     numbered = ", ".join(f"{label} (or {number})" for number, label in enumerate(labels))
     raise Mistake(f"{place}: expected a label of {numbered}, found {_short(value)}")
 

@@ -22,7 +22,7 @@ import numpy as np
 import tensorflow as tf
 
 from models import pretrained, weights
-from models.bert import bert
+from models.bert import PRESETS, bert
 from trainer import Mistake, checkpoint, described, features
 from trainer.heads import HEADS
 from trainer.progress import say
@@ -75,6 +75,36 @@ def read_init(folder):
             f"{folder / 'vocab.txt'}: has {len(vocabulary)} pieces, but its configuration says vocab_size {config['vocab_size']}"
         )
     return config, Tokenizer(vocabulary, lower_case=lower_case)
+
+
+def new_config(preset, vocabulary_path):
+    """Returns what `read_init` does, for weights that are yet to be learned: a size of `models.bert.PRESETS`, a vocabulary.
+
+    Raises:
+        Mistake: No such size; the vocabulary cannot be read.
+    """
+    if preset not in PRESETS:
+        raise Mistake(f"--model: expected one of {', '.join(PRESETS)}, received {preset}")
+    try:
+        vocabulary = read_vocabulary(vocabulary_path)
+    except (OSError, ValueError) as error:
+        raise Mistake(described(error)) from None
+    size = PRESETS[preset]
+    config = {
+        "model_type": "bert",
+        "vocab_size": len(vocabulary),
+        "num_hidden_layers": size["layers"],
+        "hidden_size": size["width"],
+        "num_attention_heads": size["heads"],
+        "intermediate_size": 4 * size["width"],
+        "max_position_embeddings": 512,
+        "type_vocab_size": 2,
+        "hidden_act": "gelu",
+        "hidden_dropout_prob": 0.1,
+        "attention_probs_dropout_prob": 0.1,
+        "layer_norm_eps": 1e-12,
+    }
+    return config, Tokenizer(vocabulary, lower_case=pretrained.is_lower_case(vocabulary))
 
 
 def read_labels(folder, config):

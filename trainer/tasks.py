@@ -8,7 +8,9 @@ class Task:
     fields: tuple[str, ...]  # the texts of a row, by name
     target: str  # the gold value of a row, by name
     head: str  # kind of head, see `trainer.heads`
-    labels: tuple[str, ...] | None  # their names in the order of their numbers; None: to be given by `--labels`
+    labels: (
+        tuple[str, ...] | None
+    )  # their names in the order of their numbers; None: given by `--labels`, or those of the data
     metric: str  # by which the best epoch is chosen, see `trainer.metrics`
 
 
@@ -16,6 +18,7 @@ TASKS = {
     "sentiment": Task(
         fields=("text",), target="label", head="classify", labels=("negative", "positive"), metric="accuracy"
     ),
+    "classification": Task(fields=("text",), target="label", head="classify", labels=None, metric="accuracy"),
 }
 
 

@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -19,33 +20,34 @@ NOT_OF_THE_RESULT = ("out", "overwrite", "dry_run", "checkpoint_every")  # optio
 
 
 def finetune(
-    task, *, train, dev, init, out, epochs, batch_size, accumulate, learning_rate, layer_decay, warmup, weight_decay, freeze,
-    max_length, seed, labels, limit, patience, keep, checkpoint_every, dry_run, overwrite,
+    task, *, train, dev, init, model, vocabulary, out, epochs, batch_size, accumulate, learning_rate, layer_decay, warmup,
+    weight_decay, freeze, max_length, seed, labels, limit, patience, keep, checkpoint_every, dry_run, overwrite,
 ):  # fmt: skip
     """Fine-tunes pretrained weights; returns the result that metrics.json holds. Options: `trainer.__main__.finetune`."""
     options = {name: value for name, value in locals().items() if name not in NOT_OF_THE_RESULT}
-    name, task = task, TASKS[task]
-    options["labels"] = labels = labels or list(task.labels)
+    name, task, size = task, TASKS[task], model
+    options["labels"] = labels = labels or (task.labels and list(task.labels))
     train, dev = sources.data(train, "train"), sources.data(dev, "dev") if dev else None
-    init = sources.weights(init)
-    inputs = {"train": train, "init": init} | ({"dev": dev} if dev else {})
+    init = sources.weights(init) if init else None
+    inputs = {"train": train, "dev": dev, "init": init, "vocabulary": Path(vocabulary) if vocabulary else None}
+    inputs = {option: path for option, path in inputs.items() if path}
     folder = runs.Folder(out, options, inputs, overwrite=overwrite)
     finished = folder.result()
     if finished:
         say(f"{out} holds this run, finished; here is its result (--overwrite trains anew)")
         return finished
 
-    train_rows = data.read(train, task, labels, limit=limit)
+    train_rows = data.read(train, task, labels or data.ANY, limit=limit)
+    labels = list(labels or data.labels_of(train_rows, task, train))
     dev_rows = data.read(dev, task, labels) if dev else []
-    config, tokenizer = runs.read_init(init)
-    if max_length > config["max_position_embeddings"]:
-        raise Mistake(
-            f"--max_length {max_length} is more than the {config['max_position_embeddings']} positions of {init}"
-        )
+    config, tokenizer = runs.read_init(init) if init else runs.new_config(size, vocabulary)
+    positions = config["max_position_embeddings"]
+    if max_length > positions:
+        raise Mistake(f"--max_length {max_length} is more than the {positions} positions of {init or size}")
     head = HEADS[task.head]
     keras.utils.set_random_seed(seed)
     model = runs.build_model(config, task, labels, seed=seed)
-    unused = runs.load_weights(model, init, ignore=head.layers)
+    unused = runs.load_weights(model, init, ignore=head.layers) if init else []
     depths = optim.depths(model, head.layers)
     optim.freeze(model, depths, _depth_to_freeze(freeze, config["num_hidden_layers"]))
     variables = model.trainable_variables
@@ -67,7 +69,9 @@ def finetune(
     stop = f"; stops after {patience} without a better {task.metric}" if patience else ""
     decisions = [
         f"task      {name}: {', '.join(f'{i} {label}' for i, label in enumerate(labels))}",
-        f"weights   {init}; new: {', '.join(head.layers)}; in the file but not used: {', '.join(unused) or 'none'}",
+        f"weights   {init}; new: {', '.join(head.layers)}; in the file but not used: {', '.join(unused) or 'none'}"
+        if init
+        else f"weights   random: BERT of size {size}; vocabulary {vocabulary}",
         f"train     {train}: {train_set}",
         f"dev       {dev}: {dev_set}" if dev else "dev       none: no scores",
         f"text      {'lower-cased, without accents' if tokenizer.lower_case else 'cased'}; "

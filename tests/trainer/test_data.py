@@ -69,6 +69,18 @@ def test_malformed(tmp_path, case):
     assert "\n" not in str(caught.value)
 
 
+def test_labels_may_come_from_the_data(tmp_path):
+    task = TASKS["classification"]
+    for labels, order in ((["sports", "art", "law"], ["art", "law", "sports"]), (["10", "9", "1"], ["1", "9", "10"])):
+        (tmp_path / "train.txt").write_text("".join(f"{label} some text\n" for label in labels * 2))
+        rows = data.read(tmp_path / "train.txt", task, data.ANY)
+        assert [row["label"] for row in rows] == labels * 2
+        assert data.labels_of(rows, task, tmp_path / "train.txt") == order
+    (tmp_path / "columns.tsv").write_text("label\ttext_a\n\tno label\n")
+    with pytest.raises(Mistake, match=r"columns.tsv:2: expected a label, found none"):
+        data.read(tmp_path / "columns.tsv", task, data.ANY)
+
+
 def test_only_line_feeds_end_lines(tmp_path):
     (tmp_path / "a.txt").write_text("1 fine\u2028film\x85\x0bhere\n", encoding="utf-8")
     assert data.read(tmp_path / "a.txt", TASK, LABELS) == [{"text": "fine\u2028film\x85\x0bhere", "label": "positive"}]

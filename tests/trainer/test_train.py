@@ -115,3 +115,19 @@ def test_labels_by_name(options, capsys):
     assert status == 0, err
     config = json.loads((options["out"] / "config.json").read_text())
     assert config["id2label"] == {"0": "bad", "1": "good"}
+
+
+def test_classes_of_the_data_from_random_weights(bert_folder, capsys, tmp_path):
+    """Three classes that no option names, a BERT that has learned nothing; and the run folder knows all that it needs."""
+    texts = {"sports": "a good film", "art": "very bad", "law": "中 国 人"}
+    for name, count in (("train.txt", 60), ("dev.txt", 9)):
+        (tmp_path / name).write_text("".join(f"{label} {text}\n" for label, text in texts.items()) * (count // 3))
+    options = {"train": tmp_path / "train.txt", "dev": tmp_path / "dev.txt", "out": tmp_path / "run", "max_length": 16}
+    options |= {"model": "tiny", "vocabulary": bert_folder / "vocab.txt", "epochs": 8, "learning_rate": 1e-3}
+    command = ["finetune", "classification", *[f"--{name}={value}" for name, value in options.items()]]
+    status, out, err = cli(capsys, *command, "--batch_size=6")
+    assert status == 0 and json.loads(out)["final"]["accuracy"] == 1.0, err
+    assert "0 art, 1 law, 2 sports" in err and "random: BERT of size tiny" in err
+    assert (tmp_path / "run" / "labels.txt").read_text() == "art\nlaw\nsports\n"
+    status, out, _ = cli(capsys, "predict", tmp_path / "run", "--text", *texts.values())
+    assert [json.loads(line)["label"] for line in out.splitlines()] == list(texts)
