@@ -42,7 +42,7 @@ def finetune(
     dry_run: bool = False,
     overwrite: bool = False,
 ):
-    """Fine-tune pretrained weights on a task; the same command again goes on where it was interrupted.
+    """Fine-tune pretrained weights, or train random ones, on a task; the same command again goes on where it was interrupted.
 
     Args:
         task: What to learn: sentiment, classification.
