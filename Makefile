@@ -1,6 +1,6 @@
 # make demo   trains, exports, serves and asks, on a machine with Python 3.11 or later and make
 # make test   all tests          make lint   style          make bench   speed beside the peers (installs them)
-# make acceptance   one line per promise of the README: promised, found (installs the peers; 40 minutes)
+# make acceptance   one line per promise of the README: promised, found (installs the peers; 35 minutes)
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PIP := .venv/bin/python -m pip install --quiet --disable-pip-version-check
 
