@@ -39,7 +39,7 @@ def save(folder, variables, state):
     try:
         make_folder(folder)
         tensors = {f"{i:05d}": array for i, array in enumerate(arrays)}
-        save_tensors(tensors, part, {"state": text, "digest": digest(arrays, text.encode())})
+        _save_tensors(tensors, part, {"state": text, "digest": digest(arrays, text.encode())})
         with open(part, "rb") as file:
             os.fsync(file.fileno())
         os.replace(part, path)
@@ -143,7 +143,7 @@ def sync_folder(folder):
         os.close(descriptor)
 
 
-def save_tensors(tensors, path, metadata):
+def _save_tensors(tensors, path, metadata):
     try:
         save_file(tensors, path, metadata=metadata)
     except SafetensorError as error:

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 import tensorflow as tf
 
-from trainer import Failure, Interrupted, Mistake, checkpoint, runs
+from trainer import Failure, Interrupted, Mistake, checkpoint, optim, runs
 from trainer.progress import Progress, say
 
 LOG_EVERY = 10  # steps between lines of metrics.jsonl
@@ -101,7 +101,7 @@ def run(
     if dry_run:
         say("\n".join(decisions))
         say("dry run   nothing was trained, nothing was written")
-        trained = sum(int(np.prod(variable.shape)) for variable in model.trainable_variables)
+        trained = optim.count(model.trainable_variables)
         counts = {"parameters": model.count_params(), "trained_parameters": trained, "checkpoint_bytes": size}
         return result | {"dry_run": True, "steps": work.steps * work.epochs} | counts
     with folder.owned():
