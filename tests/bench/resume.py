@@ -116,7 +116,7 @@ def disturb(command, run, kind, moment, draw):
     )
     began = time.monotonic()
     if moment is None:
-        wait_for_save(process, run / "checkpoint", draw.randint(1, 4))
+        stop_while_saving(process, run / "checkpoint", draw.randint(1, 4))
     else:
         with suppress(subprocess.TimeoutExpired):
             process.wait(moment)
@@ -128,23 +128,35 @@ def disturb(command, run, kind, moment, draw):
     expected = (143, -signal.SIGTERM) if kind == "SIGTERM" else (-signal.SIGKILL,)  # -: before it is ours to catch
     assert status in expected, f"{kind} gave status {status}"
     if moment is None:
-        parts = [path.name for path in (run / "checkpoint").glob("*.part")]
-        return f"after {seconds:.2f} s, writing {parts[0]}" if parts else None
+        return f"after {seconds:.2f} s, writing {parts_of(run / 'checkpoint')[0]}"
     return f"after {seconds:.2f} s, {place_of(run)}"
 
 
-def wait_for_save(process, folder, which):
-    """Waits until the `which`-th checkpoint is being written, as the folder shows it: looks as often as it can."""
+def stop_while_saving(process, folder, which):
+    """Stops the process (SIGSTOP) in the middle of its `which`-th checkpoint or a later one, or returns when it has ended.
+
+    A save may be over between the look that finds its unfinished file and the stop: the look is repeated on the stopped
+    process, which goes on if the file is gone.
+    """
     seen = set()
     while process.poll() is None:
         for _ in range(500):  # `poll` costs more than a look
-            try:
-                parts = [name for name in os.listdir(folder) if name.endswith(".part")]
-            except FileNotFoundError:
-                parts = []
-            seen.update(parts)
-            if parts and len(seen) >= which:
+            seen.update(parts_of(folder))
+            if len(seen) < which or not parts_of(folder):
+                continue
+            process.send_signal(signal.SIGSTOP)
+            os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+            if parts_of(folder):
                 return
+            process.send_signal(signal.SIGCONT)
+
+
+def parts_of(folder):
+    """Returns the names of the unfinished files in a folder that may not be there."""
+    try:
+        return [name for name in os.listdir(folder) if name.endswith(".part")]
+    except FileNotFoundError:
+        return []
 
 
 def place_of(run):
