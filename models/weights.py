@@ -42,11 +42,11 @@ def _norm(ours, theirs):
 
 def table_of(model):
     """Returns the table of all weights of `model`: the encoder's names with their prefix, and the heads that it has."""
-    layers = 1 + max(int(layer.name.split("_")[1]) for layer in model.layers if layer.name.startswith("layer_"))
+    own = {layer.name for layer in model.layers}
+    layers = 1 + max(int(name.split("_")[1]) for name in own if name.startswith("layer_"))
     table = {key: [ENCODER_PREFIX + name for name in theirs] for key, theirs in names(layers).items()}
-    if any(layer.name == "classifier" for layer in model.layers):
-        table |= _dense("classifier", "classifier")
-    return table
+    table |= _dense("classifier", "classifier")
+    return {key: theirs for key, theirs in table.items() if key[0] in own or key[0] not in ("pooler", "classifier")}
 
 
 def builder_arguments(config):

@@ -12,12 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import grpc
-import numpy as np
 
 from serving import tensors
 from serving.messages import PREDICT, PredictRequest, PredictResponse
 from trainer import Mistake, data, defect
-from trainer.tasks import TASKS, answers
+from trainer.tasks import LISTS, TASKS, answers, requests
 
 UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
 
@@ -58,11 +57,14 @@ class Client:
 
         Args:
             task: Name of a task, as `sentiment`.
-            rows: Dicts with the task's fields.
+            rows: Dicts with the fields of one of the task's inputs.
             model: Name of the model on the server; the task's by default.
         """
-        inputs = {field: np.array([row[field] for row in rows], object) for field in TASKS[task].fields}
-        return answers(TASKS[task], rows, self.predict(model or task, inputs))
+        found = []
+        for signature, inputs, part in requests(TASKS[task], rows, len(rows)):
+            outputs = self.predict(model or task, inputs, signature=signature)
+            found += answers(TASKS[task], part, outputs)
+        return found
 
 
 def main(arguments=None):
@@ -75,7 +77,7 @@ def main(arguments=None):
         command = tasks.add_parser(name, allow_abbrev=False)
         command.error = parser.error
         for field in task.fields:
-            command.add_argument(f"--{field}", help="one row, given here")
+            command.add_argument(f"--{field}", nargs="+" if field in LISTS else None, help="one row, given here")
         command.add_argument("--input", help="file of rows, as for `trainer predict`")
         command.add_argument("--output", help="file to write; default: standard output")
         command.add_argument("--server", default="localhost:8500", help="host:port (default: %(default)s)")
@@ -85,8 +87,10 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     task = TASKS[options.task]
     given = {field: getattr(options, field) for field in task.fields if getattr(options, field) is not None}
-    if bool(given) == bool(options.input) or (given and len(given) < len(task.fields)):
-        _fail(2, f"expected --{' --'.join(task.fields)}, or --input FILE")
+    inputs = [fields for _, fields in task.inputs]
+    if bool(given) == bool(options.input) or (given and not any(set(fields) == set(given) for fields in inputs)):
+        forms = ", or ".join(f"--{' --'.join(fields)}" for fields in reversed(inputs))
+        _fail(2, f"expected {forms}, or --input FILE")
     if options.batch_size < 1:
         _fail(2, f"--batch_size: expected more than 0, received {options.batch_size}")
     if not re.fullmatch(r".+:\d+", options.server):

@@ -37,12 +37,11 @@ def export(run, to):
     module = tf.Module()
     # The tf.Variables themselves: Keras's wrappers would be saved as copies that a session never restores.
     module.weights = [variable.value for variable in run.model.variables]
-    function = run.answer_function()
-    signature = function.get_concrete_function()
+    signatures = {name: function.get_concrete_function() for name, function in run.functions().items()}
     temporary = to / f".{version}.{os.getpid()}.part"
     try:
         to.mkdir(parents=True, exist_ok=True)
-        tf.saved_model.save(module, str(temporary), signatures={"serving_default": signature})
+        tf.saved_model.save(module, str(temporary), signatures=signatures)
         _write_warm_up(temporary, run)
         while True:
             try:
@@ -56,16 +55,16 @@ def export(run, to):
         raise Mistake(f"{to}: cannot be written ({getattr(error, 'strerror', None) or error})") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    spec = {spec.name: spec for spec in signature.structured_input_signature[0]}
     return {
         "task": run.task_name,
         "path": str(to / str(version)),
         "version": version,
         "signatures": {
-            "serving_default": {
-                "inputs": {name: _describe(tensor) for name, tensor in spec.items()},
-                "outputs": {name: _describe(tensor) for name, tensor in signature.structured_outputs.items()},
+            name: {
+                "inputs": {spec.name: _describe(spec) for spec in signature.structured_input_signature[0]},
+                "outputs": {output: _describe(tensor) for output, tensor in signature.structured_outputs.items()},
             }
+            for name, signature in signatures.items()
         },
     }
 
@@ -79,16 +78,22 @@ def _write_warm_up(folder, run):
     from tensorflow_serving.apis import prediction_log_pb2
 
     from serving import tensors
+    from trainer.tasks import LISTS, requests
 
     path = folder / "assets.extra" / "tf_serving_warmup_requests"
     path.parent.mkdir()
     with tf.io.TFRecordWriter(str(path)) as writer:
-        for rows in (["a short text"], ["a text of another length", "short"]):
-            log = prediction_log_pb2.PredictionLog()
-            request = log.predict_log.request
-            request.model_spec.name = run.task_name
-            tensors.fill(request.inputs[run.task.fields[0]], rows)
-            writer.write(log.SerializeToString())
+        for fields in run.inputs:
+            for texts in (["a short text"], ["a text of another length", "short"]):
+                rows = [{field: text.split() if field in LISTS else text for field in fields} for text in texts]
+                for signature, inputs, _ in requests(run.task, rows, len(rows)):
+                    log = prediction_log_pb2.PredictionLog()
+                    request = log.predict_log.request
+                    request.model_spec.name = run.task_name
+                    request.model_spec.signature_name = signature
+                    for name, value in inputs.items():
+                        tensors.fill(request.inputs[name], value)
+                    writer.write(log.SerializeToString())
 
 
 def _describe(tensor):

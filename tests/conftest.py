@@ -81,6 +81,35 @@ def write_examples(path, count=64, seed=0):
     return path
 
 
+LEXICON = {
+    "a": "DET", "film": "NOUN", "中国": "NOUN", "人": "NOUN", "good": "ADJ", "bad": "ADJ", "好": "ADJ", "very": "ADV",
+    "ab": "DET NOUN", "café": "NOUN", "b.c": "NOUN",
+}  # fmt: skip
+
+
+def write_treebank(path, count=64, seed=0):
+    """Writes CoNLL-U that a tiny model can learn; `ab` is a multiword token of `a` and `b`, `中国` and `b.c` are one word."""
+    random = np.random.default_rng(seed)
+    sentences = []
+    for _ in range(count):
+        lines, number = ["# a comment"], 1
+        forms = [str(form) for form in random.choice(list(LEXICON), random.integers(1, 9))]
+        for i, form in enumerate(forms):
+            last = i == len(forms) - 1
+            space = "SpaceAfter=No" if last or "人" in form or "好" in form else "_"
+            tags = LEXICON[form].split()
+            if len(tags) > 1:
+                lines.append("\t".join([f"{number}-{number + 1}", form, *"_" * 7, space]))
+            for word, tag in zip(form if len(tags) > 1 else [form], tags, strict=True):
+                own = "_" if len(tags) > 1 else space
+                lines.append("\t".join([str(number), word, "_", tag, tag.lower(), *"_" * 4, own]))
+                number += 1
+        lines.append("\t".join([str(number), ".", "_", "PUNCT", ".", *"_" * 5]))
+        sentences.append("\n".join(lines) + "\n\n")
+    path.write_text("".join(sentences), encoding="utf-8")
+    return path
+
+
 def cli(capsys, *arguments):
     """Runs `python -m trainer` in this process; returns (exit status, standard output, standard error)."""
     from trainer.__main__ import main
@@ -107,6 +136,19 @@ def run_folder(bert_folder, tmp_path_factory):
     options = {"train": train, "dev": dev, "init": bert_folder, "out": folder / "run", "epochs": 12, "batch_size": 16}
     options |= {"learning_rate": 3e-3, "max_length": 16, "seed": 7}
     main(["finetune", "sentiment", *[f"--{name}={value}" for name, value in options.items()]])
+    return folder / "run"
+
+
+@pytest.fixture(scope="session")
+def tagging_run(bert_folder, tmp_path_factory):
+    """A finished tagging run of the tiny BERT, good on its own kind of sentences."""
+    from trainer.__main__ import main
+
+    folder = tmp_path_factory.mktemp("tagging")
+    train, dev = write_treebank(folder / "train.conllu", 128), write_treebank(folder / "dev.conllu", 40, seed=1)
+    options = {"train": train, "dev": dev, "init": bert_folder, "out": folder / "run", "epochs": 16, "batch_size": 8}
+    options |= {"learning_rate": 3e-3, "max_length": 16, "seed": 7}
+    main(["finetune", "tagging", *[f"--{name}={value}" for name, value in options.items()]])
     return folder / "run"
 
 

@@ -13,7 +13,7 @@ import sys
 import pytest
 
 from serving import client, export, server
-from tests.conftest import ROOT, VOCABULARY, write_bert_folder, write_examples
+from tests.conftest import ROOT, VOCABULARY, write_bert_folder, write_examples, write_treebank
 from trainer import __main__ as trainer
 
 MAINS = {
@@ -54,6 +54,11 @@ def place(tmp_path_factory, bert_folder, run_folder, export_folder):
     write("field.jsonl", '{"text": "a", "label": "positive"}\n{"sentence": "a", "label": "positive"}\n')
     write("number.jsonl", '{"text": 7, "label": "positive"}\n')
     write("list.jsonl", '["a", "positive"]\n')
+    write_treebank(folder / "tree.conllu", 8)
+    write("short.conllu", "1\tgood\t_\tADJ\t_\t_\t_\t_\t_\t_\n2\tfilm\n")
+    write("same_tag.txt", "good X\nfilm X\n")
+    write("pairs.tsv", "sentence1\tsentence2\tlabel\na\tb\t1\ngood\tbad\t0\n")
+    write("words.jsonl", '{"words": "good film"}\n')
     write("bad.yaml", "epochs: [1\n")
     write("unknown.yaml", "epoch: 1\n")
     write("maybe.yaml", "overwrite: 'false'\n")
@@ -94,6 +99,7 @@ def place(tmp_path_factory, bert_folder, run_folder, export_folder):
 
 TUNE = ["trainer", "finetune", "sentiment", "--train=train.txt", "--init=tiny", "--out=out", "--max_length=16"]
 NEW = ["trainer", "finetune", "sentiment", "--train=train.txt", "--out=out"]
+TAG = ["trainer", "finetune", "tagging", "--train=tree.conllu", "--init=tiny", "--out=out", "--max_length=16"]
 SERVE = ["serving.server", "--model_name=sentiment"]
 ASK = ["serving.client", "sentiment"]
 UNUSED = "localhost:1"  # a port on which nothing listens
@@ -102,7 +108,7 @@ UNUSED = "localhost:1"  # a port on which nothing listens
 TABLE = [
     (["trainer"], 2, ["command", "finetune"]),
     (["trainer", "tune"], 2, ["'tune'", "finetune"]),
-    (["trainer", "finetune", "sentiments", *TUNE[3:]], 2, ["expected one of sentiment, classification, received sentiments"]),
+    (["trainer", "finetune", "sentiments", *TUNE[3:]], 2, ["expected one of sentiment, classification, tagging, received sentiments"]),
     (["trainer", "finetune", "sentiment", "--train=train.txt"], 2, ["--out"]),
     (["trainer", "finetune", "sentiment", "--train=train.txt", "--out=out"], 2, ["expected either --init or --model, received neither"]),
     ([*TUNE, "--model=tiny"], 2, ["expected either --init or --model, received both"]),
@@ -136,6 +142,15 @@ TABLE = [
     ([*TUNE, "--labels", "labels.txt"], 2, ["labels.txt", "expected two or more different names", "bad, good, bad"]),
     ([*TUNE, "--labels", "one.txt"], 2, ["one.txt", "expected two or more different names", "good"]),
     ([*TUNE, "--labels", "yes", "no", "--dev=broken.jsonl"], 2, ["broken.jsonl:1", "expected a label of yes"]),
+    ([*TUNE, "--column=3"], 2, ["--column: expected for treebanks (tagging), received for sentiment"]),
+    ([*TAG, "--column=tags"], 2, ["--column: expected upos, xpos or a number from 2, received tags"]),
+    ([*TAG, "--column=2"], 2, ["--column: expected, of tree.conllu (CoNLL-U: upos or xpos), received 2"]),
+    ([*TAG, "--labels", "A", "B"], 2, ["--labels: the labels of tagging are those of its training data"]),
+    ([*TAG, "--train=empty.txt"], 2, ["empty.txt: expected rows of words, tags, found none"]),
+    ([*TAG, "--train=short.conllu"], 2, ["short.conllu:2: expected 10 columns of CoNLL-U, found 2"]),
+    ([*TAG, "--dev=one.txt"], 2, ["one.txt:1: expected a word and its tag in columns, found 'good'"]),
+    ([*TAG, "--train=same_tag.txt"], 2, ["same_tag.txt: expected two or more tags, none of them '_', found X"]),
+    (["trainer", "finetune", "classification", *TUNE[3:], "--train=pairs.tsv", "--dev=train.txt"], 2, ["train.txt:1: expected columns by name", "text, text_b, label"]),
     ([*TUNE, "--train=none.txt"], 2, ["none.txt", "no such file", "sst2"]),
     ([*TUNE, "--train=filled"], 2, ["filled", "no such file"]),
     ([*TUNE, "--train=empty.txt"], 2, ["empty.txt", "expected rows", "found none"]),
@@ -180,8 +195,11 @@ TABLE = [
     (["trainer", "evaluate", "run", "--data=none"], 2, ["none: no such file"]),
     (["trainer", "evaluate", "run", "--data=words.txt"], 2, ["words.txt:2"]),
     (["trainer", "evaluate", "nothing", "--data=train.txt"], 2, ["nothing: expected a finished run", "found no run"]),
-    (["trainer", "predict", "run"], 2, ["expected either --text or --input"]),
-    (["trainer", "predict", "run", "--text=a", "--input=train.txt"], 2, ["expected either --text or --input"]),
+    (["trainer", "predict", "run"], 2, ["expected either --text (and --text_b), --words or --input"]),
+    (["trainer", "predict", "run", "--text=a", "--input=train.txt"], 2, ["expected either --text (and --text_b), --words or"]),
+    (["trainer", "predict", "run", "--words=a"], 2, ["this run answers --text; received --words"]),
+    (["trainer", "predict", "run", "--text=a", "--text_b=b"], 2, ["this run answers --text; received --text and --text_b"]),
+    (["trainer", "evaluate", "run", "--data=train.txt", "--output=none/x"], 2, ["--output none/x: expected a file in a folder that is there"]),
     (["trainer", "predict", "run", "--text=a", "--batch_size=0"], 2, ["--batch_size: expected more than 0"]),
     (["trainer", "predict", "unfinished", "--text=a"], 2, ["expected a finished run", "found an unfinished run"]),
     (["trainer", "predict", "relabelled", "--text=a"], 2, ["labels.txt", "expected negative, positive", "found negative"]),
@@ -215,6 +233,9 @@ TABLE = [
     (["serving.client"], 2, ["TASK"]),
     (["serving.client", "sentiments", "--text=a"], 2, ["sentiments"]),
     ([*ASK], 2, ["expected --text, or --input"]),
+    (["serving.client", "tagging"], 2, ["expected --text, or --words, or --input"]),
+    (["serving.client", "tagging", "--input=words.jsonl"], 2, ["words.jsonl:1: expected words to be a list of strings"]),
+    (["serving.client", "classification", "--text_b=b"], 2, ["expected --text, or --text --text_b, or --input"]),
     ([*ASK, "--texts=a"], 2, ["--texts=a"]),
     ([*ASK, "--text=a", "--server=here"], 2, ["--server: expected host:port, received here"]),
     ([*ASK, "--text=a", "--batch_size=0"], 2, ["--batch_size: expected more than 0, received 0"]),

@@ -35,6 +35,7 @@ def finetune(
     max_length: int = 128,
     seed: int = 0,
     labels: list[str] | None = None,
+    column: str | int | None = None,
     limit: int | None = None,
     patience: int | None = None,
     keep: str = "last",
@@ -45,8 +46,8 @@ def finetune(
     """Fine-tune pretrained weights, or train random ones, on a task; the same command again goes on where it was interrupted.
 
     Args:
-        task: What to learn: sentiment, classification.
-        train: Training file (GLUE TSV, `label sentence` lines, JSON lines), or a data set by name: sst2.
+        task: What to learn: sentiment, classification, tagging.
+        train: Training file (texts: GLUE TSV, `label sentence` lines, JSON lines; tagged words: CoNLL-U, columns, JSON lines), or a data set by name: sst2.
         init: Pretrained weights: a folder of Hugging Face's or of Google's form, minilm, or a name on the Hugging Face hub.
         model: Instead of --init, random weights of a size: tiny, mini, small, medium, minilm, base, large.
         vocabulary: The vocab.txt of random weights.
@@ -60,9 +61,10 @@ def finetune(
         warmup: Share of the steps in which the learning rate rises.
         weight_decay: Of AdamW; not on biases and layer normalisation.
         freeze: What keeps its weights: embeddings, or a number N for embeddings and the first N layers.
-        max_length: Longest text in word pieces, [CLS] and [SEP] included; longer ones lose their end.
+        max_length: Longest text in word pieces, [CLS] and [SEP] included; longer ones lose their end, or are tagged in windows that overlap.
         seed: Of new weights, dropout and the order of the examples.
         labels: Label names in the order of their numbers, or a file with one a line. By default the task's own, or those of the data.
+        column: Where a treebank's tags stand: upos (default) or xpos of CoNLL-U; of other files, a column's number from 1 (default: the last).
         limit: Train on the first so many examples only.
         patience: Stop after so many epochs without a better dev score.
         keep: Whose epoch's weights are kept, last or best (on dev).
@@ -100,7 +102,10 @@ def finetune(
         raise Mistake(f"--seed: expected 0 to {2**32 - 1}, received {seed}")
     if not 0 <= warmup <= 1:
         raise Mistake(f"--warmup: expected a share from 0 to 1, received {warmup}")
+    if labels and TASKS[task].target == "tags":
+        raise Mistake("--labels: the labels of tagging are those of its training data, received others")
     labels = labels and _labels(labels)
+    column = column and _column(task, column)
     options = dict(locals())
     from trainer import quiet  # noqa: F401  isort: skip  before all that imports TensorFlow
     from trainer import train as trainer
@@ -108,39 +113,63 @@ def finetune(
     trainer.print_result(trainer.finetune(**options))
 
 
-def evaluate(run: str, *, data: str, batch_size: int = 32):
+def evaluate(run: str, *, data: str, output: str | None = None, batch_size: int = 32):
     """Score a run on a labelled file.
 
     Args:
         run: Run folder.
         data: File of the same forms as for training, or the dev part of a data set by name.
+        output: File for what was predicted. Tagging: CoNLL-U of the raw text if it ends in .conllu, else columns of the given words; otherwise JSON lines.
         batch_size: Examples at once.
     """
     _positive(batch_size=batch_size)
+    if output and (os.path.isdir(output) or not os.path.isdir(os.path.dirname(output) or ".")):
+        raise Mistake(f"--output {output}: expected a file in a folder that is there")
     from trainer import quiet  # noqa: F401  isort: skip  before all that imports TensorFlow
     from trainer import train as trainer
 
-    trainer.print_result(trainer.evaluate(run, data_file=data, batch_size=batch_size))
+    trainer.print_result(trainer.evaluate(run, data_file=data, output=output, batch_size=batch_size))
 
 
-def predict(run: str, *, text: list[str] | None = None, input: str | None = None, batch_size: int = 32):
+def predict(
+    run: str,
+    *,
+    text: list[str] | None = None,
+    text_b: list[str] | None = None,
+    words: list[str] | None = None,
+    input: str | None = None,
+    batch_size: int = 32,
+):
     """Answer texts; one JSON object a line on standard output.
 
     Args:
         run: Run folder.
         text: Text to answer; several: --text one two.
-        input: File of texts to answer: JSON lines or TSV as for training (labels are not looked at), else a text a line.
+        text_b: Of a run that was trained on two texts a row: the second ones, as many.
+        words: Of a tagging run: the words of one sentence, instead of its text: --words She studies .
+        input: File of rows to answer: JSON lines or TSV as for training, CoNLL-U (gold values are not looked at), else a text a line.
         batch_size: Texts at once.
     """
     _positive(batch_size=batch_size)
-    if (text is None) == (input is None):
-        raise Mistake("predict: expected either --text or --input")
+    given = {name: value for name, value in (("text", text), ("text_b", text_b), ("words", words)) if value is not None}
+    if bool(given) == bool(input):
+        raise Mistake("predict: expected either --text (and --text_b), --words or --input")
     from trainer import quiet  # noqa: F401  isort: skip  before all that imports TensorFlow
     from trainer import data, runs
     from trainer import train as trainer
 
     run = runs.Run(run)
-    rows = data.read(input, run.task) if input else [{run.task.fields[0]: one} for one in text]
+    if input:
+        rows = data.read(input, run.task, inputs=run.inputs)
+    elif tuple(given) not in run.inputs:
+        expected = ", or ".join(f"--{' and --'.join(fields)}" for fields in run.inputs)
+        raise Mistake(f"predict: this run answers {expected}; received --{' and --'.join(given)}")
+    elif words:
+        rows = [given]
+    elif text_b and len(text) != len(text_b):
+        raise Mistake(f"predict: expected as many --text_b as --text, received {len(text_b)} and {len(text)}")
+    else:
+        rows = [dict(zip(given, values, strict=True)) for values in zip(*given.values(), strict=True)]
     for row in trainer.predict(run, rows, batch_size=batch_size):
         trainer.print_result(row)
 
@@ -213,6 +242,16 @@ def _labels(names):
     if len(set(names)) != len(names) or len(names) < 2 or not all(name.strip() for name in names):
         raise Mistake(f"{source}: expected two or more different names, received {', '.join(names) or 'none'}")
     return names
+
+
+def _column(task, column):
+    if TASKS[task].target != "tags":
+        raise Mistake(f"--column: expected for treebanks (tagging), received for {task}")
+    if str(column) in ("upos", "xpos"):
+        return column
+    if not str(column).isdecimal() or int(column) < 2:
+        raise Mistake(f"--column: expected upos, xpos or a number from 2, received {column}")
+    return int(column)
 
 
 def _positive(**options):

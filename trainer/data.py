@@ -1,46 +1,53 @@
-"""Files to rows: a row is a dict of the task's fields and its gold value, as strings. Imports no framework.
+"""Files to rows: a row is a dict of the task's fields and its gold value. Imports no framework.
 
-Three forms are read, told apart by the file itself:
+Texts are read in three forms, told apart by the file itself:
     JSON lines            {"text": "a fine film", "label": "positive"}       (the name ends in .jsonl or .json)
     tab-separated, GLUE   first line `sentence<TAB>label`, columns by name   (the first line names them)
     lines                 `1 a fine film`, or `a fine film` where no labels are asked for   (anything else)
+
+Tagged sentences in two more, instead of the last two: CoNLL-U and columns, see `trainer.conll`.
 """
 
 import json
 from pathlib import Path
 
-from trainer import Mistake
+from trainer import Mistake, conll
 
-COLUMNS = {"text": ("text", "sentence", "text_a"), "label": ("label",)}  # our field -> names that files use
+# Our field -> names that files use
+COLUMNS = {"text": ("text", "sentence", "text_a", "sentence1"), "text_b": ("text_b", "sentence2"), "label": ("label",)}
 ANY = ()  # labels are what the file says
 
 
-def read(path, task, labels=None, *, limit=None):
+def read(path, task, labels=None, *, limit=None, inputs=None, column=None):
     """Reads and checks a file, up to its end or `limit`; nothing is trained on one that has a malformed line.
 
     Args:
         path: The file, UTF-8.
         task: A `Task`.
         labels: Known label names; a row's label must be one of them, or the number of one. `ANY`: whatever it says. None:
-            texts alone.
+            inputs alone.
         limit: Read so many rows only.
+        inputs: Fields that rows may have, [names, ...]; the first that the first row has is taken. Default: the task's.
+        column: Of the tags, see `trainer.conll.sentences`.
 
     Returns:
-        A list of dicts: the task's fields and, unless `labels` is None, its target as a label name.
+        A list of dicts: the fields of one of the task's inputs and, unless `labels` is None, its target: a label name, or
+        a tag for every word (then beside `words`, `text` and `spans`, see `trainer.conll`).
 
     Raises:
         Mistake: No such file, no rows, or a malformed line; names file, line number, what was found and expected.
     """
-    wanted = (*task.fields, *(() if labels is None else (task.target,)))
+    target = None if labels is None else task.target
+    inputs = [("words",)] if target == "tags" else inputs or [fields for _, fields in task.inputs]
     rows = []
-    for number, row in _rows(path, wanted, task):
-        if labels is not None:
-            row[task.target] = _label(row[task.target], labels, f"{path}:{number}")
-        rows.append({field: row[field] for field in wanted})
-        if limit and len(rows) == limit:
+    for row in (
+        _tagged(path, inputs, target, column) if task.target == "tags" else _labelled(path, inputs, target, labels)
+    ):
+        rows.append(row)
+        if len(rows) == limit:
             break
     if not rows:
-        raise Mistake(f"{path}: expected rows of {', '.join(wanted)}, found none")
+        raise Mistake(f"{path}: expected rows of {', '.join(_wanted(inputs[-1], target))}, found none")
     return rows
 
 
@@ -57,15 +64,32 @@ def labels_of(rows, task, path):
     return sorted(labels, key=lambda label: (int(label), label) if numbers else label)
 
 
-def _rows(path, wanted, task):
+def _wanted(fields, target):
+    return (*fields, *((target,) if target else ()))
+
+
+def _labelled(path, inputs, target, labels):
+    """Yields rows of texts, and their label."""
+    for number, row, fields in _rows(path, inputs, target):
+        if target:
+            row[target] = _label(row[target], labels, f"{path}:{number}")
+        yield {name: row[name] for name in _wanted(fields, target)}
+
+
+def _rows(path, inputs, target):
     lines = _lines(path)
     header = lines[0][1].split("\t") if lines else []
-    if Path(path).suffix in (".jsonl", ".json"):
+    in_header = lambda names: all(any(name in header for name in COLUMNS[field]) for field in names)
+    columns = next((fields for fields in inputs if in_header(_wanted(fields, target))), None)
+    single = next((fields for fields in inputs if len(fields) == 1), None)
+    if _is_json(path):
+        fields = None
         for number, line in lines:
-            yield number, _json_row(line, wanted, task, f"{path}:{number}")
-    elif all(any(name in header for name in COLUMNS[field]) for field in wanted) and (
-        "\t" in lines[0][1] or len(wanted) == 1
-    ):
+            row = _json_row(line, [fields] if fields else inputs, target, f"{path}:{number}")
+            fields = fields or next(names for names in inputs if all(name in row for name in names))
+            yield number, row, fields
+    elif columns and ("\t" in lines[0][1] or _wanted(columns, target) == ("text",)):
+        wanted = _wanted(columns, target)
         column = {field: next(header.index(name) for name in COLUMNS[field] if name in header) for field in wanted}
         for number, line in lines[1:]:
             values = line.split("\t")
@@ -73,22 +97,52 @@ def _rows(path, wanted, task):
                 raise Mistake(
                     f"{path}:{number}: expected {len(header)} columns ({', '.join(header)}), found {len(values)}"
                 )
-            yield number, {field: values[place] for field, place in column.items()}
-    elif len(wanted) == 1:
+            yield number, {field: values[place] for field, place in column.items()}, columns
+    elif single and not target:
         for number, line in lines:
-            yield number, {wanted[0]: line}
+            yield number, {single[0]: line}, single
     else:
         for number, line in lines:
             label, separator, text = line.partition(" ")
-            if not separator or not text.strip() or "\t" in label:
+            if not single or not separator or not text.strip() or "\t" in label:
+                form = "`label sentence` (or JSON lines" if single else "columns by name (or JSON lines"
                 raise Mistake(
-                    f"{path}:{number}: expected `label sentence` (or JSON lines in a .jsonl file, or a first line with"
-                    f" tab-separated columns {', '.join(wanted)}), found {_short(line)}"
+                    f"{path}:{number}: expected {form} in a .jsonl file, or a first line with"
+                    f" tab-separated columns {', '.join(_wanted(inputs[-1], target))}), found {_short(line)}"
                 )
-            yield number, {"label": label, "text": text}
+            yield number, {target: label, single[0]: text}, single
 
 
-def _lines(path):
+def _tagged(path, inputs, target, column):
+    """Yields rows of tagged sentences; without `target`, of words or of texts."""
+    if _is_json(path):
+        for number, line in _lines(path):
+            row = _json_row(line, inputs, target, f"{path}:{number}")
+            if "words" not in row:
+                yield {"text": row["text"]}
+            elif not target:
+                yield {"words": row["words"]}
+            elif len(row["words"]) != len(row["tags"]) or not row["words"]:
+                found = f"{len(row['words'])} words, {len(row['tags'])} tags"
+                raise Mistake(f"{path}:{number}: expected a tag for each word, found {found}")
+            else:
+                try:
+                    yield conll.row_of(row["words"], row["tags"], row.get("text"))
+                except ValueError as error:
+                    raise Mistake(f"{path}:{number}: {error}") from None
+    elif target or Path(path).suffix in (".conllu", ".conll"):
+        for row in conll.sentences(_lines(path, blank=True), path, column):
+            yield row if target else {"words": row["words"]}
+    else:
+        for _, row, _ in _rows(path, [("text",)], None):
+            yield row
+
+
+def _is_json(path):
+    return Path(path).suffix in (".jsonl", ".json")
+
+
+def _lines(path, *, blank=False):
     """Returns (line number, line) of every line; only line feeds end lines, and the last may lack its own."""
     try:
         content = Path(path).read_bytes()
@@ -102,28 +156,35 @@ def _lines(path):
             raise Mistake(
                 f"{path}:{number}: expected UTF-8, found byte 0x{line[error.start]:02x} at {error.start}"
             ) from None
-        if not line.strip() and content:
+        if not blank and not line.strip() and content:
             raise Mistake(f"{path}:{number}: expected a row, found an empty line")
         lines.append((number, line))
     return lines if content else []
 
 
-def _json_row(line, wanted, task, place):
+def _json_row(line, inputs, target, place):
+    """Returns the row of a line that has the fields of one of the inputs, and the target."""
     try:
         row = json.loads(line)
     except ValueError as error:
         raise Mistake(f"{place}: expected a JSON object, found {_short(line)} ({error})") from None
+    expected = _wanted(inputs[-1], target)
     if not isinstance(row, dict):
-        raise Mistake(f"{place}: expected a JSON object with {', '.join(wanted)}, found {_short(line)}")
-    missing = [field for field in wanted if field not in row]
-    if missing:
-        raise Mistake(f"{place}: expected the fields {', '.join(wanted)}, found {', '.join(row) or 'none'}")
-    for field in wanted:
-        if field == task.target and type(row[field]) is int:  # a label's number
+        raise Mistake(f"{place}: expected a JSON object with {', '.join(expected)}, found {_short(line)}")
+    wanted = next((names for names in (_wanted(fields, target) for fields in inputs) if set(names) <= set(row)), None)
+    if not wanted:
+        raise Mistake(f"{place}: expected the fields {', '.join(expected)}, found {', '.join(row) or 'none'}")
+    for field in {*wanted, *(("text",) if "text" in row else ())}:
+        if field == "label" and type(row[field]) is int:  # a label's number
             row[field] = str(row[field])
-        if not isinstance(row[field], str):
-            raise Mistake(f"{place}: expected {field} to be a string, found {_short(json.dumps(row[field]))}")
-        if any("\ud800" <= character <= "\udfff" for character in row[field]):
+        many = field in ("words", "tags")
+        values = row[field] if many and isinstance(row[field], list) else [row[field]]
+        if many != isinstance(row[field], list) or not all(isinstance(value, str) for value in values):
+            kind = "a list of strings" if many else "a string"
+            raise Mistake(f"{place}: expected {field} to be {kind}, found {_short(json.dumps(row[field]))}")
+        if many and not all(value.strip() for value in values):
+            raise Mistake(f"{place}: expected {field} without empty ones, found {_short(json.dumps(row[field]))}")
+        if any("\ud800" <= character <= "\udfff" for value in values for character in value):
             raise Mistake(
                 f"{place}: expected {field} to be text, found half of a surrogate pair in {_short(ascii(row[field]))}"
             )

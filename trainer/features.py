@@ -1,7 +1,9 @@
 """Word pieces to what a model reads, and the plan of the batches.
 
-Glossary of shapes: B batch, P pieces of a text, S sequence length of a batch.
+Glossary of shapes: B batch, P pieces of a text, S sequence length of a batch, N examples.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -10,40 +12,99 @@ from trainer.text import PADDING, SEPARATOR, START, Tokenizer
 
 POOL = 16  # batches that are sorted by length together: little padding, and still nearly random batches
 
-# What `batches` yields to a step, (inputs, targets); given to its tf.function, so that no length is traced anew.
-BATCH_SIGNATURE = (
-    {
-        "token_ids": tf.TensorSpec([None, None], tf.int32),
-        "segment_ids": tf.TensorSpec([None, None], tf.int32),
-        "mask": tf.TensorSpec([None, None], tf.bool),
-    },
-    tf.TensorSpec([None], tf.int32),
-)
+# What a model is given; for the signature of a tf.function, so that no length is traced anew.
+INPUTS = {
+    "token_ids": tf.TensorSpec([None, None], tf.int32),
+    "segment_ids": tf.TensorSpec([None, None], tf.int32),
+    "mask": tf.TensorSpec([None, None], tf.bool),
+}
 
 
-def pack(ids, tokenizer: Tokenizer, max_length: int):
-    """Frames and pads one text a row: [CLS] pieces [SEP].
+def pack(ids, tokenizer: Tokenizer, max_length: int, *, second=None):
+    """Frames and pads one text a row, [CLS] pieces [SEP], or two, [CLS] pieces [SEP] pieces [SEP].
+
+    What is too long loses its end; of two texts always the longer one, as in Google's `_truncate_seq_pair`.
 
     Args:
         ids: Ragged int32 [B, (P)].
         tokenizer: Whose vocabulary names the special tokens.
-        max_length: Longest row, special tokens included; longer texts lose their end.
+        max_length: Longest row, special tokens included.
+        second: Ragged int32 [B, (P)], of the second texts.
 
     Returns:
         The inputs of `models.bert.bert`: `token_ids`, `segment_ids` int32 [B, S] and `mask` bool [B, S].
     """
     start, separator, padding = (tokenizer.vocabulary.index(token) for token in (START, SEPARATOR, PADDING))
-    ids = ids[:, : max_length - 2]
     rows = tf.shape(ids.row_lengths())[0]
-    ids = tf.concat([tf.fill([rows, 1], start), ids, tf.fill([rows, 1], separator)], axis=1)
+    column = lambda token: tf.fill([rows, 1], token)
+    if second is None:
+        parts = [column(start), ids[:, : max_length - 2], column(separator)]
+    else:
+        one, two = pair_lengths(ids.row_lengths(), second.row_lengths(), max_length - 3)
+        parts = [column(start), _first(ids, one), column(separator), _first(second, two), column(separator)]
+    ids = tf.concat(parts, axis=1)
     lengths = ids.row_lengths()
     longest = tf.maximum(tf.reduce_max(lengths), 2)  # an empty batch, too, has a first token to slice
     token_ids = ids.to_tensor(padding, shape=tf.stack([tf.constant(-1, longest.dtype), longest]))  # [B, S]
-    return {
-        "token_ids": token_ids,
-        "segment_ids": tf.zeros_like(token_ids),
-        "mask": tf.sequence_mask(lengths, longest),
-    }
+    mask = tf.sequence_mask(lengths, longest)
+    if second is None:
+        segment_ids = tf.zeros_like(token_ids)
+    else:
+        segment_ids = tf.cast(mask & ~tf.sequence_mask(one + 2, longest), tf.int32)  # 1 behind the first [SEP]
+    return {"token_ids": token_ids, "segment_ids": segment_ids, "mask": mask}
+
+
+def pair_lengths(one, two, room):
+    """Returns how many pieces of two texts stay, if both together may have `room`: the longer loses its last, one by one."""
+    kept = tf.minimum(one, tf.maximum(room - two, (room + 1) // 2))
+    return kept, tf.minimum(two, room - kept)
+
+
+def _first(ids, lengths):
+    return tf.RaggedTensor.from_row_lengths(
+        tf.gather(ids.flat_values, tf.ragged.range(ids.row_starts(), ids.row_starts() + lengths).flat_values), lengths
+    )
+
+
+class Windows(NamedTuple):
+    """Overlapping parts of long rows: each piece is kept by one of them, which shows what stands around it.
+
+    All fields are int64, one entry a window, in the order of the rows; places are counted over the pieces of all rows.
+    """
+
+    rows: tf.Tensor
+    starts: tf.Tensor
+    ends: tf.Tensor
+    kept_from: tf.Tensor
+    kept_to: tf.Tensor
+
+
+def windows(lengths, max_length):
+    """Cuts rows of pieces into windows that a model can read; one that fits is one window.
+
+    A window shares an eighth with each neighbour, and keeps what is between: within a text, no piece is judged with less
+    around it.
+
+    Args:
+        lengths: [B], pieces of each row.
+        max_length: Longest window, [CLS] and [SEP] included.
+    """
+    lengths, room = tf.cast(lengths, tf.int64), tf.constant(max_length - 2, tf.int64)
+    margin = room // 8
+    step = room - 2 * margin
+    counts = 1 + tf.maximum(lengths - room + step - 1, 0) // step  # windows of each row
+    rows = tf.repeat(tf.range(tf.size(lengths, tf.int64)), counts)
+    number = tf.range(tf.size(rows, tf.int64)) - tf.gather(tf.cumsum(counts, exclusive=True), rows)
+    length, before = tf.gather(lengths, rows), tf.gather(tf.cumsum(lengths, exclusive=True), rows)
+    starts = tf.minimum(number * step, tf.maximum(length - room, 0))  # the last one reaches back
+    last = number + 1 == tf.gather(counts, rows)
+    return Windows(
+        rows,
+        before + starts,
+        before + tf.minimum(starts + room, length),
+        before + tf.where(number == 0, number, number * step + margin),
+        before + tf.where(last, length, (number + 1) * step + margin),
+    )
 
 
 def plan_training(lengths, batch_size, *, seed, epoch):
@@ -74,16 +135,73 @@ def tokenize(texts, tokenizer, chunk=1024):
     return tf.concat([step(tf.constant(texts[i : i + chunk])) for i in range(0, len(texts), chunk)], axis=0)
 
 
-def batches(ids, targets, plan, tokenizer, max_length):
-    """Returns a `tf.data.Dataset` of (inputs of the model, targets, indices of the rows), one element a planned batch."""
-    indices = tf.RaggedTensor.from_row_lengths(np.concatenate(plan), [len(batch) for batch in plan])
+class Examples:
+    """What a model is trained on: rows tokenised once, by the exported model's own functions, and held in memory.
 
-    def batch(rows):
-        return pack(tf.gather(ids, rows), tokenizer, max_length), tf.gather(targets, rows), rows
+    Args:
+        ids: Ragged int32 [N, (P)].
+        targets: int32 [N], or ragged [N, (P)], one a piece: -1 where none is asked for.
+        tokenizer, max_length: See `pack`.
+        second: Ragged int32 [N, (P)], of second texts.
+        forms: Where a row has several forms, a list of rows: each a list of forms, each a list of examples. Every epoch takes
+            each row in one of its forms, in turn; all forms of a row have the same number of examples.
+    """
 
-    options = tf.data.Options()
-    # Nothing here to tune; and its thread sleeps for up to 60 s, which 5 of 22 epochs waited for at their end.
-    options.autotune.enabled = False
-    return (
-        tf.data.Dataset.from_tensor_slices(indices).map(batch, num_parallel_calls=2).prefetch(2).with_options(options)
-    )
+    def __init__(self, ids, targets, tokenizer, max_length, *, second=None, forms=None):
+        self.ids, self.targets, self.second, self.forms = ids, targets, second, forms
+        self.tokenizer, self.max_length = tokenizer, max_length
+        pieces = ids.row_lengths().numpy() + 2  # [CLS] and [SEP]
+        if second is not None:
+            pieces += second.row_lengths().numpy() + 1
+        self.lengths = np.minimum(pieces, max_length)
+        self.truncated = int(np.sum(pieces > max_length))
+        self.number = sum(len(row[0]) for row in forms) if forms else len(pieces)  # an epoch
+
+    def plan_training(self, batch_size, *, seed, epoch):
+        """Returns the batches of one epoch as index arrays: a pure function of its arguments and of the examples."""
+        if not self.forms:
+            return plan_training(self.lengths, batch_size, seed=seed, epoch=epoch)
+        first = np.random.default_rng(seed).integers(
+            2**20, size=len(self.forms)
+        )  # not the same form of all rows at once
+        chosen = np.array([i for row, k in zip(self.forms, first + epoch, strict=True) for i in row[k % len(row)]])
+        return [chosen[batch] for batch in plan_training(self.lengths[chosen], batch_size, seed=seed, epoch=epoch)]
+
+    def plan_evaluation(self, batch_size):
+        return plan_evaluation(self.lengths, batch_size)
+
+    def batches(self, plan):
+        """Returns a `tf.data.Dataset` of (inputs of the model, targets, indices of the examples), one a planned batch."""
+        indices = tf.RaggedTensor.from_row_lengths(np.concatenate(plan), [len(batch) for batch in plan])
+
+        def batch(rows):
+            second = None if self.second is None else tf.gather(self.second, rows)
+            inputs = pack(tf.gather(self.ids, rows), self.tokenizer, self.max_length, second=second)
+            targets = tf.gather(self.targets, rows)
+            if isinstance(targets, tf.RaggedTensor):
+                shape = tf.shape(inputs["token_ids"], targets.row_splits.dtype) - [0, 1]
+                targets = tf.pad(targets.to_tensor(-1, shape=shape), [[0, 0], [1, 0]], constant_values=-1)  # [B, S]
+            return inputs, targets, rows
+
+        options = tf.data.Options()
+        # Nothing here to tune; and its thread sleeps for up to 60 s, which 5 of 22 epochs waited for at their end.
+        options.autotune.enabled = False
+        return (
+            tf.data.Dataset.from_tensor_slices(indices)
+            .map(batch, num_parallel_calls=2)
+            .prefetch(2)
+            .with_options(options)
+        )
+
+    def steps(self, plan, batch_size):
+        """Yields, for each batch of the plan, ([(inputs, targets)] of `batch_size` at most, number of examples)."""
+        parts = [[rows[i : i + batch_size] for i in range(0, len(rows), batch_size)] for rows in plan]
+        batches = iter(self.batches([part for step in parts for part in step]) if plan else ())
+        for step, rows in zip(parts, plan, strict=True):
+            yield [next(batches)[:2] for _ in step], len(rows)
+
+    def __str__(self):
+        return (
+            f"{self.number:,} examples, {self.lengths.mean():.1f} pieces on average, {self.lengths.max()} at most; "
+            f"{self.truncated} cut at {self.max_length}"
+        )

@@ -218,7 +218,8 @@ def fit(work, out, model, optimizer, signals, again, *, to_bytes, checkpoint_eve
                 progress.note(f"epoch {epoch}: scoring on dev ...")
                 score |= work.score(stop_if_asked)
                 note({"dev": score})
-                line = f"dev {work.metric} {score[work.metric]:.4f}, loss {score['loss']:.4f}; "
+                shown = [name for name in score if name in (work.metric, "loss") or name.endswith("_f1")]
+                line = f"dev {', '.join(f'{name} {score[name]:.4f}' for name in shown)}; "
             state.scores.append(score)
             if work.keep_best and work.best(state.scores) is score:
                 checkpoint.make_folder(folder)
@@ -292,5 +293,5 @@ def _summarise(line):
     """Draws a line of metrics.jsonl."""
     values = line.get("dev", line)
     for name, value in values.items():
-        if name not in ("step", "epoch", "examples"):
+        if name not in ("step", "epoch", "examples", "words"):
             tf.summary.scalar(f"{'dev' if 'dev' in line else 'train'}/{name}", value, values["step"])

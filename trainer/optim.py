@@ -108,10 +108,11 @@ def count(variables):
 
 
 def depths(model, head_layers):
-    """Returns {name of a layer of a BERT with a head: its depth}: embeddings 0, layer i of L is 1 + i, pooler L + 1, head L + 2."""
+    """Returns {name of a layer of a BERT with a head: its depth}: embeddings 0, layer i of L is 1 + i, pooler, if there is one,
+    and head one more each."""
     numbers = {layer.name: re.match(r"layer_(\d+)_", layer.name) for layer in model.layers}
     count = 1 + max(int(number[1]) for number in numbers.values() if number)
-    special = {"pooler": count + 1} | dict.fromkeys(head_layers, count + 2)
+    special = {"pooler": count + 1} | dict.fromkeys(head_layers, count + 1 + ("pooler" in numbers))
     return {name: 1 + int(number[1]) if number else special.get(name, 0) for name, number in numbers.items()}
 
 

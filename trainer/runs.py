@@ -23,7 +23,7 @@ import tensorflow as tf
 
 from models import pretrained, weights
 from models.bert import PRESETS, bert
-from trainer import Mistake, checkpoint, described, features
+from trainer import Mistake, checkpoint, described
 from trainer.heads import HEADS
 from trainer.progress import say
 from trainer.tasks import TASKS
@@ -31,7 +31,6 @@ from trainer.text import Tokenizer, read_vocabulary
 
 # What training writes, in the order of its deletion: first what says how far the run is.
 TRAINED = ("metrics.json", "checkpoint", "metrics.jsonl", "tensorboard", "model.safetensors")
-ARCHITECTURES = {"classify": "BertForSequenceClassification"}  # head -> class in transformers
 
 
 def write(path, content):
@@ -127,9 +126,7 @@ def read_labels(folder, config):
 def build_model(config, task, labels, *, seed=0):
     """Returns the task's model, untrained: an encoder as `config` says, and the task's head."""
     head = HEADS[task.head]
-    encoder = bert(
-        config["vocab_size"], packed=True, seed=seed, **head.encoder_arguments, **weights.builder_arguments(config)
-    )
+    encoder = bert(config["vocab_size"], packed=True, seed=seed, **head.ENCODER, **weights.builder_arguments(config))
     dropout = config.get("classifier_dropout")
     dropout = config["hidden_dropout_prob"] if dropout is None else dropout
     return head.build(encoder, len(labels), dropout=dropout, seed=seed)
@@ -275,18 +272,18 @@ def fingerprint(path):
     return hasher.hexdigest()[:16]
 
 
-def config_of_run(init_config, task_name, labels, max_length):
+def config_of_run(init_config, task_name, fields, labels, max_length):
     """Returns the run's `config.json`: that of its initial weights, and its task; `Folder.start` adds its options."""
     return init_config | {
-        "architectures": [ARCHITECTURES[TASKS[task_name].head]],
+        "architectures": [HEADS[TASKS[task_name].head].ARCHITECTURE],
         "id2label": {str(i): label for i, label in enumerate(labels)},
         "label2id": {label: i for i, label in enumerate(labels)},
-        "lineage": {"task": task_name, "max_length": max_length},
+        "lineage": {"task": task_name, "fields": list(fields), "max_length": max_length},
     }
 
 
 class Run:
-    """A trained model from its folder: `answer` maps raw strings to decoded answers, here and in the exported graph.
+    """A trained model from its folder: `functions` map raw strings to decoded answers, here and in the exported graph.
 
     Args:
         folder: A finished run.
@@ -306,16 +303,19 @@ class Run:
         self.head = HEADS[self.task.head]
         self.labels = read_labels(folder, self.config)
         self.max_length = self.config["lineage"]["max_length"]
+        self.fields = tuple(self.config["lineage"].get("fields", ["text"]))  # of the rows that it was trained on
+        trained = next(signature for signature, fields in self.task.inputs if fields == self.fields)
+        self.inputs = [
+            fields for signature, fields in self.task.inputs if fields == self.fields or signature != trained
+        ]  # that it answers
+        self.column = self.config["lineage"]["options"].get("column")
         self.model = build_model(self.config, self.task, self.labels)
         load_weights(self.model, folder)
 
-    def answer(self, strings):
-        """Maps strings [B] to the task's outputs: text -> pieces -> features -> logits -> answers."""
-        strings = tf.ensure_shape(strings, [None])  # a session does not look at shapes
-        inputs = features.pack(self.tokenizer(strings).ids, self.tokenizer, self.max_length)
-        return self.head.decode(self.model(inputs, training=False), self.labels)
+    def functions(self):
+        """Returns {signature: tf.function} from strings to outputs: text -> pieces -> features -> logits -> answers."""
+        return self.head.functions(self.model, self.labels, self.tokenizer, self.max_length, self.fields)
 
-    def answer_function(self):
-        """Returns `answer` as a graph function of a string tensor [None]."""
-        signature = [tf.TensorSpec([None], tf.string, name=self.task.fields[0])]
-        return tf.function(self.answer, input_signature=signature, autograph=False)
+    def scorer(self, rows, batch_size):
+        """Returns the head's `Scorer` of rows with gold values."""
+        return self.head.Scorer(self.model, self.labels, self.tokenizer, self.max_length, rows, self.task, batch_size)

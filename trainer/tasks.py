@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 
 @dataclass(frozen=True)
 class Task:
-    fields: tuple[str, ...]  # the texts of a row, by name
+    inputs: tuple[tuple[str, tuple[str, ...]], ...]  # (signature, its fields) that a row may have, the fullest first
     target: str  # the gold value of a row, by name
     head: str  # kind of head, see `trainer.heads`
     labels: (
@@ -13,13 +15,61 @@ class Task:
     )  # their names in the order of their numbers; None: given by `--labels`, or those of the data
     metric: str  # by which the best epoch is chosen, see `trainer.metrics`
 
+    @property
+    def fields(self):
+        """Returns all fields, the simplest input's first."""
+        return list(dict.fromkeys(field for _, fields in reversed(self.inputs) for field in fields))
 
+    def input_of(self, row):
+        """Returns the (signature, fields) that a row has; None if it has none."""
+        return next(((name, fields) for name, fields in self.inputs if all(field in row for field in fields)), None)
+
+
+TEXT = ("serving_default", ("text",))
 TASKS = {
     "sentiment": Task(
-        fields=("text",), target="label", head="classify", labels=("negative", "positive"), metric="accuracy"
+        inputs=(TEXT,), target="label", head="classify", labels=("negative", "positive"), metric="accuracy"
     ),
-    "classification": Task(fields=("text",), target="label", head="classify", labels=None, metric="accuracy"),
+    "classification": Task(
+        inputs=(("serving_default", ("text", "text_b")), TEXT),
+        target="label",
+        head="classify",
+        labels=None,
+        metric="accuracy",
+    ),
+    "tagging": Task(inputs=(("words", ("words",)), TEXT), target="tags", head="tag", labels=None, metric="accuracy"),
 }
+LISTS = ("words", "tags")  # fields with several values a row
+
+
+def requests(task, rows, size):
+    """Yields (signature, inputs, rows) of at most `size` rows that follow one another and go to the same signature.
+
+    Args:
+        task: A `Task`.
+        rows: Dicts with the fields of one of its inputs.
+
+    Returns:
+        `inputs` are {field: array of strings [B]}; lists of words [B, W] end in empty strings.
+    """
+    start = 0
+    while start < len(rows):
+        signature, fields = task.input_of(rows[start])
+        end = start + 1
+        while end < min(start + size, len(rows)) and task.input_of(rows[end]) == (signature, fields):
+            end += 1
+        part = rows[start:end]
+        yield signature, {field: _array([row[field] for row in part], field in LISTS) for field in fields}, part
+        start = end
+
+
+def _array(values, lists):
+    if not lists:
+        return np.array(values, object)
+    array = np.full([len(values), max(map(len, values))], "", object)
+    for i, value in enumerate(values):
+        array[i, : len(value)] = value
+    return array
 
 
 def answers(task, rows, outputs):
@@ -27,7 +77,7 @@ def answers(task, rows, outputs):
 
     Args:
         task: A `Task`.
-        rows: Dicts with the task's fields.
+        rows: Dicts with the fields of one of the task's inputs.
         outputs: What the exported model returns for them, {name: array}, strings as bytes.
 
     Returns:
@@ -35,13 +85,13 @@ def answers(task, rows, outputs):
     """
     outputs = {name: array.tolist() for name, array in outputs.items()}
     return [
-        {field: row[field] for field in task.fields}
-        | ANSWERS[task.head]({name: value[i] for name, value in outputs.items()})
+        {field: row[field] for field in task.input_of(row)[1]}
+        | ANSWERS[task.head](row, {name: value[i] for name, value in outputs.items()})
         for i, row in enumerate(rows)
     ]
 
 
-def _classify(output):
+def _classify(_, output):
     labels = [label.decode("utf-8") for label in output["labels"]]
     return {
         "label": output["label"].decode("utf-8"),
@@ -52,4 +102,14 @@ def _classify(output):
     }
 
 
-ANSWERS = {"classify": _classify}
+def _tag(row, output):
+    """Words, tags and scores; of a text also where its words are. What pads the output is left out."""
+    count = len(row["words"]) if "words" in row else sum(start >= 0 for start in output["starts"])
+    words = row["words"] if "words" in row else [word.decode("utf-8") for word in output["words"][:count]]
+    answer = {"words": words}
+    answer["tags"] = [tag.decode("utf-8") for tag in output["tags"][:count]]
+    answer["scores"] = [round(score, 6) for score in output["scores"][:count]]
+    return answer if "words" in row else answer | {name: output[name][:count] for name in ("starts", "ends")}
+
+
+ANSWERS = {"classify": _classify, "tag": _tag}

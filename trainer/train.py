@@ -6,22 +6,20 @@ import time
 from pathlib import Path
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from models import weights
 from trainer import Mistake, data, features, loop, optim, runs, sources
 from trainer.heads import HEADS
-from trainer.metrics import METRICS
 from trainer.progress import say
-from trainer.tasks import TASKS, answers
+from trainer.tasks import TASKS, answers, requests
 
 NOT_OF_THE_RESULT = ("out", "overwrite", "dry_run", "checkpoint_every")  # options that do not change what a run gives
 
 
 def finetune(
     task, *, train, dev, init, model, vocabulary, out, epochs, batch_size, accumulate, learning_rate, layer_decay, warmup,
-    weight_decay, freeze, max_length, seed, labels, limit, patience, keep, checkpoint_every, dry_run, overwrite,
+    weight_decay, freeze, max_length, seed, labels, column, limit, patience, keep, checkpoint_every, dry_run, overwrite,
 ):  # fmt: skip
     """Fine-tunes pretrained weights; returns the result that metrics.json holds. Options: `trainer.__main__.finetune`."""
     options = {name: value for name, value in locals().items() if name not in NOT_OF_THE_RESULT}
@@ -37,23 +35,24 @@ def finetune(
         say(f"{out} holds this run, finished; here is its result (--overwrite trains anew)")
         return finished
 
-    train_rows = data.read(train, task, labels or data.ANY, limit=limit)
-    labels = list(labels or data.labels_of(train_rows, task, train))
-    dev_rows = data.read(dev, task, labels) if dev else []
+    head = HEADS[task.head]
     config, tokenizer = runs.read_init(init) if init else runs.new_config(size, vocabulary)
+    train_rows = data.read(train, task, labels or data.ANY, limit=limit, column=column)
+    fields = task.input_of(train_rows[0])[1]
+    labels = list(labels or head.labels(train_rows, task, tokenizer, train))
+    dev_rows = data.read(dev, task, labels, inputs=[fields], column=column) if dev else []
     positions = config["max_position_embeddings"]
     if max_length > positions:
         raise Mistake(f"--max_length {max_length} is more than the {positions} positions of {init or size}")
-    head = HEADS[task.head]
     keras.utils.set_random_seed(seed)
     model = runs.build_model(config, task, labels, seed=seed)
-    unused = runs.load_weights(model, init, ignore=head.layers) if init else []
-    depths = optim.depths(model, head.layers)
+    unused = runs.load_weights(model, init, ignore=head.LAYERS) if init else []
+    depths = optim.depths(model, head.LAYERS)
     optim.freeze(model, depths, _depth_to_freeze(freeze, config["num_hidden_layers"]))
     variables = model.trainable_variables
-    train_set = Examples(train_rows, task, labels, tokenizer, max_length)
-    dev_set = Examples(dev_rows, task, labels, tokenizer, max_length) if dev else None
-    steps = -(-len(train_rows) // (batch_size * accumulate))  # an epoch
+    train_set = head.examples(train_rows, task, labels, tokenizer, max_length)
+    score = head.Scorer(model, labels, tokenizer, max_length, dev_rows, task, batch_size) if dev else None
+    steps = -(-train_set.number // (batch_size * accumulate))  # an epoch
     total = epochs * steps
     optimizer = optim.optimizer(
         variables,
@@ -68,12 +67,12 @@ def finetune(
     falling = f", times {layer_decay:g} a layer downwards" if layer_decay < 1 else ""
     stop = f"; stops after {patience} without a better {task.metric}" if patience else ""
     decisions = [
-        f"task      {name}: {', '.join(f'{i} {label}' for i, label in enumerate(labels))}",
-        f"weights   {init}; new: {', '.join(head.layers)}; in the file but not used: {', '.join(unused) or 'none'}"
+        f"task      {name}{' of pairs' * (len(fields) > 1)}: {_numbered(labels)}",
+        f"weights   {init}; new: {', '.join(head.LAYERS)}; in the file but not used: {', '.join(unused) or 'none'}"
         if init
         else f"weights   random: BERT of size {size}; vocabulary {vocabulary}",
         f"train     {train}: {train_set}",
-        f"dev       {dev}: {dev_set}" if dev else "dev       none: no scores",
+        f"dev       {dev}: {score}" if dev else "dev       none: no scores",
         f"text      {'lower-cased, without accents' if tokenizer.lower_case else 'cased'}; "
         f"{len(tokenizer.vocabulary):,} pieces",
         f"model     {model.count_params():,} parameters{frozen}; {optim.describe(variables)}",
@@ -81,16 +80,14 @@ def finetune(
         f"{round(warmup * total)} steps, then linearly to 0; clipped at norm 1; seed {seed}{stop}",
         f"device    {device()}",
     ]
-    dev_step = evaluation_step(model, head, labels)
     work = loop.Work(
         steps=steps,
         epochs=epochs,
         batches=lambda epoch, skip: train_set.steps(
-            features.plan_training(train_set.lengths, batch_size * accumulate, seed=seed, epoch=epoch)[skip:],
-            batch_size,
+            train_set.plan_training(batch_size * accumulate, seed=seed, epoch=epoch)[skip:], batch_size
         ),
         step=training_step(model, head, optimizer, accumulate=accumulate > 1),
-        score=(lambda tick: score_examples(dev_step, task, dev_set, batch_size, tick)) if dev else None,
+        score=score,
         metric=task.metric,
         patience=patience,
         keep_best=keep == "best",
@@ -100,7 +97,7 @@ def finetune(
         folder,
         model,
         optimizer,
-        config=runs.config_of_run(config, name, labels, max_length),
+        config=runs.config_of_run(config, name, fields, labels, max_length),
         tokenizer=tokenizer,
         to_bytes=weights.to_bytes,
         decisions=decisions,
@@ -123,53 +120,35 @@ def _frozen(freeze):
     return freeze if freeze == "embeddings" else f"embeddings and the first {freeze} layers"
 
 
-def evaluate(run, *, data_file, batch_size):
+def _numbered(labels, most=40):
+    more = f", and {len(labels) - most} more" if len(labels) > most else ""
+    return ", ".join(f"{i} {label}" for i, label in enumerate(labels[:most])) + more
+
+
+def evaluate(run, *, data_file, output, batch_size):
     """Scores a run on a labelled file; returns the metrics."""
     run = runs.Run(run)
     path = sources.data(data_file, "dev")
-    examples = Examples(data.read(path, run.task, run.labels), run.task, run.labels, run.tokenizer, run.max_length)
-    say(f"data      {path}: {examples}")
+    rows = data.read(path, run.task, run.labels, inputs=[run.fields], column=run.column)
+    scorer = run.scorer(rows, batch_size)
+    say(f"data      {path}: {scorer}")
     began = time.monotonic()
-    score = score_examples(evaluation_step(run.model, run.head, run.labels), run.task, examples, batch_size)
-    return {"task": run.task_name, "data": str(path), **score, "seconds": round(time.monotonic() - began, 1)}
+    result = {"task": run.task_name, "data": str(path), **scorer()}
+    if output:
+        runs.write(output, scorer.predictions(output, run.column))
+    for name, variant in run.head.variants(rows).items():
+        scorer.use(variant, batch_size)
+        result[name] = scorer()
+    return result | {"seconds": round(time.monotonic() - began, 1)}
 
 
 def predict(run, rows, *, batch_size):
-    """Answers rows (dicts with the task's fields) in order; yields one dict a row, of the same keys as the client's."""
-    answer = run.answer_function()
-    for i in range(0, len(rows), batch_size):
-        part = rows[i : i + batch_size]
-        outputs = answer(tf.constant([row[run.task.fields[0]] for row in part]))
+    """Answers rows (dicts with the fields of one of the task's inputs) in order; yields one dict a row, of the same keys as
+    the client's."""
+    functions = run.functions()
+    for signature, inputs, part in requests(run.task, rows, batch_size):
+        outputs = functions[signature](*[tf.constant(inputs[field]) for field in inputs])
         yield from answers(run.task, part, {name: value.numpy() for name, value in outputs.items()})
-
-
-class Examples:
-    """Rows tokenised once, by the exported model's own function, and held in memory."""
-
-    def __init__(self, rows, task, labels, tokenizer, max_length):
-        self.golds = [row[task.target] for row in rows]
-        self.targets = tf.constant(HEADS[task.head].targets(self.golds, labels), tf.int32)
-        self.tokenizer, self.max_length = tokenizer, max_length
-        self.ids = features.tokenize([row[task.fields[0]] for row in rows], tokenizer)
-        pieces = self.ids.row_lengths().numpy() + 2  # [CLS] and [SEP]
-        self.lengths = np.minimum(pieces, max_length)
-        self.truncated = int(np.sum(pieces > max_length))
-
-    def batches(self, plan):
-        return features.batches(self.ids, self.targets, plan, self.tokenizer, self.max_length)
-
-    def steps(self, plan, batch_size):
-        """Yields, for each batch of the plan, ([(inputs, targets)] of `batch_size` rows at most, number of rows)."""
-        parts = [[rows[i : i + batch_size] for i in range(0, len(rows), batch_size)] for rows in plan]
-        batches = iter(self.batches([part for step in parts for part in step]) if plan else ())
-        for step, rows in zip(parts, plan, strict=True):
-            yield [next(batches)[:2] for _ in step], len(rows)
-
-    def __str__(self):
-        return (
-            f"{len(self.golds):,} examples, {self.lengths.mean():.1f} pieces on average, {self.lengths.max()} at most; "
-            f"{self.truncated} cut at {self.max_length}"
-        )
 
 
 def training_step(model, head, optimizer, *, accumulate=False):
@@ -179,8 +158,9 @@ def training_step(model, head, optimizer, *, accumulate=False):
     unequal size count as they should. `accumulate`: take more than one batch a step, in the memory of one.
     """
     variables = model.trainable_variables
+    signature = [features.INPUTS, head.TARGETS]
 
-    @tf.function(input_signature=features.BATCH_SIGNATURE, autograph=False)
+    @tf.function(input_signature=signature, autograph=False)
     def step(inputs, targets):
         with tf.GradientTape() as tape:
             total, count = head.loss(targets, model(inputs, training=True))
@@ -193,7 +173,7 @@ def training_step(model, head, optimizer, *, accumulate=False):
 
     sums = [tf.Variable(tf.zeros(variable.shape)) for variable in variables]
 
-    @tf.function(input_signature=features.BATCH_SIGNATURE, autograph=False)
+    @tf.function(input_signature=signature, autograph=False)
     def add(inputs, targets):
         with tf.GradientTape() as tape:
             total, count = head.loss(targets, model(inputs, training=True))
@@ -213,29 +193,6 @@ def training_step(model, head, optimizer, *, accumulate=False):
         return float(tf.add_n(losses) / tf.add_n(counts))
 
     return step_of_several
-
-
-def evaluation_step(model, head, labels):
-    """Returns a compiled function (inputs, targets) -> (label of each row, sum of the loss, its number), dropout off."""
-
-    @tf.function(input_signature=features.BATCH_SIGNATURE, autograph=False)
-    def step(inputs, targets):
-        logits = model(inputs, training=False)
-        return head.decode(logits, labels)["label"], *head.loss(targets, logits)
-
-    return step
-
-
-def score_examples(step, task, examples, batch_size, tick=lambda: None):
-    """Returns {metric, loss, examples} over all rows; `step` is an `evaluation_step`; `tick` is called between batches."""
-    predicted, loss, number = np.empty(len(examples.golds), object), 0.0, 0.0
-    for inputs, targets, rows in examples.batches(features.plan_evaluation(examples.lengths, batch_size)):
-        names, total, count = step(inputs, targets)
-        predicted[rows.numpy()] = [name.decode("utf-8") for name in names.numpy()]
-        loss, number = loss + float(total), number + float(count)
-        tick()
-    score = METRICS[task.metric](examples.golds, predicted)
-    return {task.metric: round(score, 6), "loss": round(loss / number, 6), "examples": len(predicted)}
 
 
 def device():

@@ -22,24 +22,24 @@ from serving.servable import Servable
 from tests.conftest import ROOT, write_bert_folder, write_examples
 from trainer import data, runs
 from trainer.__main__ import main as trainer
-from trainer.tasks import answers
+from trainer.tasks import answers, requests
 from trainer.train import predict
 
 VERSIONS = ("2.12.1", "2.20.0")
 BATCH = 32
 TOLERANCE = 1e-4
 
-# Runs in the other environment: probabilities of every batch of texts, through a session.
+# Runs in the other environment: the outputs of every request, [signature, inputs], through a session.
 SCRIPT = """
 import json, sys
 import tensorflow as tf, tensorflow_text
 session = tf.compat.v1.Session(graph=tf.Graph())
 with session.graph.as_default():
-    signature = tf.compat.v1.saved_model.loader.load(session, ["serve"], sys.argv[1]).signature_def["serving_default"]
-outputs = {name: info.name for name, info in signature.outputs.items()}
-for texts in json.load(open(sys.argv[2])):
-    result = session.run(outputs, {signature.inputs["text"].name: texts})
-    print(json.dumps([[label.decode() for label in result["label"]], result["probabilities"].tolist()]))
+    signatures = tf.compat.v1.saved_model.loader.load(session, ["serve"], sys.argv[1]).signature_def
+for name, inputs in json.load(open(sys.argv[2])):
+    outputs = {output: info.name for output, info in signatures[name].outputs.items()}
+    result = session.run(outputs, {signatures[name].inputs[field].name: value for field, value in inputs.items()})
+    print(json.dumps({name: value.tolist() for name, value in result.items()}, default=lambda value: value.decode()))
 print(json.dumps([tf.__version__, tensorflow_text.__version__]))
 """
 
@@ -47,7 +47,7 @@ print(json.dumps([tf.__version__, tensorflow_text.__version__]))
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", help="run folder; default: a tiny model")
-    parser.add_argument("--data", help="file of texts; default: what the tiny model was scored on")
+    parser.add_argument("--data", help="file of rows; default: what the tiny model was scored on")
     parser.add_argument("--limit", type=int, default=200)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -68,52 +68,65 @@ def main():
             )
         path = export(options.run, folder / "model")["path"]
         run = runs.Run(options.run)
-        rows = data.read(options.data, run.task, limit=options.limit)
-        batches = [[row["text"] for row in rows[i : i + BATCH]] for i in range(0, len(rows), BATCH)]
+        rows = rows_of(run, options.data, options.limit)
         expected = list(predict(run, rows, batch_size=BATCH))
+        batches = list(requests(run.task, rows, BATCH))
 
         servable, exported = Servable(path), []
-        for i, texts in enumerate(batches):
-            outputs = servable.predict("serving_default", {"text": np.array([text.encode() for text in texts], object)})
-            exported += answers(run.task, rows[i * BATCH : i * BATCH + len(texts)], outputs)
-        table = [
-            (
-                "this one",
-                len(rows),
-                sum(a == b for a, b in zip(expected, exported, strict=True)),
-                difference(expected, exported),
-            )
-        ]
+        for signature, inputs, part in batches:
+            encoded = {name: np.vectorize(str.encode, otypes=[object])(value) for name, value in inputs.items()}
+            exported += answers(run.task, part, servable.predict(signature, encoded))
+        table = [("this one", exported)]
 
-        (folder / "texts.json").write_text(json.dumps(batches))
+        content = [[signature, {name: x.tolist() for name, x in inputs.items()}] for signature, inputs, _ in batches]
+        (folder / "requests.json").write_text(json.dumps(content))
         for version in VERSIONS:
             python = ROOT / f".venv-tf-{version}" / "bin" / "python"
-            command = [str(python), "-c", SCRIPT, path, str(folder / "texts.json")]
+            command = [str(python), "-c", SCRIPT, path, str(folder / "requests.json")]
             printed = subprocess.run(command, capture_output=True, text=True, check=False)
             if printed.returncode:
                 sys.exit(f"{python} failed:\n{printed.stderr}")
             *results, versions = [json.loads(line) for line in printed.stdout.splitlines()]
             assert versions == [version, version], versions
-            found = [
-                {"label": label, "probabilities": dict(zip(run.labels, probabilities, strict=True))}
-                for labels, batch in results
-                for label, probabilities in zip(labels, batch, strict=True)
-            ]
-            same = sum(a["label"] == b["label"] for a, b in zip(expected, found, strict=True))
-            table.append((version, len(found), same, difference(expected, found)))
+            found = []
+            for (_, _, part), outputs in zip(batches, results, strict=True):
+                found += answers(run.task, part, {name: from_json(value) for name, value in outputs.items()})
+            table.append((version, found))
     print(f"\nexport of {options.run} against `trainer predict`; run by `make compatibility`")
-    print(f"{'TensorFlow':>12} {'texts':>6} {'same':>6} {'largest difference of a probability':>36}")
-    for name, count, same, largest in table:
-        print(f"{name:>12} {count:>6} {same:>6} {largest:>36.1e}")
-    if any(count != same or largest > TOLERANCE for _, count, same, largest in table):
+    print(f"{'TensorFlow':>12} {'rows':>6} {'same':>6} {'largest difference of a probability':>36}")
+    failed = False
+    for name, found in table:
+        pairs = list(zip(expected, found, strict=True))
+        same = sum(without_numbers(one) == without_numbers(other) for one, other in pairs)
+        largest = max(difference(one, other) for one, other in pairs)
+        failed |= same != len(pairs) or largest > TOLERANCE
+        print(f"{name:>12} {len(pairs):>6} {same:>6} {largest:>36.1e}")
+    if failed:
         sys.exit(f"expected all the same, and differences of {TOLERANCE} at most")
 
 
-def difference(expected, found):
-    pairs = zip(expected, found, strict=True)
-    return max(
-        abs(a["probabilities"][name] - b["probabilities"][name]) for a, b in pairs for name in a["probabilities"]
-    )
+def rows_of(run, path, limit):
+    """Returns rows of a file for every signature of the run: of tagged sentences, half as text and half as words."""
+    if run.task.target != "tags":
+        return data.read(path, run.task, limit=limit, inputs=run.inputs)
+    rows = data.read(path, run.task, run.labels, limit=limit, column=run.column)
+    return [{"text": row["text"]} if i < len(rows) // 2 else {"words": row["words"]} for i, row in enumerate(rows)]
+
+
+def from_json(value):
+    array = np.array(value)
+    return np.vectorize(str.encode, otypes=[object])(array) if array.dtype.kind == "U" else array
+
+
+def without_numbers(answer):
+    return {name: value for name, value in answer.items() if name not in ("score", "scores", "probabilities")}
+
+
+def difference(one, other):
+    """Returns the largest difference of a probability in two answers."""
+    if "scores" in one:
+        return max((abs(a - b) for a, b in zip(one["scores"], other["scores"], strict=True)), default=0.0)
+    return max(abs(p - other["probabilities"][name]) for name, p in one["probabilities"].items())
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ from serving.servable import Servable
 from trainer import data, features, optim, runs, sources
 from trainer.heads import HEADS
 from trainer.tasks import TASKS
-from trainer.train import Examples, training_step
+from trainer.train import training_step
 
 THREADS, BATCH, LONGEST, CLASSES = 2, 32, 128, ["negative", "positive"]
 NAMES = ("token_ids", "segment_ids", "mask")  # of our inputs
@@ -48,7 +48,7 @@ def main():
     folder = sources.weights("minilm")
     config, tokenizer = runs.read_init(folder)
     rows = data.read(sources.data("sst2", "train"), TASKS["sentiment"], CLASSES)
-    examples = Examples(rows, TASKS["sentiment"], CLASSES, tokenizer, LONGEST)
+    examples = HEADS["classify"].examples(rows, TASKS["sentiment"], CLASSES, tokenizer, LONGEST)
 
     some = np.random.default_rng(0).permutation(len(rows))[: BATCH * options.batches]
     planned = [some[batch] for batch in features.plan_training(examples.lengths[some], BATCH, seed=0, epoch=1)]
@@ -105,9 +105,9 @@ def measure_training(folder, config, batches, rounds):
 
 def ours_training(folder, config, batches, *, packed):
     head = HEADS["classify"]
-    encoder = bert(config["vocab_size"], packed=packed, **head.encoder_arguments, **weights.builder_arguments(config))
+    encoder = bert(config["vocab_size"], packed=packed, **head.ENCODER, **weights.builder_arguments(config))
     model = head.build(encoder, len(CLASSES), dropout=0.1, seed=0)
-    weights.load(model, folder, ignore=head.layers)
+    weights.load(model, folder, ignore=head.LAYERS)
     optimizer = optim.optimizer(model.trainable_variables, learning_rate=1e-4, warmup=10, total=1000, weight_decay=0.01)
     step = training_step(model, head, optimizer)
     return lambda: [step([(inputs, targets)]) for inputs, targets, _ in batches]

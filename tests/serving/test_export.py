@@ -41,13 +41,15 @@ def test_signature(export_folder):
 
 def test_loads_without_this_project(run_folder, export_folder, tmp_path):
     texts = ["a good film", "坏 片", ""]
-    (tmp_path / "texts.json").write_text(json.dumps([texts]))
-    command = [sys.executable, "-c", SCRIPT, str(export_folder / "1"), str(tmp_path / "texts.json")]
+    (tmp_path / "requests.json").write_text(json.dumps([["serving_default", {"text": texts}]]))
+    command = [sys.executable, "-c", SCRIPT, str(export_folder / "1"), str(tmp_path / "requests.json")]
     printed = subprocess.check_output(command, cwd=tmp_path, stderr=subprocess.DEVNULL, text=True)
-    labels, found = json.loads(printed.splitlines()[0])
+    found = json.loads(printed.splitlines()[0])
     expected = list(train.predict(runs.Run(run_folder), [{"text": text} for text in texts], batch_size=3))
-    assert labels == [row["label"] for row in expected]
-    np.testing.assert_allclose(found, [list(row["probabilities"].values()) for row in expected], atol=1e-5)
+    assert found["label"] == [row["label"] for row in expected]
+    np.testing.assert_allclose(
+        found["probabilities"], [list(row["probabilities"].values()) for row in expected], atol=1e-5
+    )
 
 
 def test_versions_count_up_and_mistakes_are_one_line(run_folder, tmp_path, capsys):

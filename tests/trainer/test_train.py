@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import yaml
 
@@ -131,3 +132,35 @@ def test_classes_of_the_data_from_random_weights(bert_folder, capsys, tmp_path):
     assert (tmp_path / "run" / "labels.txt").read_text() == "art\nlaw\nsports\n"
     status, out, _ = cli(capsys, "predict", tmp_path / "run", "--text", *texts.values())
     assert [json.loads(line)["label"] for line in out.splitlines()] == list(texts)
+
+
+def test_pairs_from_file_to_export(bert_folder, capsys, tmp_path):
+    """Two texts a row, told apart by their place: `a` after `b` is another class than `b` after `a`."""
+    rows = [("a film", "very bad", "one"), ("very bad", "a film", "two"), ("a film", "a film", "three")]
+    lines = ["sentence1\tsentence2\tlabel", *["\t".join(row) for row in rows] * 20]
+    (tmp_path / "train.tsv").write_text("\n".join(lines) + "\n")
+    options = {
+        "train": tmp_path / "train.tsv",
+        "dev": tmp_path / "train.tsv",
+        "out": tmp_path / "run",
+        "max_length": 16,
+    }
+    options |= {"model": "tiny", "vocabulary": bert_folder / "vocab.txt", "epochs": 8, "learning_rate": 1e-3}
+    command = ["finetune", "classification", *[f"--{name}={value}" for name, value in options.items()]]
+    status, out, err = cli(capsys, *command, "--batch_size=6")
+    assert status == 0 and json.loads(out)["final"]["accuracy"] == 1.0, err
+    status, out, _ = cli(
+        capsys, "predict", tmp_path / "run", "--text", "a film", "very bad", "--text_b", "very bad", "a film"
+    )
+    answers = [json.loads(line) for line in out.splitlines()]
+    assert [(row["text"], row["text_b"], row["label"]) for row in answers] == rows[:2]
+    status, out, err = cli(capsys, "predict", tmp_path / "run", "--text", "a film")
+    assert status == 2 and "this run answers --text and --text_b; received --text" in err
+    assert cli(capsys, "predict", tmp_path / "run", "--text", "a", "b", "--text_b", "c")[0] == 2
+
+    from serving.export import export
+    from serving.servable import Servable
+
+    servable = Servable(export(tmp_path / "run", tmp_path / "export")["path"])
+    inputs = {"text": np.array([b"a film"], object), "text_b": np.array([b"a film"], object)}
+    assert servable.predict("serving_default", inputs)["label"] == [b"three"]

@@ -1,0 +1,78 @@
+"""Tagging served: both signatures, from the export and over the port, answer as `trainer predict` does."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from serving.client import Client
+from serving.export import export
+from serving.servable import Servable
+from tests.conftest import ROOT, Server
+from trainer import data, runs, train
+from trainer.tasks import TASKS, answers, requests
+
+TASK = TASKS["tagging"]
+
+
+@pytest.fixture(scope="module")
+def tagging_export(tagging_run, tmp_path_factory):
+    to = tmp_path_factory.mktemp("exports") / "tagging"
+    return to, export(tagging_run, to)
+
+
+@pytest.fixture(scope="module")
+def rows(tagging_run):
+    """Texts and words, one kind after the other and mixed; some longer than the model can read at once."""
+    tagged = data.read(tagging_run.parent / "dev.conllu", TASK, data.ANY)
+    texts = [{"text": row["text"]} for row in tagged] + [
+        {"text": text} for text in ("", "👍 ab\t。\u200b", "ab 人 . " * 50)
+    ]
+    words = [{"words": row["words"]} for row in tagged] + [{"words": ["a", "\u200b", "b.c", "人"] * 20}]
+    return texts + words + [row for pair in zip(texts[:6], words[:6], strict=True) for row in pair]
+
+
+@pytest.fixture(scope="module")
+def expected(tagging_run, rows):
+    return list(train.predict(runs.Run(tagging_run), rows, batch_size=8))
+
+
+def test_signatures(tagging_export):
+    found = tagging_export[1]["signatures"]
+    strings = ["string", [-1, -1]]
+    assert found["serving_default"]["inputs"] == {"text": ["string", [-1]]}
+    assert found["serving_default"]["outputs"] == {
+        "words": strings, "tags": strings, "scores": ["float32", [-1, -1]], "starts": ["int32", [-1, -1]], "ends": ["int32", [-1, -1]],
+    }  # fmt: skip
+    assert found["words"] == {
+        "inputs": {"words": strings},
+        "outputs": {"tags": strings, "scores": ["float32", [-1, -1]]},
+    }
+
+
+def test_exported_equals_predict(tagging_export, rows, expected):
+    servable, found = Servable(tagging_export[0] / "1"), []
+    for signature, inputs, part in requests(TASK, rows, 8):
+        encoded = {name: np.vectorize(str.encode, otypes=[object])(value) for name, value in inputs.items()}
+        found += answers(TASK, part, servable.predict(signature, encoded))
+    assert found == expected
+    assert sum(len(row["tags"]) for row in found) > 500
+
+
+def test_client(tagging_export, rows, expected, tmp_path):
+    server = Server("--model_name=tagging-en", f"--model_base_path={tagging_export[0]}")
+    found = Client(server.address).answer("tagging", rows, model="tagging-en")
+    plain = lambda answers: [{name: value for name, value in row.items() if name != "scores"} for row in answers]
+    assert plain(found) == plain(expected)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one["scores"], other["scores"], atol=1e-5)
+    ask = [sys.executable, "-m", "serving.client", "tagging", "--server", server.address, "--model", "tagging-en"]
+    asked = subprocess.run([*ask, "--text", "a good ab."], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert json.loads(asked.stdout)["words"] == ["a", "good", "a", "b", "."]
+    asked = subprocess.run([*ask, "--words", "a", "film"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert json.loads(asked.stdout)["tags"] == ["DET", "NOUN"]
+    asked = subprocess.run([*ask, "--words", "a", "--text", "b"], cwd=ROOT, capture_output=True, text=True)
+    assert asked.returncode == 2 and asked.stderr.endswith("expected --text, or --words, or --input FILE\n")
+    assert server.stop() == 0, server.log

@@ -1,0 +1,113 @@
+"""One of several labels for a text, or for two.
+
+Glossary of shapes: B batch, C classes.
+"""
+
+import json
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from trainer import data, features
+from trainer.metrics import METRICS
+
+ENCODER = {"pooled_only": True}
+LAYERS = ("classifier",)
+ARCHITECTURE = "BertForSequenceClassification"
+TARGETS = tf.TensorSpec([None], tf.int32)
+
+
+def labels(rows, task, tokenizer, path):
+    return data.labels_of(rows, task, path)
+
+
+def build(encoder, classes, *, dropout, seed):
+    dropout_seed = 1000 * seed + 999  # the encoder counts its own from 1000 * seed
+    x = keras.layers.Dropout(dropout, seed=dropout_seed, name="classifier_dropout")(encoder.output["pooled"])  # [B, D]
+    initializer = keras.initializers.TruncatedNormal(stddev=0.02, seed=seed)
+    logits = keras.layers.Dense(classes, kernel_initializer=initializer, name="classifier")(x)  # [B, C]
+    return keras.Model(encoder.input, logits, name="classify")
+
+
+def examples(rows, task, labels, tokenizer, max_length):
+    first, *second = [features.tokenize([row[field] for row in rows], tokenizer) for field in task.input_of(rows[0])[1]]
+    targets = tf.constant([labels.index(row[task.target]) for row in rows], tf.int32)
+    return features.Examples(first, targets, tokenizer, max_length, second=second[0] if second else None)
+
+
+def loss(targets, logits):
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)  # [B]
+    return tf.reduce_sum(losses), tf.cast(tf.size(losses), tf.float32)
+
+
+def decode(logits, labels):
+    """Returns label [B] string, score [B], probabilities [B, C], labels [B, C] string."""
+    probabilities = tf.nn.softmax(logits)
+    names = tf.constant(labels)
+    return {
+        "label": tf.gather(names, tf.argmax(logits, axis=-1)),
+        "score": tf.reduce_max(probabilities, axis=-1),
+        "probabilities": probabilities,
+        "labels": tf.tile(names[None], [tf.shape(logits)[0], 1]),
+    }
+
+
+def functions(model, labels, tokenizer, max_length, fields):
+    """Returns {"serving_default"}: a text [B], or two, -> what `decode` returns."""
+
+    def answer(*texts):
+        # A session does not look at shapes.
+        ids = [tokenizer(tf.ensure_shape(strings, [None])).ids for strings in texts]
+        inputs = features.pack(ids[0], tokenizer, max_length, second=ids[1] if len(ids) > 1 else None)
+        return decode(model(inputs, training=False), labels)
+
+    signature = [tf.TensorSpec([None], tf.string, name=field) for field in fields]
+    return {"serving_default": tf.function(answer, input_signature=signature, autograph=False)}
+
+
+class Scorer:
+    """Scores a model as it is when called, on rows tokenised once: () -> {metric, loss, examples}.
+
+    Args:
+        model: Built, weights as they are at each call.
+        labels, tokenizer, max_length: Of the run.
+        rows: With gold values.
+        task: A `Task`.
+        batch_size: Rows at once.
+    """
+
+    def __init__(self, model, labels, tokenizer, max_length, rows, task, batch_size):
+        self.rows, self.task, self.labels, self.batch_size = rows, task, labels, batch_size
+        self.examples = examples(rows, task, labels, tokenizer, max_length)
+
+        @tf.function(input_signature=[features.INPUTS, TARGETS], autograph=False)
+        def step(inputs, targets):
+            logits = model(inputs, training=False)
+            return tf.argmax(logits, axis=-1), *loss(targets, logits)
+
+        self.step = step
+
+    def __call__(self, tick=lambda: None):
+        """`tick` is called between batches."""
+        predicted, total, number = np.empty(len(self.rows), np.int64), 0.0, 0.0
+        for inputs, targets, places in self.examples.batches(self.examples.plan_evaluation(self.batch_size)):
+            predicted[places.numpy()], sum_of_batch, count = self.step(inputs, targets)
+            total, number = total + float(sum_of_batch), number + float(count)
+            tick()
+        self.predicted = [self.labels[i] for i in predicted]
+        score = METRICS[self.task.metric]([row[self.task.target] for row in self.rows], self.predicted)
+        return {self.task.metric: round(score, 6), "loss": round(total / number, 6), "examples": len(self.rows)}
+
+    def predictions(self, path, column=None):
+        """Returns the content of a file of what was predicted: JSON lines."""
+        lines = [row | {"predicted": label} for row, label in zip(self.rows, self.predicted, strict=True)]
+        return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+
+    def __str__(self):
+        return str(self.examples)
+
+
+def variants(rows):
+    """Returns {name: rows} of other forms of the rows to score; there are none."""
+    return {}
