@@ -91,6 +91,30 @@ class Workshop:
             results.append((out, json.loads(done.stdout.splitlines()[-1])))
         return results
 
+    def tagging(self, train, dev, *options):
+        """The run folder of a tagging run on treebanks of LINEAGE_DATA, and its result."""
+        from tests.conftest import DATA
+
+        out = self.folder / f"tagging-{Path(train).stem}"
+        files = ["--train", DATA / train, "--dev", DATA / dev]
+        done = self.run("-m", "trainer", "finetune", "tagging", *files, *options, "--seed", 1, "--out", out)
+        return out, json.loads(done.stdout.splitlines()[-1])
+
+    @cached_property
+    def tagging_en(self):
+        folder = "tagging-en/UD_English-EWT/en_ewt-ud-"
+        options = ["--init", "minilm", "--learning_rate", "3e-4", "--epochs", 2]
+        return self.tagging(f"{folder}train.conllu", f"{folder}dev.conllu", *options)
+
+    @cached_property
+    def tagging_zh(self):
+        from tests.conftest import DATA
+
+        folder = "tagging-zh/UD_Chinese-simplified-hankcs/"
+        options = ["--model", "mini", "--vocabulary", DATA / "vocab/bert-base-chinese/vocab.txt"]
+        options += ["--learning_rate", "1e-3", "--epochs", 20]
+        return self.tagging(f"{folder}train.conll", f"{folder}dev.conll", *options)
+
     @cached_property
     def export(self):
         done = self.run("-m", "serving.export", self.runs[0][0], "--to", self.folder / "sentiment")
@@ -237,6 +261,44 @@ def compatibility(shop):
     return expect(done.returncode == 0 and len(rows) == 3, words or done.stderr.strip()[-200:])
 
 
+def tagging(which, accuracy, words):
+    """The scores on dev of the README's tagging run, and its export in the older TensorFlow versions."""
+
+    def found(shop):
+        out, result = getattr(shop, which)
+        final, data = result["final"], json.loads((out / "config.json").read_text())["lineage"]["options"]["dev"]
+        done = shop.run("-m", "tests.bench.compatibility", "--run", out, "--data", data, check=False)
+        rows = re.findall(r"^ +(this one|2\.\d+\.\d) +(\d+) +(\d+) +(\S+)$", done.stdout, re.M)
+        said = f"accuracy {final['accuracy']:.4f}, words {final['words_f1']:.4f}, tags {final['tags_f1']:.4f}; "
+        said += "; ".join(f"{name}: {same} of {count}, {largest}" for name, count, same, largest in rows)
+        holds = final["accuracy"] >= accuracy and final["words_f1"] >= words and done.returncode == 0 and len(rows) == 3
+        return expect(holds, said)
+
+    return found
+
+
+LONG_TEXT = """
+import resource, sys
+from serving.servable import Servable
+import numpy as np
+servable, peak = Servable(sys.argv[1]), lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+sentence = "She doesn't study machine learning in Shanghai, does she? "
+memory = []
+for text in (sentence, (sentence * 2000)[:100_000]):
+    outputs = servable.predict("serving_default", {"text": np.array([text.encode()], object)})
+    assert all(text[a:b].encode() == word for a, b, word in zip(*(outputs[name][0] for name in ("starts", "ends", "words"))))
+    memory.append(peak())
+print(round(memory[1] - memory[0]))
+"""
+
+
+def long_text(shop):
+    exported = json.loads(shop.run("-m", "serving.export", shop.tagging_en[0], "--to", shop.folder / "tagging").stdout)
+    began = time.monotonic()
+    more = int(shop.run("-c", LONG_TEXT, exported["path"]).stdout)
+    return expect(more < 300, f"{more} MB more than a sentence, {time.monotonic() - began:.0f} s with loading")
+
+
 def serve_and_ask(shop):
     """The client's answers are those of `trainer predict`, and the time of a client from its start to its answer."""
     from tests.conftest import Server
@@ -305,6 +367,14 @@ PROMISES = [
     Promise("training, random batches, sentences/s (more is better)", speed("training", "transformers", 1.5, "ours, random batches")),
     Promise("transformers up to 1.7 times", speed("1x16", "transformers", 0.5, SERVED)),
     Promise("encoder, 32 real sentences, ms", speed("32 real sentences", "transformers", 1.25, SERVED)),
+    Promise("its rows may have two texts", tests("test_train::test_pairs", "test_features::test_pairs")),
+    Promise("Raw text goes in, words with their tags and places come out", tests("test_tag::", "test_tagging::")),
+    Promise("multiword tokens and empty nodes as the format says", tests("test_conll::")),
+    Promise("is read in windows that overlap", tests("test_tag::test_windows", "test_features::test_windows")),
+    Promise("aligned as the scorer of CoNLL 2018 does it", tests("test_metrics::")),
+    Promise("Tagging, UPOS on dev", tagging("tagging_en", 0.958, 0.98)),
+    Promise("100,000 characters in one request", long_text),
+    Promise("Chinese, from random weights", tagging("tagging_zh", 0.85, 0.85)),
     Promise("README.zh.md", readmes_agree),
 ]  # fmt: skip
 

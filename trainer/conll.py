@@ -14,7 +14,7 @@ from itertools import pairwise
 from trainer import Mistake
 
 COLUMNS = {"upos": 3, "xpos": 4}  # of CoNLL-U, from 0
-FORM, MISC, WIDTH = 1, 9, 10
+FORM, HEAD, MISC, WIDTH = 1, 6, 9, 10
 WORD, MULTIWORD, EMPTY_NODE = re.compile(r"\d+"), re.compile(r"(\d+)-(\d+)"), re.compile(r"\d+\.\d+")
 CJK = re.compile(
     "[\u2e80-\u303f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]"
@@ -165,13 +165,17 @@ def covering(text, words):
 
 
 def to_universal(text, words, column=None):
-    """Returns a sentence in CoNLL-U: `words` as (start, end, tag), in order, each a token of `text`."""
+    """Returns a sentence in CoNLL-U: `words` as (start, end, tag), in order, each a token of `text`.
+
+    Scorers refuse a sentence that is no tree: all words hang on the first one, which says nothing.
+    """
     words = covering(text, words)
     lines = [f"# text = {' '.join(text.split())}"]
     for number, (start, end, tag) in enumerate(words, 1):
         joined = number < len(words) and words[number][0] == end
         cells = [str(number), " ".join(text[start:end].split()) or "_", *"_" * (WIDTH - 2)]
         cells[COLUMNS.get(column, COLUMNS["upos"])] = tag
+        cells[HEAD], cells[HEAD + 1] = ("0", "root") if number == 1 else ("1", "dep")
         cells[MISC] = "SpaceAfter=No" if joined else "_"
         lines.append("\t".join(cells))
     return "\n".join(lines) + "\n\n"

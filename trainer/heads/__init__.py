@@ -9,7 +9,8 @@ build(encoder, classes, dropout=, seed=)         the model, from the encoder's i
 examples(rows, task, labels, tokenizer, length)  `features.Examples`
 loss(targets, logits)                            its sum over the batch, and over how many: divided once, by all of a step
 functions(model, labels, tokenizer, length, fields)   what is exported, by signature: raw strings to decoded answers
-scorer(functions, rows, ...)                     how good the model is, as it is when called
+Scorer(model, labels, tokenizer, length, rows, task, batch_size)   called, it says how good the model is then
+variants(rows)                                   other forms of the rows that `evaluate` scores, too, by name
 """
 
 from trainer.heads import classify, tag

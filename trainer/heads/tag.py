@@ -49,7 +49,7 @@ def loss(targets, logits):
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
         tf.boolean_mask(targets, asked), tf.boolean_mask(logits, asked)
     )
-    return tf.reduce_sum(losses), tf.cast(tf.size(losses), tf.float32)
+    return tf.reduce_sum(losses), tf.cast(tf.maximum(tf.size(losses), 1), tf.float32)  # 1: a batch that asks nothing
 
 
 def examples(rows, task, labels, tokenizer, max_length):
