@@ -52,6 +52,7 @@ def finetune(
     variables = model.trainable_variables
     train_set = head.examples(train_rows, task, labels, tokenizer, max_length)
     score = head.Scorer(model, labels, tokenizer, max_length, dev_rows, task, batch_size) if dev else None
+    metric = score.metric if score else task.metric
     steps = -(-train_set.number // (batch_size * accumulate))  # an epoch
     total = epochs * steps
     optimizer = optim.optimizer(
@@ -65,7 +66,7 @@ def finetune(
     frozen = f", {optim.count(variables):,} of them trained (frozen: {_frozen(freeze)})" if freeze else ""
     batches = f"batches of {batch_size}" + (f" times {accumulate}, divided by their examples" if accumulate > 1 else "")
     falling = f", times {layer_decay:g} a layer downwards" if layer_decay < 1 else ""
-    stop = f"; stops after {patience} without a better {task.metric}" if patience else ""
+    stop = f"; stops after {patience} without a better {metric}" if patience else ""
     decisions = [
         f"task      {name}{' of pairs' * (len(fields) > 1)}: {_numbered(labels)}",
         f"weights   {init}; new: {', '.join(head.LAYERS)}; in the file but not used: {', '.join(unused) or 'none'}"
@@ -88,7 +89,7 @@ def finetune(
         ),
         step=training_step(model, head, optimizer, accumulate=accumulate > 1),
         score=score,
-        metric=task.metric,
+        metric=metric,
         patience=patience,
         keep_best=keep == "best",
     )

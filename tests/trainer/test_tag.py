@@ -227,4 +227,5 @@ def test_spans_of_columns(bert_folder, tmp_path, capsys):
     status, out, err = cli(capsys, "finetune", "tagging", *[f"--{name}={value}" for name, value in options.items()])
     assert status == 0, err
     assert json.loads(out)["final"]["spans_f1"] > 0.9
+    assert "best      dev spans_f1 " in err
     assert runs.Run(tmp_path / "run").column == 3

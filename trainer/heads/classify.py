@@ -79,6 +79,7 @@ class Scorer:
 
     def __init__(self, model, labels, tokenizer, max_length, rows, task, batch_size):
         self.rows, self.task, self.labels, self.batch_size = rows, task, labels, batch_size
+        self.metric = task.metric  # by which epochs are compared
         self.examples = examples(rows, task, labels, tokenizer, max_length)
 
         @tf.function(input_signature=[features.INPUTS, TARGETS], autograph=False)

@@ -268,10 +268,12 @@ class Scorer:
 
     Returns {accuracy, words_..., tags_..., examples, words}: accuracy of the tags on gold words; precision, recall and F1 of
     the words found in the raw text, and of these with their tags, see `metrics.aligned`; `spans_f1` if the tags are BIO.
+    `metric` is the one by which epochs are compared.
     """
 
     def __init__(self, model, labels, tokenizer, max_length, rows, task, batch_size):
         self.functions = functions(model, labels, tokenizer, max_length, None)
+        self.metric = "spans_f1" if metrics.are_bio([tag for row in rows for tag in row["tags"]]) else task.metric
         self.use(rows, batch_size)
 
     def use(self, rows, batch_size):
@@ -299,7 +301,7 @@ class Scorer:
         golds = [row["tags"] for row in self.rows]
         flat = lambda lists: [tag for tags in lists for tag in tags]
         score = {"accuracy": metrics.accuracy(flat(golds), flat(self.tags))}
-        if metrics.are_bio(flat(golds)):
+        if self.metric == "spans_f1":
             score["spans_f1"] = metrics.spans_f1(golds, self.tags)
         score |= metrics.aligned(
             self.rows, [conll.covering(r["text"], f) for r, f in zip(self.rows, self.found, strict=True)]
