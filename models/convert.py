@@ -109,6 +109,8 @@ def _write_hugging_face(folder, config, content):
     found = [
         architecture for head, architecture in heads.items() if any(name.split(".")[0] == head for name in content)
     ]
+    if found == ["BertForSequenceClassification"] and not any("pooler" in name for name in content):
+        found = ["BertForTokenClassification"]
     config = {"architectures": found[:1] or ["BertModel"]} | config
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     try:

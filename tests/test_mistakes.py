@@ -233,6 +233,7 @@ TABLE = [
     (["serving.client"], 2, ["TASK"]),
     (["serving.client", "sentiments", "--text=a"], 2, ["sentiments"]),
     ([*ASK], 2, ["expected --text, or --input"]),
+    (["serving.client", "tagging", "--words", "a", ""], 2, ["expected a list of words without empty ones, received ['a', '']"]),
     (["serving.client", "tagging"], 2, ["expected --text, or --words, or --input"]),
     (["serving.client", "tagging", "--input=words.jsonl"], 2, ["words.jsonl:1: expected words to be a list of strings"]),
     (["serving.client", "classification", "--text_b=b"], 2, ["expected --text, or --text --text_b, or --input"]),

@@ -105,7 +105,9 @@ def finetune(
     if labels and TASKS[task].target == "tags":
         raise Mistake("--labels: the labels of tagging are those of its training data, received others")
     labels = labels and _labels(labels)
-    column = column and _column(task, column)
+    if column and TASKS[task].target != "tags":
+        raise Mistake(f"--column: expected for treebanks (tagging), received for {task}")
+    column = column and _column(column)
     options = dict(locals())
     from trainer import quiet  # noqa: F401  isort: skip  before all that imports TensorFlow
     from trainer import train as trainer
@@ -113,22 +115,24 @@ def finetune(
     trainer.print_result(trainer.finetune(**options))
 
 
-def evaluate(run: str, *, data: str, output: str | None = None, batch_size: int = 32):
+def evaluate(run: str, *, data: str, column: str | int | None = None, output: str | None = None, batch_size: int = 32):
     """Score a run on a labelled file.
 
     Args:
         run: Run folder.
         data: File of the same forms as for training, or the dev part of a data set by name.
+        column: Where a treebank's tags stand, as for training (default: as there).
         output: File for what was predicted. Tagging: CoNLL-U of the raw text if it ends in .conllu, else columns of the given words; otherwise JSON lines.
         batch_size: Examples at once.
     """
     _positive(batch_size=batch_size)
+    column = column and _column(column)
     if output and (os.path.isdir(output) or not os.path.isdir(os.path.dirname(output) or ".")):
         raise Mistake(f"--output {output}: expected a file in a folder that is there")
     from trainer import quiet  # noqa: F401  isort: skip  before all that imports TensorFlow
     from trainer import train as trainer
 
-    trainer.print_result(trainer.evaluate(run, data_file=data, output=output, batch_size=batch_size))
+    trainer.print_result(trainer.evaluate(run, data_file=data, column=column, output=output, batch_size=batch_size))
 
 
 def predict(
@@ -244,9 +248,7 @@ def _labels(names):
     return names
 
 
-def _column(task, column):
-    if TASKS[task].target != "tags":
-        raise Mistake(f"--column: expected for treebanks (tagging), received for {task}")
+def _column(column):
     if str(column) in ("upos", "xpos"):
         return column
     if not str(column).isdecimal() or int(column) < 2:

@@ -21,27 +21,30 @@ CJK = re.compile(
 )
 
 
-def sentences(lines, path, column=None):
+def sentences(lines, path, column=None, *, tagged=True):
     """Yields the row of each sentence.
 
     Args:
         lines: (number, line) of every line of the file; an empty one ends a sentence.
-        path: For messages.
+        path: For messages; what ends in .conllu must be CoNLL-U, other files show by their first line what they are.
         column: Where the tags stand: `upos` (default) or `xpos` of CoNLL-U; else the number of a column, from 1 (default:
             the last).
+        tagged: Read the tags; else the words alone, and there need not be any tags.
 
     Raises:
         Mistake: A malformed line; names file and line, what was found and what was expected.
     """
     blocks = list(_blocks(lines))
     first = next((line for block in blocks for _, line in block if not line.startswith("#")), "")
-    universal = first.count("\t") == WIDTH - 1 and first[0].isdecimal()
+    universal = str(path).endswith(".conllu") or (first.count("\t") == WIDTH - 1 and first[0].isdecimal())
     if (universal and column not in (None, *COLUMNS)) or (not universal and column in COLUMNS):
         kind = "CoNLL-U: upos or xpos" if universal else "columns, not CoNLL-U: a column's number"
         raise Mistake(f"--column: expected, of {path} ({kind}), received {column}")
-    parsed = [
-        _universal(block, path, column or "upos") if universal else _columns(block, path, column) for block in blocks
-    ]
+    if universal:
+        parsed = [_universal(block, path, column or "upos", tagged) for block in blocks]
+    else:
+        width = len(_cells(first))
+        parsed = [_columns(block, path, column, width, tagged) for block in blocks]
     parsed = [sentence for sentence in parsed if sentence]
     spaces_are_marked = any("No" in spaces for _, _, _, spaces in parsed)
     for words, tags, tokens, spaces in parsed:
@@ -79,7 +82,7 @@ def _blocks(lines):
             block = []
 
 
-def _universal(block, path, column):
+def _universal(block, path, column, tagged):
     """Returns (words, tags, tokens as [form, number of words], SpaceAfter of each token or "")."""
     words, tags, tokens, spaces, until = [], [], [], [], 0
     for number, line in block:
@@ -94,38 +97,45 @@ def _universal(block, path, column):
         many = MULTIWORD.fullmatch(cells[0])
         if many:
             start, until = int(many[1]), int(many[2])
-            if start != len(words) + 1 or until < start:
-                raise Mistake(f"{path}:{number}: expected a range from {len(words) + 1}, found {cells[0]}")
-            tokens.append((cells[FORM], until - start + 1))
+            if start != len(words) + 1 or until < start or sum(count for _, count in tokens) > len(words):
+                raise Mistake(f"{path}:{number}: expected word {len(words) + 1} or a range from it, found {cells[0]}")
+            tokens.append((cells[FORM].strip(), until - start + 1))
             spaces.append(space)
             continue
         if not WORD.fullmatch(cells[0]) or int(cells[0]) != len(words) + 1:
             raise Mistake(f"{path}:{number}: expected word {len(words) + 1}, found {cells[0]!r}")
         tag = cells[COLUMNS[column]]
-        if tag == "_" or not tag or " " in tag or not cells[FORM].strip():
+        form = cells[FORM].strip()
+        if not form or (tagged and (tag == "_" or not tag or " " in tag)):
             raise Mistake(f"{path}:{number}: expected a word and its {column}, found {cells[FORM]!r} and {tag!r}")
-        words.append(cells[FORM])
+        words.append(form)
         tags.append(tag)
         if len(words) > until:
-            tokens.append((cells[FORM], 1))
+            tokens.append((form, 1))
             spaces.append(space)
     if until > len(words):
         raise Mistake(f"{path}:{block[-1][0]}: expected words up to {until}, as a range says, found {len(words)}")
     return (words, tags, tokens, spaces) if words else None
 
 
-def _columns(block, path, column):
+def _cells(line):
+    """Returns the columns of a line: separated by tabs, if it has any, else by spaces; no other white space separates."""
+    return [cell.strip() for cell in line.split("\t")] if "\t" in line else re.split(" +", line.strip(" "))
+
+
+def _columns(block, path, column, width, tagged):
     words, tags = [], []
     for number, line in block:
-        cells = line.split("\t") if "\t" in line else line.split()
+        cells = _cells(line)
         if cells[0] == "-DOCSTART-":
             continue
         place = len(cells) - 1 if column is None else int(column) - 1
-        if not 1 <= place < len(cells) or not cells[place].strip() or not cells[0].strip():
+        if len(cells) != width or not cells[0] or (tagged and not (1 <= place < len(cells) and cells[place])):
             expected = "a word and its tag in columns" if column is None else f"a word, and its tag in column {column}"
+            expected = expected if len(cells) == width else f"{width} columns, as in the first line"
             raise Mistake(f"{path}:{number}: expected {expected}, found {line[:60]!r}")
-        words.append(cells[0].strip())
-        tags.append(cells[place].strip().replace(" ", "_"))
+        words.append(cells[0])
+        tags.append(cells[place].replace(" ", "_") if tagged else "")
     return (words, tags, [(word, 1) for word in words], [""] * len(words)) if words else None
 
 

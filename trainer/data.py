@@ -13,8 +13,14 @@ from pathlib import Path
 
 from trainer import Mistake, conll
 
-# Our field -> names that files use
-COLUMNS = {"text": ("text", "sentence", "text_a", "sentence1"), "text_b": ("text_b", "sentence2"), "label": ("label",)}
+# Our fields -> names of columns that files use, the first that are all there
+COLUMNS = {
+    ("text",): (("text",), ("sentence",), ("text_a",)),
+    ("text", "text_b"): (
+        ("text", "text_b"), ("text_a", "text_b"), ("sentence1", "sentence2"), ("question1", "question2"),
+        ("question", "sentence"), ("premise", "hypothesis"),
+    ),
+}  # fmt: skip
 ANY = ()  # labels are what the file says
 
 
@@ -79,18 +85,22 @@ def _labelled(path, inputs, target, labels):
 def _rows(path, inputs, target):
     lines = _lines(path)
     header = lines[0][1].split("\t") if lines else []
-    in_header = lambda names: all(any(name in header for name in COLUMNS[field]) for field in names)
-    columns = next((fields for fields in inputs if in_header(_wanted(fields, target))), None)
+    named = [(fields, _wanted(names, target)) for fields in inputs for names in COLUMNS.get(fields, ())]
+    columns, names = next(((fields, names) for fields, names in named if set(names) <= set(header)), (None, None))
     single = next((fields for fields in inputs if len(fields) == 1), None)
-    if _is_json(path):
+    if is_json(path):
         fields = None
         for number, line in lines:
             row = _json_row(line, [fields] if fields else inputs, target, f"{path}:{number}")
-            fields = fields or next(names for names in inputs if all(name in row for name in names))
+            own = next(names for names in inputs if all(name in row for name in names))
+            fields = fields or own
+            if own != fields:
+                raise Mistake(
+                    f"{path}:{number}: expected {', '.join(fields)} as in the rows before, found {', '.join(own)}"
+                )
             yield number, row, fields
     elif columns and ("\t" in lines[0][1] or _wanted(columns, target) == ("text",)):
-        wanted = _wanted(columns, target)
-        column = {field: next(header.index(name) for name in COLUMNS[field] if name in header) for field in wanted}
+        column = dict(zip(_wanted(columns, target), map(header.index, names), strict=True))
         for number, line in lines[1:]:
             values = line.split("\t")
             if len(values) != len(header):
@@ -115,7 +125,9 @@ def _rows(path, inputs, target):
 
 def _tagged(path, inputs, target, column):
     """Yields rows of tagged sentences; without `target`, of words or of texts."""
-    if _is_json(path):
+    if is_json(path):
+        if column:
+            raise Mistake(f"--column: expected for CoNLL-U and columns, received {column} for {path}")
         for number, line in _lines(path):
             row = _json_row(line, inputs, target, f"{path}:{number}")
             if "words" not in row:
@@ -131,14 +143,14 @@ def _tagged(path, inputs, target, column):
                 except ValueError as error:
                     raise Mistake(f"{path}:{number}: {error}") from None
     elif target or Path(path).suffix in (".conllu", ".conll"):
-        for row in conll.sentences(_lines(path, blank=True), path, column):
+        for row in conll.sentences(_lines(path, blank=True), path, column, tagged=bool(target)):
             yield row if target else {"words": row["words"]}
     else:
         for _, row, _ in _rows(path, [("text",)], None):
             yield row
 
 
-def _is_json(path):
+def is_json(path):
     return Path(path).suffix in (".jsonl", ".json")
 
 
@@ -184,6 +196,9 @@ def _json_row(line, inputs, target, place):
             raise Mistake(f"{place}: expected {field} to be {kind}, found {_short(json.dumps(row[field]))}")
         if many and not all(value.strip() for value in values):
             raise Mistake(f"{place}: expected {field} without empty ones, found {_short(json.dumps(row[field]))}")
+        if field in ("label", "tags") and any(set(value) & set("\r\n") for value in values):
+            raise Mistake(f"{place}: expected {field} without line breaks, found {_short(json.dumps(row[field]))}")
+        row[field] = [value.strip() for value in values] if many else row[field]
         if any("\ud800" <= character <= "\udfff" for value in values for character in value):
             raise Mistake(
                 f"{place}: expected {field} to be text, found half of a surrogate pair in {_short(ascii(row[field]))}"
@@ -195,11 +210,12 @@ def _label(value, labels, place):
     value = value.strip()
     if value in labels or (labels == ANY and value):
         return value
-    if value.isdecimal() and int(value) < len(labels):
+    numbers = not any(label.isdecimal() for label in labels)  # else a number is a name
+    if numbers and value.isdecimal() and int(value) < len(labels):
         return labels[int(value)]
     if labels == ANY:
         raise Mistake(f"{place}: expected a label, found none")
-    numbered = ", ".join(f"{label} (or {number})" for number, label in enumerate(labels))
+    numbered = ", ".join(f"{label} (or {number})" if numbers else label for number, label in enumerate(labels))
     raise Mistake(f"{place}: expected a label of {numbered}, found {_short(value)}")
 
 

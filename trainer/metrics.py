@@ -1,6 +1,7 @@
 """Scores of predictions against gold values."""
 
 import re
+from collections import Counter
 
 BIO = re.compile(r"O|[BI]-.+")
 
@@ -26,8 +27,8 @@ def aligned(rows, found):
     golds = right_words = right_tags = 0
     for row, words in zip(rows, found, strict=True):
         spans = [tuple(span) for span in row["spans"]]
-        # Words that share a span (French `du`, two words) are no word of the text.
-        gold = {span: tag for span, tag in zip(spans, row["tags"], strict=True) if spans.count(span) == 1}
+        number_of = Counter(spans)  # words that share a span (French `du`, two words) are no word of the text
+        gold = {span: tag for span, tag in zip(spans, row["tags"], strict=True) if number_of[span] == 1}
         golds += len(spans)
         right_words += sum((start, end) in gold for start, end, _ in words)
         right_tags += sum(gold.get((start, end)) == tag for start, end, tag in words)

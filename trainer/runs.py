@@ -115,7 +115,7 @@ def read_labels(folder, config):
     path = folder / "labels.txt"
     labels = [config["id2label"][number] for number in sorted(config["id2label"], key=int)]
     try:
-        found = path.read_text(encoding="utf-8").splitlines()
+        found = path.read_bytes().decode("utf-8").removesuffix("\n").split("\n")
     except (OSError, ValueError) as error:
         raise Mistake(described(error)) from None
     if found != labels:

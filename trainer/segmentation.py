@@ -80,5 +80,6 @@ def inventory(labels, tags, path):
 
 
 def known(label, inventory):
-    """Returns the label, or what comes nearest to it: what begins at the token's start."""
-    return label if label in inventory else label.split(" ")[0]
+    """Returns the label, or what comes nearest to it in the inventory: what begins at the token's start, of `ADP+DET` the first."""
+    first = label.split(" ")[0]
+    return next((one for one in (label, first, first.split("+")[0]) if one in inventory), INSIDE)

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from trainer import Mistake
+
 
 @dataclass(frozen=True)
 class Task:
@@ -49,11 +51,17 @@ def requests(task, rows, size):
         task: A `Task`.
         rows: Dicts with the fields of one of its inputs.
 
+    Raises:
+        Mistake: A row has the fields of none of the task's inputs; words are no list, or one of them is empty.
+
     Returns:
         `inputs` are {field: array of strings [B]}; lists of words [B, W] end in empty strings.
     """
     start = 0
     while start < len(rows):
+        if not task.input_of(rows[start]):
+            expected = ", or ".join(" and ".join(fields) for _, fields in task.inputs)
+            raise Mistake(f"expected a row with {expected}, received {', '.join(rows[start]) or 'nothing'}")
         signature, fields = task.input_of(rows[start])
         end = start + 1
         while end < min(start + size, len(rows)) and task.input_of(rows[end]) == (signature, fields):
@@ -66,7 +74,10 @@ def requests(task, rows, size):
 def _array(values, lists):
     if not lists:
         return np.array(values, object)
-    array = np.full([len(values), max(map(len, values))], "", object)
+    for value in values:
+        if isinstance(value, str) or not all(word.strip() for word in value):
+            raise Mistake(f"expected a list of words without empty ones, received {value!r}")
+    array = np.full([len(values), max(map(len, values), default=0)], "", object)
     for i, value in enumerate(values):
         array[i, : len(value)] = value
     return array

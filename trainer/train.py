@@ -126,17 +126,18 @@ def _numbered(labels, most=40):
     return ", ".join(f"{i} {label}" for i, label in enumerate(labels[:most])) + more
 
 
-def evaluate(run, *, data_file, output, batch_size):
+def evaluate(run, *, data_file, column, output, batch_size):
     """Scores a run on a labelled file; returns the metrics."""
     run = runs.Run(run)
     path = sources.data(data_file, "dev")
-    rows = data.read(path, run.task, run.labels, inputs=[run.fields], column=run.column)
+    column = column or (None if data.is_json(path) else run.column)
+    rows = data.read(path, run.task, run.labels, inputs=[run.fields], column=column)
     scorer = run.scorer(rows, batch_size)
     say(f"data      {path}: {scorer}")
     began = time.monotonic()
     result = {"task": run.task_name, "data": str(path), **scorer()}
     if output:
-        runs.write(output, scorer.predictions(output, run.column))
+        runs.write(output, scorer.predictions(output, column))
     for name, variant in run.head.variants(rows).items():
         scorer.use(variant, batch_size)
         result[name] = scorer()

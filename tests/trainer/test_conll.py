@@ -46,6 +46,10 @@ def test_universal(tmp_path):
     assert len(read(tmp_path / "a.conllu", UNIVERSAL, limit=1)) == 1
     assert read(tmp_path / "b.conllu", UNIVERSAL.replace("\n", "\r\n")) == [row, other]
     assert data.read(tmp_path / "a.conllu", TASK)[0] == {"words": words}
+    (tmp_path / "untagged.conllu").write_text(re.sub("PRON|AUX|ADJ", "_", UNIVERSAL))
+    assert data.read(tmp_path / "untagged.conllu", TASK)[0] == {"words": words}
+    (tmp_path / "words.conll").write_text("10\u00a0000\nfilms\n")
+    assert data.read(tmp_path / "words.conll", TASK) == [{"words": ["10\u00a0000", "films"]}]
 
 
 def test_text_by_script(tmp_path):
@@ -69,7 +73,9 @@ def test_json_lines(tmp_path):
     content = '{"words": ["do", "n\'t", "go"], "tags": ["AUX", "PART", "VERB"], "text": " don\'t  go"}\n'
     assert read(tmp_path / "a.jsonl", content)[0]["spans"] == [[1, 3], [3, 6], [8, 10]]
     assert data.read(tmp_path / "a.jsonl", TASK) == [{"words": ["do", "n't", "go"]}]
-    assert read(tmp_path / "a.jsonl", '{"words": ["go"], "tags": ["VERB"]}')[0]["text"] == "go"
+    assert read(tmp_path / "a.jsonl", '{"words": [" go "], "tags": ["VERB"]}')[0]["text"] == "go"
+    with pytest.raises(Mistake, match=r"--column: expected for CoNLL-U and columns, received xpos for .*a.jsonl"):
+        data.read(tmp_path / "a.jsonl", TASK, data.ANY, column="xpos")
     (tmp_path / "b.jsonl").write_text('{"text": "go"}\n{"words": ["go"]}\n')
     assert data.read(tmp_path / "b.jsonl", TASK) == [{"text": "go"}, {"words": ["go"]}]
 
@@ -78,12 +84,19 @@ LINE = "1\tHe\the\tPRON\tPRP\t_\t0\troot\t_\t_\n"
 MALFORMED = {
     "columns": ("a.conllu", LINE + "2\tis\tbe\n", "a.conllu:2: expected 10 columns of CoNLL-U, found 3"),
     "order": ("a.conllu", LINE + LINE, "a.conllu:2: expected word 2, found '1'"),
-    "range": ("a.conllu", LINE + "1-2" + LINE[1:], "a.conllu:2: expected a range from 2, found 1-2"),
+    "range": ("a.conllu", LINE + "1-2" + LINE[1:], "a.conllu:2: expected word 2 or a range from it, found 1-2"),
+    "ranges that overlap": (
+        "a.conllu", "1-3" + LINE[1:] + "1-2" + LINE[1:], "a.conllu:2: expected word 1 or a range from it, found 1-2",
+    ),
+    "spaces": ("a.conllu", LINE.replace("\t", " "), "a.conllu:1: expected 10 columns of CoNLL-U, found 1"),
+    "comments alone": ("a.conllu", "# text = a\n\n", "a.conllu: expected rows of words, tags, found none"),
+    "more columns": ("a.txt", "She PRON\nNew York PROPN\n", "a.txt:2: expected 2 columns, as in the first line, found"),
+    "line break": ("a.jsonl", '{"words": ["a"], "tags": ["x\\ny"]}', "a.jsonl:1: expected tags without line breaks, found"),
     "range without words": (
         "a.conllu", LINE + "2-3" + LINE[1:] + "2" + LINE[1:], "a.conllu:3: expected words up to 3, as a range says, found 2",
     ),
     "no tag": ("a.conllu", LINE.replace("PRON", "_"), "a.conllu:1: expected a word and its upos, found 'He' and '_'"),
-    "one column": ("a.txt", "He PRON\nis\n", "a.txt:2: expected a word and its tag in columns, found 'is'"),
+    "one column": ("a.txt", "He PRON\nis\n", "a.txt:2: expected 2 columns, as in the first line, found 'is'"),
     "empty": ("a.txt", "", "a.txt: expected rows of words, tags, found none"),
     "unequal": (
         "a.jsonl", '{"words": ["He", "is"], "tags": ["PRON"]}', "a.jsonl:1: expected a tag for each word, found 2 words, 1 tags",

@@ -81,6 +81,28 @@ def test_labels_may_come_from_the_data(tmp_path):
         data.read(tmp_path / "columns.tsv", task, data.ANY)
 
 
+@pytest.mark.parametrize("names", ["sentence1\tsentence2", "question\tsentence", "premise\thypothesis", "text\ttext_b"])
+def test_two_texts(tmp_path, names):
+    (tmp_path / "pairs.tsv").write_text(f"index\t{names}\tlabel\n0\tone\ttwo\tyes\n")
+    task = TASKS["classification"]
+    rows = data.read(tmp_path / "pairs.tsv", task, data.ANY)
+    assert rows == [{"text": "one", "text_b": "two", "label": "yes"}]
+    assert task.input_of(rows[0]) == ("serving_default", ("text", "text_b"))
+
+
+def test_rows_have_all_one_text_or_all_two(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"text": "a", "label": "x"}\n{"text": "a", "text_b": "b", "label": "y"}\n')
+    with pytest.raises(Mistake, match=r"a.jsonl:2: expected text as in the rows before, found text, text_b"):
+        data.read(tmp_path / "a.jsonl", TASKS["classification"], data.ANY)
+    assert len(data.read(tmp_path / "a.jsonl", TASKS["classification"], data.ANY, inputs=[("text",)])) == 2
+
+
+def test_a_number_is_a_name_where_labels_are_numbers(tmp_path):
+    (tmp_path / "a.txt").write_text("0 what\n")
+    with pytest.raises(Mistake, match=r"a.txt:1: expected a label of 1, 2, 3, found '0'"):
+        data.read(tmp_path / "a.txt", TASKS["classification"], ["1", "2", "3"])
+
+
 def test_only_line_feeds_end_lines(tmp_path):
     (tmp_path / "a.txt").write_text("1 fine\u2028film\x85\x0bhere\n", encoding="utf-8")
     assert data.read(tmp_path / "a.txt", TASK, LABELS) == [{"text": "fine\u2028film\x85\x0bhere", "label": "positive"}]

@@ -64,6 +64,7 @@ def test_inventory():
     labels = ["A", "A B@-1", "A B@-1", "_ B@-2"]
     assert segmentation.inventory(labels, {"B", "A"}, "f") == ["A", "B", "_", "A B@-1"]
     assert segmentation.known("A B@-3", ["A"]) == "A" and segmentation.known("_ B@-2", ["A"]) == "_"
+    assert segmentation.known("ADP+PRON", ["ADP"]) == "ADP" and segmentation.known("X+Y", ["_"]) == "_"
     for tags in ({"A"}, {"A", "_"}):
         with pytest.raises(Exception, match="f: expected two or more tags, none of them '_', found"):
             segmentation.inventory([], tags, "f")
