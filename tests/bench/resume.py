@@ -133,22 +133,23 @@ def disturb(command, run, kind, moment, draw):
 
 
 def stop_while_saving(process, folder, which):
-    """Stops the process (SIGSTOP) in the middle of its `which`-th checkpoint or a later one, or returns when it has ended.
+    """Stops the process (SIGSTOP) in the middle of a checkpoint, the `which`-th that is met so, or returns when it has ended.
 
-    A save may be over between the look that finds its unfinished file and the stop: the look is repeated on the stopped
-    process, which goes on if the file is gone.
+    Whoever only looks may be too slow: the process is stopped every few milliseconds, looked at while nothing moves, and
+    goes on if it is not saving just then.
     """
-    seen = set()
+    met = set()
     while process.poll() is None:
-        for _ in range(500):  # `poll` costs more than a look
-            seen.update(parts_of(folder))
-            if len(seen) < which or not parts_of(folder):
-                continue
-            process.send_signal(signal.SIGSTOP)
-            os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
-            if parts_of(folder):
-                return
-            process.send_signal(signal.SIGCONT)
+        time.sleep(0.002)
+        if not folder.exists():
+            continue
+        process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+        parts = parts_of(folder)
+        met.update(parts)
+        if parts and len(met) >= which:
+            return
+        process.send_signal(signal.SIGCONT)
 
 
 def parts_of(folder):

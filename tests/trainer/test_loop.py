@@ -97,7 +97,7 @@ def test_a_killed_run_ends_as_one_that_was_not(options, tmp_path):
     """In processes of their own: SIGKILL while a checkpoint is written."""
     draw = random.Random(0)
     flags = [f"--{name}={value}" for name, value in options.items() if name != "out"]
-    command = [*resume.TRAIN, *flags, "--epochs=6", "--checkpoint_every=0"]
+    command = [*resume.TRAIN, *flags, "--epochs=10", "--checkpoint_every=0"]
     result, _ = resume.finish(command, tmp_path / "undisturbed")
     when = resume.disturb(command, tmp_path / "killed", "SIGKILL while saving", None, draw)
     assert "writing step-" in when
