@@ -279,6 +279,7 @@ def tagging(which, accuracy, words):
 
 LONG_TEXT = """
 import resource, sys
+import tensorflow_text  # registers its ops
 from serving.servable import Servable
 import numpy as np
 servable, peak = Servable(sys.argv[1]), lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
