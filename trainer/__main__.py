@@ -64,7 +64,7 @@ def finetune(
         max_length: Longest text in word pieces, [CLS] and [SEP] included; longer ones lose their end, or are tagged in windows that overlap.
         seed: Of new weights, dropout and the order of the examples.
         labels: Label names in the order of their numbers, or a file with one a line. By default the task's own, or those of the data.
-        column: Where a treebank's tags stand: upos (default) or xpos of CoNLL-U; of other files, a column's number from 1 (default: the last).
+        column: Where a treebank's tags stand: upos (default) or xpos of CoNLL-U; of other files, a column's number, 2 or more (default: the last).
         limit: Train on the first so many examples only.
         patience: Stop after so many epochs without a better dev score.
         keep: Whose epoch's weights are kept, last or best (on dev).
