@@ -129,26 +129,25 @@ def cli(capsys, *arguments):
 @pytest.fixture(scope="session")
 def run_folder(bert_folder, tmp_path_factory):
     """A finished sentiment run of the tiny BERT, good on its own kind of sentences."""
-    from trainer.__main__ import main
-
     folder = tmp_path_factory.mktemp("runs")
-    train, dev = write_examples(folder / "train.txt", 128), write_examples(folder / "dev.txt", 40, seed=1)
-    options = {"train": train, "dev": dev, "init": bert_folder, "out": folder / "run", "epochs": 12, "batch_size": 16}
-    options |= {"learning_rate": 3e-3, "max_length": 16, "seed": 7}
-    main(["finetune", "sentiment", *[f"--{name}={value}" for name, value in options.items()]])
-    return folder / "run"
+    return train_tiny("sentiment", write_examples, folder, ".txt", bert_folder, epochs=12, batch_size=16)
 
 
 @pytest.fixture(scope="session")
 def tagging_run(bert_folder, tmp_path_factory):
     """A finished tagging run of the tiny BERT, good on its own kind of sentences."""
+    folder = tmp_path_factory.mktemp("tagging")
+    return train_tiny("tagging", write_treebank, folder, ".conllu", bert_folder, epochs=16, batch_size=8)
+
+
+def train_tiny(task, write, folder, suffix, init, **options):
+    """Writes train and dev files, trains on them; returns the run folder, which lies beside them."""
     from trainer.__main__ import main
 
-    folder = tmp_path_factory.mktemp("tagging")
-    train, dev = write_treebank(folder / "train.conllu", 128), write_treebank(folder / "dev.conllu", 40, seed=1)
-    options = {"train": train, "dev": dev, "init": bert_folder, "out": folder / "run", "epochs": 16, "batch_size": 8}
+    train, dev = write(folder / f"train{suffix}", 128), write(folder / f"dev{suffix}", 40, seed=1)
+    options |= {"train": train, "dev": dev, "init": init, "out": folder / "run"}
     options |= {"learning_rate": 3e-3, "max_length": 16, "seed": 7}
-    main(["finetune", "tagging", *[f"--{name}={value}" for name, value in options.items()]])
+    main(["finetune", task, *[f"--{name}={value}" for name, value in options.items()]])
     return folder / "run"
 
 

@@ -16,6 +16,7 @@ from trainer import Mistake
 COLUMNS = {"upos": 3, "xpos": 4}  # of CoNLL-U, from 0
 FORM, HEAD, MISC, WIDTH = 1, 6, 9, 10
 WORD, MULTIWORD, EMPTY_NODE = re.compile(r"\d+"), re.compile(r"(\d+)-(\d+)"), re.compile(r"\d+\.\d+")
+WHITE = re.compile(r"\s*")
 CJK = re.compile(
     "[\u2e80-\u303f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]"
 )
@@ -52,7 +53,7 @@ def sentences(lines, path, column=None, *, tagged=True):
         yield _row(words, tags, tokens, gaps)
 
 
-def row_of(words, tags=None, text=None):
+def row_of(words, tags, text=None):
     """Returns the row of given words; without their text, one is made: no spaces in what is written without.
 
     Raises:
@@ -63,13 +64,13 @@ def row_of(words, tags=None, text=None):
         return _row(words, tags, tokens, _gaps(words))
     spans, place = [], 0
     for word in words:
-        start = place + len(text[place:]) - len(text[place:].lstrip())
+        start = WHITE.match(text, place).end()
         if not text.startswith(word, start):
             raise ValueError(f"expected the text to go on with the word {word!r}, found {text[start : start + 20]!r}")
         spans.append([start, place := start + len(word)])
     if text[place:].strip():
         raise ValueError(f"expected the text to end with the last word, found {text[place:][:20]!r}")
-    return {"words": list(words), "text": text, "spans": spans} | ({"tags": list(tags)} if tags else {})
+    return {"words": words, "tags": tags, "text": text, "spans": spans}
 
 
 def _blocks(lines):
@@ -158,7 +159,7 @@ def _row(words, tags, tokens, gaps):
                 spans.append([start, start := start + len(word)])
         else:
             spans += [[start, start + len(form)]] * number
-    return {"words": list(words), "text": text.rstrip(" "), "spans": spans} | ({"tags": list(tags)} if tags else {})
+    return {"words": words, "tags": tags, "text": text.rstrip(" "), "spans": spans}
 
 
 def covering(text, words):

@@ -61,9 +61,8 @@ def pair_lengths(one, two, room):
 
 
 def _first(ids, lengths):
-    return tf.RaggedTensor.from_row_lengths(
-        tf.gather(ids.flat_values, tf.ragged.range(ids.row_starts(), ids.row_starts() + lengths).flat_values), lengths
-    )
+    starts = ids.row_starts()
+    return tf.gather(ids.flat_values, tf.ragged.range(starts, starts + lengths, row_splits_dtype=lengths.dtype))
 
 
 class Windows(NamedTuple):

@@ -39,18 +39,17 @@ def finetune(
     config, tokenizer = runs.read_init(init) if init else runs.new_config(size, vocabulary)
     train_rows = data.read(train, task, labels or data.ANY, limit=limit, column=column)
     fields = task.input_of(train_rows[0])[1]
-    labels = list(labels or head.labels(train_rows, task, tokenizer, train))
-    dev_rows = data.read(dev, task, labels, inputs=[fields], column=column) if dev else []
     positions = config["max_position_embeddings"]
     if max_length > positions:
         raise Mistake(f"--max_length {max_length} is more than the {positions} positions of {init or size}")
+    labels, train_set = head.examples(train_rows, task, labels, tokenizer, max_length, train)
+    dev_rows = data.read(dev, task, labels, inputs=[fields], column=column) if dev else []
     keras.utils.set_random_seed(seed)
     model = runs.build_model(config, task, labels, seed=seed)
     unused = runs.load_weights(model, init, ignore=head.LAYERS) if init else []
     depths = optim.depths(model, head.LAYERS)
     optim.freeze(model, depths, _depth_to_freeze(freeze, config["num_hidden_layers"]))
     variables = model.trainable_variables
-    train_set = head.examples(train_rows, task, labels, tokenizer, max_length)
     score = head.Scorer(model, labels, tokenizer, max_length, dev_rows, task, batch_size) if dev else None
     metric = score.metric if score else task.metric
     steps = -(-train_set.number // (batch_size * accumulate))  # an epoch
@@ -138,10 +137,7 @@ def evaluate(run, *, data_file, column, output, batch_size):
     result = {"task": run.task_name, "data": str(path), **scorer()}
     if output:
         runs.write(output, scorer.predictions(output, column))
-    for name, variant in run.head.variants(rows).items():
-        scorer.use(variant, batch_size)
-        result[name] = scorer()
-    return result | {"seconds": round(time.monotonic() - began, 1)}
+    return result | scorer.variants() | {"seconds": round(time.monotonic() - began, 1)}
 
 
 def predict(run, rows, *, batch_size):

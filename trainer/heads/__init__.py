@@ -4,13 +4,11 @@ ENCODER        what it asks of `models.bert.bert`
 LAYERS         its own layers, which pretrained weights need not have
 ARCHITECTURE   the class that transformers has for it
 TARGETS        `tf.TensorSpec` of the targets of a batch
-labels(rows, task, tokenizer, path)              the labels that training data has
 build(encoder, classes, dropout=, seed=)         the model, from the encoder's inputs to logits
-examples(rows, task, labels, tokenizer, length)  `features.Examples`
+examples(rows, task, labels, tokenizer, length, path)   (labels, those of the data if none are given; `features.Examples`)
 loss(targets, logits)                            its sum over the batch, and over how many: divided once, by all of a step
 functions(model, labels, tokenizer, length, fields)   what is exported, by signature: raw strings to decoded answers
 Scorer(model, labels, tokenizer, length, rows, task, batch_size)   called, it says how good the model is then
-variants(rows)                                   other forms of the rows that `evaluate` scores, too, by name
 """
 
 from trainer.heads import classify, tag

@@ -18,10 +18,6 @@ ARCHITECTURE = "BertForSequenceClassification"
 TARGETS = tf.TensorSpec([None], tf.int32)
 
 
-def labels(rows, task, tokenizer, path):
-    return data.labels_of(rows, task, path)
-
-
 def build(encoder, classes, *, dropout, seed):
     dropout_seed = 1000 * seed + 999  # the encoder counts its own from 1000 * seed
     x = keras.layers.Dropout(dropout, seed=dropout_seed, name="classifier_dropout")(encoder.output["pooled"])  # [B, D]
@@ -30,10 +26,11 @@ def build(encoder, classes, *, dropout, seed):
     return keras.Model(encoder.input, logits, name="classify")
 
 
-def examples(rows, task, labels, tokenizer, max_length):
+def examples(rows, task, labels, tokenizer, max_length, path=None):
+    labels = labels or data.labels_of(rows, task, path)
     first, *second = [features.tokenize([row[field] for row in rows], tokenizer) for field in task.input_of(rows[0])[1]]
     targets = tf.constant([labels.index(row[task.target]) for row in rows], tf.int32)
-    return features.Examples(first, targets, tokenizer, max_length, second=second[0] if second else None)
+    return labels, features.Examples(first, targets, tokenizer, max_length, second=second[0] if second else None)
 
 
 def loss(targets, logits):
@@ -80,7 +77,7 @@ class Scorer:
     def __init__(self, model, labels, tokenizer, max_length, rows, task, batch_size):
         self.rows, self.task, self.labels, self.batch_size = rows, task, labels, batch_size
         self.metric = task.metric  # by which epochs are compared
-        self.examples = examples(rows, task, labels, tokenizer, max_length)
+        _, self.examples = examples(rows, task, labels, tokenizer, max_length)
 
         @tf.function(input_signature=[features.INPUTS, TARGETS], autograph=False)
         def step(inputs, targets):
@@ -105,10 +102,9 @@ class Scorer:
         lines = [row | {"predicted": label} for row, label in zip(self.rows, self.predicted, strict=True)]
         return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
 
+    def variants(self):
+        """Returns {name: scores} of other forms of the rows; there are none."""
+        return {}
+
     def __str__(self):
         return str(self.examples)
-
-
-def variants(rows):
-    """Returns {name: rows} of other forms of the rows to score; there are none."""
-    return {}

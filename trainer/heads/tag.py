@@ -7,6 +7,7 @@ overlapping windows (`features.windows`), so nothing is cut.
 Glossary of shapes: B batch, W words of a row, P pieces, U units (tokens of a text, or given words) of all rows, C labels.
 """
 
+from copy import copy
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -22,17 +23,6 @@ LAYERS = ("classifier",)
 ARCHITECTURE = "BertForTokenClassification"
 TARGETS = tf.TensorSpec([None, None], tf.int32)
 WINDOWS = 32  # that are read at once: a long text takes more time, not more memory for the model
-
-
-def labels(rows, task, tokenizer, path):
-    """Returns the plain tags, then the other labels of tokens that stand twice or more in the rows."""
-    tokens = _tokens([row["text"] for row in rows], tokenizer)
-    found = [
-        label
-        for row, (_, _, starts, ends) in zip(rows, tokens, strict=True)
-        for label in segmentation.labels_of_tokens(starts, ends, row)
-    ]
-    return segmentation.inventory(found, {tag for row in rows for tag in row["tags"]}, path)
 
 
 def build(encoder, classes, *, dropout, seed):
@@ -52,20 +42,24 @@ def loss(targets, logits):
     return tf.reduce_sum(losses), tf.cast(tf.maximum(tf.size(losses), 1), tf.float32)  # 1: a batch that asks nothing
 
 
-def examples(rows, task, labels, tokenizer, max_length):
+def examples(rows, task, labels, tokenizer, max_length, path=None):
     """A sentence is learned from its text and, where that gives other pieces, from its words; Chinese ones with ASCII
-    punctuation also with the full-width marks that people type. These are the forms of a row, see `features.Examples`."""
-    number = {label: i for i, label in enumerate(labels)}
+    punctuation also with the full-width marks that people type. These are the forms of a row, see `features.Examples`.
+    Labels of the data: the plain tags, then the other labels of tokens that stand twice or more in the rows."""
     variants = [[row, *filter(None, [conll.full_width(row)])] for row in rows]
     flat = [row for row_and_wide in variants for row in row_and_wide]
-    texts = iter(_tokens([row["text"] for row in flat], tokenizer))
-    words = iter(_words([row["words"] for row in flat], tokenizer))
+    tokens = zip(flat, _tokens([row["text"] for row in flat], tokenizer), strict=True)
+    coded = ((ids, firsts, segmentation.labels_of_tokens(a, b, row)) for row, (ids, firsts, a, b) in tokens)
+    texts = [[next(coded) for _ in row_and_wide] for row_and_wide in variants]
+    if not labels:
+        found = [label for (_, _, as_written), *_ in texts for label in as_written]
+        labels = segmentation.inventory(found, {tag for row in rows for tag in row["tags"]}, path)
+    number = {label: i for i, label in enumerate(labels)}
+    words = _words([row["words"] for row in flat], tokenizer)
     forms = []  # of each row: [pieces, targets]
-    for row_and_wide in variants:
+    for row_and_wide, coded in zip(variants, texts, strict=True):
         of_row = []
-        for row in row_and_wide:
-            ids, firsts, starts, ends = next(texts)
-            found = segmentation.labels_of_tokens(starts, ends, row)
+        for row, (ids, firsts, found) in zip(row_and_wide, coded, strict=True):
             targets = np.full(len(ids), -1, np.int32)
             targets[firsts] = [number[segmentation.known(label, number)] for label in found]
             of_row.append((ids, targets))
@@ -75,7 +69,7 @@ def examples(rows, task, labels, tokenizer, max_length):
                 targets[firsts] = [number[tag] for tag in row["tags"]]
                 of_row.append((ids_of_words, targets))
         forms.append(of_row)
-    return _in_windows(forms, tokenizer, max_length)
+    return labels, _in_windows(forms, tokenizer, max_length)
 
 
 def _in_windows(forms, tokenizer, max_length):
@@ -111,9 +105,12 @@ class Units(NamedTuple):
 
 
 def _units_of(pieces):
-    words, rows = pieces.words.flat_values, pieces.words.value_rowids()
-    begins = (words[1:] != words[:-1]) | (rows[1:] != rows[:-1])
-    return Units(pieces.ids, tf.concat([tf.fill([tf.minimum(tf.size(words), 1)], True), begins], 0))
+    return Units(pieces.ids, _changes(pieces.words.flat_values) | _changes(pieces.words.value_rowids()))
+
+
+def _changes(values):
+    """Says of each entry whether it is the first, or another than the one before."""
+    return tf.concat([tf.ones_like(values[:1], tf.bool), values[1:] != values[:-1]], 0)
 
 
 def _units_of_words(tokenizer, words, count):
@@ -180,8 +177,7 @@ def functions(model, labels, tokenizer, max_length, fields):
 
         def read(i, found, scores):
             starts, ends, kept_from, kept_to = (field[i : i + WINDOWS] for field in cuts[1:])
-            window = tf.gather(units.ids.flat_values, tf.ragged.range(starts, ends).flat_values)
-            window = tf.RaggedTensor.from_row_lengths(window, ends - starts)
+            window = tf.gather(units.ids.flat_values, tf.ragged.range(starts, ends))
             logits = model(features.pack(window, tokenizer, max_length), training=False)  # [windows, S, C]
             kept = tf.ragged.range(kept_from, kept_to)
             is_first = tf.gather(units.first, kept.flat_values)
@@ -198,9 +194,7 @@ def functions(model, labels, tokenizer, max_length, fields):
             return i + WINDOWS, found, tf.tensor_scatter_nd_update(scores, own[:, None], score)
 
         first = (tf.constant(0), tf.zeros([number], tf.int32), tf.zeros([number]))
-        _, found, scores = tf.while_loop(
-            lambda i, *_: i < tf.size(cuts.rows), read, first, parallel_iterations=1, maximum_iterations=None
-        )
+        _, found, scores = tf.while_loop(lambda i, *_: i < tf.size(cuts.rows), read, first, parallel_iterations=1)
         return found, scores
 
     def of_text(text):
@@ -211,9 +205,8 @@ def functions(model, labels, tokenizer, max_length, fields):
         of_units = lambda ragged: tf.boolean_mask(ragged.flat_values, units.first)  # [U]
         starts, ends = of_units(pieces.starts), of_units(pieces.ends)
         rows = tf.boolean_mask(pieces.ids.value_rowids(), units.first)
-        goes_on = tf.concat([tf.fill([tf.minimum(tf.size(rows), 1)], False), rows[1:] == rows[:-1]], 0)
         before = tf.concat([ends[:1], ends[:-1]], 0)
-        joined = goes_on & (starts == before)  # nothing between it and the token before
+        joined = ~_changes(rows) & (starts == before)  # nothing between it and the token before
 
         def allowed(unit):
             is_joined, length = tf.gather(joined, unit), tf.gather(ends - starts, unit)
@@ -226,8 +219,8 @@ def functions(model, labels, tokenizer, max_length, fields):
         start = tf.where(place == 0, tf.gather(starts, unit), tf.gather(ends, unit) + place)
         # A word ends where the next one begins; where that is at a token's start, with the token before.
         last = tf.searchsorted(rows, row, side="right", out_type=tf.int64) - 1  # token of the row
-        follows = tf.concat([row[1:] == row[:-1], tf.fill([tf.minimum(tf.size(row), 1)], False)], 0)
         shifted = lambda x: tf.concat([x[1:], x[:1]], 0)
+        follows = shifted(~_changes(row))  # another word, in the same row
         inside = follows & (shifted(place) != 0)
         end = tf.where(inside, shifted(start), tf.gather(ends, tf.where(follows & ~inside, shifted(unit) - 1, last)))
         characters = tf.strings.unicode_split(text, "UTF-8")
@@ -274,10 +267,6 @@ class Scorer:
     def __init__(self, model, labels, tokenizer, max_length, rows, task, batch_size):
         self.functions = functions(model, labels, tokenizer, max_length, None)
         self.metric = "spans_f1" if metrics.are_bio([tag for row in rows for tag in row["tags"]]) else task.metric
-        self.use(rows, batch_size)
-
-    def use(self, rows, batch_size):
-        """Takes other rows, without tracing anew."""
         self.rows = rows
         order = sorted(range(len(rows)), key=lambda i: -len(rows[i]["text"]))
         self.plan = [order[i : i + batch_size] for i in range(0, len(rows), batch_size)]
@@ -323,11 +312,14 @@ class Scorer:
         ]
         return "\n".join("".join(sentence) for sentence in lines)
 
+    def variants(self):
+        """Returns {name: scores} of other forms of the rows: Chinese as it is typed, if it was written otherwise."""
+        wide = [conll.full_width(row) for row in self.rows]
+        if not any(wide):
+            return {}
+        other = copy(self)  # the functions are traced
+        other.rows = [new or row for new, row in zip(wide, self.rows, strict=True)]
+        return {"full_width": other()}
+
     def __str__(self):
         return f"{len(self.rows):,} sentences, {sum(len(row['words']) for row in self.rows):,} words"
-
-
-def variants(rows):
-    """Returns {name: rows} of other forms to score: Chinese rows as they are typed, if they were written otherwise."""
-    wide = [conll.full_width(row) for row in rows]
-    return {"full_width": [new or row for new, row in zip(wide, rows, strict=True)]} if any(wide) else {}
