@@ -1,6 +1,6 @@
 """Files to rows: a row is a dict of the task's fields and its gold value. Imports no framework.
 
-Texts are read in three forms, told apart by the file itself:
+Texts are read in three forms, told apart by the file itself (one that ends in .gz is unpacked):
     JSON lines            {"text": "a fine film", "label": "positive"}       (the name ends in .jsonl or .json)
     tab-separated, GLUE   first line `sentence<TAB>label`, columns by name   (the first line names them)
     lines                 `1 a fine film`, or `a fine film` where no labels are asked for   (anything else)
@@ -8,19 +8,26 @@ Texts are read in three forms, told apart by the file itself:
 Tagged sentences in two more, instead of the last two: CoNLL-U and columns, see `trainer.conll`.
 """
 
+import gzip
 import json
+import zlib
 from pathlib import Path
 
 from trainer import Mistake, conll
+from trainer.progress import say
 
-# Our fields -> names of columns that files use, the first that are all there
+# Our fields -> names that files use for them, the first that are all there
 COLUMNS = {
     ("text",): (("text",), ("sentence",), ("text_a",)),
     ("text", "text_b"): (
         ("text", "text_b"), ("text_a", "text_b"), ("sentence1", "sentence2"), ("question1", "question2"),
         ("question", "sentence"), ("premise", "hypothesis"),
     ),
+    ("premise", "hypothesis"): (
+        ("premise", "hypothesis"), ("sentence1", "sentence2"), ("sentence_A", "sentence_B"), ("text_a", "text_b"),
+    ),
 }  # fmt: skip
+TARGETS = {"label": ("label", "gold_label", "entailment_judgment")}  # likewise, of the gold value
 ANY = ()  # labels are what the file says
 
 
@@ -45,13 +52,18 @@ def read(path, task, labels=None, *, limit=None, inputs=None, column=None):
     """
     target = None if labels is None else task.target
     inputs = [("words",)] if target == "tags" else inputs or [fields for _, fields in task.inputs]
-    rows = []
+    rows, left_out = [], 0
     for row in (
-        _tagged(path, inputs, target, column) if task.target == "tags" else _labelled(path, inputs, target, labels)
+        _tagged(path, inputs, target, column) if task.target == "tags" else _labelled(path, inputs, target, labels, task)
     ):
+        if row is None:
+            left_out += 1
+            continue
         rows.append(row)
         if len(rows) == limit:
             break
+    if left_out:
+        say(f"{path}: {left_out} rows without a gold label ({task.unlabelled}) left out")
     if not rows:
         raise Mistake(f"{path}: expected rows of {', '.join(_wanted(inputs[-1], target))}, found none")
     return rows
@@ -74,9 +86,22 @@ def _wanted(fields, target):
     return (*fields, *((target,) if target else ()))
 
 
-def _labelled(path, inputs, target, labels):
-    """Yields rows of texts, and their label."""
+def _names(inputs, target, found):
+    """Returns (fields, {ours: theirs}) of the first input, and the target, that stand among the names found; None if none."""
+    for fields in inputs:
+        for theirs in COLUMNS.get(fields, (fields,)):
+            for gold in TARGETS.get(target, (target,)):
+                if set(_wanted(theirs, gold)) <= set(found):
+                    return fields, dict(zip(_wanted(fields, target), _wanted(theirs, gold), strict=True))
+    return None
+
+
+def _labelled(path, inputs, target, labels, task):
+    """Yields rows of texts, and their label; None for a row that has none."""
     for number, row, fields in _rows(path, inputs, target):
+        if target and task.unlabelled and row[target].strip() == task.unlabelled:
+            yield None
+            continue
         if target:
             row[target] = _label(row[target], labels, f"{path}:{number}")
         yield {name: row[name] for name in _wanted(fields, target)}
@@ -85,29 +110,24 @@ def _labelled(path, inputs, target, labels):
 def _rows(path, inputs, target):
     lines = _lines(path)
     header = lines[0][1].split("\t") if lines else []
-    named = [(fields, _wanted(names, target)) for fields in inputs for names in COLUMNS.get(fields, ())]
-    columns, names = next(((fields, names) for fields, names in named if set(names) <= set(header)), (None, None))
+    named = _names(inputs, target, header)
     single = next((fields for fields in inputs if len(fields) == 1), None)
     if is_json(path):
         fields = None
         for number, line in lines:
-            row = _json_row(line, [fields] if fields else inputs, target, f"{path}:{number}")
-            own = next(names for names in inputs if all(name in row for name in names))
+            own, row = _json_row(line, [fields] if fields else inputs, target, f"{path}:{number}")
             fields = fields or own
-            if own != fields:
-                raise Mistake(
-                    f"{path}:{number}: expected {', '.join(fields)} as in the rows before, found {', '.join(own)}"
-                )
             yield number, row, fields
-    elif columns and ("\t" in lines[0][1] or _wanted(columns, target) == ("text",)):
-        column = dict(zip(_wanted(columns, target), map(header.index, names), strict=True))
+    elif named and (len(header) > 1 or header == ["text"]):
+        fields, names = named
+        column = {ours: header.index(theirs) for ours, theirs in names.items()}
         for number, line in lines[1:]:
             values = line.split("\t")
             if len(values) != len(header):
                 raise Mistake(
                     f"{path}:{number}: expected {len(header)} columns ({', '.join(header)}), found {len(values)}"
                 )
-            yield number, {field: values[place] for field, place in column.items()}, columns
+            yield number, {field: values[place] for field, place in column.items()}, fields
     elif single and not target:
         for number, line in lines:
             yield number, {single[0]: line}, single
@@ -129,7 +149,7 @@ def _tagged(path, inputs, target, column):
         if column:
             raise Mistake(f"--column: expected for CoNLL-U and columns, received {column} for {path}")
         for number, line in _lines(path):
-            row = _json_row(line, inputs, target, f"{path}:{number}")
+            _, row = _json_row(line, inputs, target, f"{path}:{number}")
             if "words" not in row:
                 yield {"text": row["text"]}
             elif not target:
@@ -151,15 +171,24 @@ def _tagged(path, inputs, target, column):
 
 
 def is_json(path):
-    return Path(path).suffix in (".jsonl", ".json")
+    return Path(str(path).removesuffix(".gz")).suffix in (".jsonl", ".json")
 
 
-def _lines(path, *, blank=False):
-    """Returns (line number, line) of every line; only line feeds end lines, and the last may lack its own."""
+def _content(path):
+    """Returns the bytes of a file, unpacked if its name ends in .gz."""
     try:
         content = Path(path).read_bytes()
     except OSError as error:
         raise Mistake(f"{path}: cannot be read ({error.strerror}); expected a file of rows") from None
+    try:
+        return gzip.decompress(content) if str(path).endswith(".gz") else content
+    except (OSError, EOFError, zlib.error) as error:
+        raise Mistake(f"{path}: expected a file packed by gzip, found another or a damaged one ({error})") from None
+
+
+def _lines(path, *, blank=False):
+    """Returns (line number, line) of every line; only line feeds end lines, and the last may lack its own."""
+    content = _content(path)
     lines = []
     for number, line in enumerate(content.removeprefix(b"\xef\xbb\xbf").removesuffix(b"\n").split(b"\n"), 1):
         try:
@@ -175,41 +204,47 @@ def _lines(path, *, blank=False):
 
 
 def _json_row(line, inputs, target, place):
-    """Returns the row of a line that has the fields of one of the inputs, and the target."""
+    """Returns (fields, row) of a line that has the fields of one of the inputs, and the target."""
     try:
-        row = json.loads(line)
+        found = json.loads(line)
     except ValueError as error:
         raise Mistake(f"{place}: expected a JSON object, found {_short(line)} ({error})") from None
     expected = _wanted(inputs[-1], target)
-    if not isinstance(row, dict):
+    if not isinstance(found, dict):
         raise Mistake(f"{place}: expected a JSON object with {', '.join(expected)}, found {_short(line)}")
-    wanted = next((names for names in (_wanted(fields, target) for fields in inputs) if set(names) <= set(row)), None)
-    if not wanted:
-        raise Mistake(f"{place}: expected the fields {', '.join(expected)}, found {', '.join(row) or 'none'}")
-    for field in {*wanted, *(("text",) if "text" in row else ())}:
-        if field == "label" and type(row[field]) is int:  # a label's number
-            row[field] = str(row[field])
+    named = _names(inputs, target, found)
+    if not named:
+        raise Mistake(f"{place}: expected the fields {', '.join(expected)}, found {', '.join(found) or 'none'}")
+    fields, names = named
+    if "words" in names and "text" in found:
+        names = names | {"text": "text"}
+    row = {}
+    for field, name in names.items():
+        value = found[name]
+        if field == "label" and type(value) is int:  # a label's number
+            value = str(value)
         many = field in ("words", "tags")
-        values = row[field] if many and isinstance(row[field], list) else [row[field]]
-        if many != isinstance(row[field], list) or not all(isinstance(value, str) for value in values):
+        values = value if many and isinstance(value, list) else [value]
+        if many != isinstance(value, list) or not all(isinstance(one, str) for one in values):
             kind = "a list of strings" if many else "a string"
-            raise Mistake(f"{place}: expected {field} to be {kind}, found {_short(json.dumps(row[field]))}")
-        if many and not all(value.strip() for value in values):
-            raise Mistake(f"{place}: expected {field} without empty ones, found {_short(json.dumps(row[field]))}")
-        if field in ("label", "tags") and any(set(value) & set("\r\n") for value in values):
-            raise Mistake(f"{place}: expected {field} without line breaks, found {_short(json.dumps(row[field]))}")
-        row[field] = [value.strip() for value in values] if many else row[field]
-        if any("\ud800" <= character <= "\udfff" for value in values for character in value):
-            raise Mistake(
-                f"{place}: expected {field} to be text, found half of a surrogate pair in {_short(ascii(row[field]))}"
-            )
-    return row
+            raise Mistake(f"{place}: expected {name} to be {kind}, found {_short(json.dumps(value))}")
+        if many and not all(one.strip() for one in values):
+            raise Mistake(f"{place}: expected {name} without empty ones, found {_short(json.dumps(value))}")
+        if field in ("label", "tags") and any(set(one) & set("\r\n") for one in values):
+            raise Mistake(f"{place}: expected {name} without line breaks, found {_short(json.dumps(value))}")
+        row[field] = [one.strip() for one in values] if many else value
+        if any("\ud800" <= character <= "\udfff" for one in values for character in one):
+            raise Mistake(f"{place}: expected {name} to be text, found half of a surrogate pair in {_short(ascii(value))}")
+    return fields, row
 
 
 def _label(value, labels, place):
     value = value.strip()
     if value in labels or (labels == ANY and value):
         return value
+    same = [label for label in labels if label.casefold() == value.casefold()]  # SICK says ENTAILMENT
+    if len(same) == 1:
+        return same[0]
     numbers = not any(label.isdecimal() for label in labels)  # else a number is a name
     if numbers and value.isdecimal() and int(value) < len(labels):
         return labels[int(value)]

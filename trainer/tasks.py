@@ -16,6 +16,7 @@ class Task:
         tuple[str, ...] | None
     )  # their names in the order of their numbers; None: given by `--labels`, or those of the data
     metric: str  # by which the best epoch is chosen, see `trainer.metrics`
+    unlabelled: str | None = None  # what stands for a label where annotators did not agree: such rows are left out
 
     @property
     def fields(self):
@@ -38,6 +39,14 @@ TASKS = {
         head="classify",
         labels=None,
         metric="accuracy",
+    ),
+    "nli": Task(
+        inputs=(("serving_default", ("premise", "hypothesis")),),
+        target="label",
+        head="classify",
+        labels=None,
+        metric="accuracy",
+        unlabelled="-",
     ),
     "tagging": Task(inputs=(("words", ("words",)), TEXT), target="tags", head="tag", labels=None, metric="accuracy"),
 }
