@@ -1,9 +1,21 @@
 """Scores of predictions against gold values."""
 
 import re
+import string
 from collections import Counter
+from difflib import SequenceMatcher
 
 BIO = re.compile(r"O|[BI]-.+")
+ARTICLES = re.compile(r"\b(a|an|the)\b")
+NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
+NO_CMRC_PUNCTUATION = str.maketrans("", "", "-:_*^/\\~`+=，。：？！“”；’《》·、「」（）－～『』")
+HAN = re.compile("[一-龥]")
+# What nltk's tokenizer cuts off: marks, a comma unless a digit follows, the last period before Chinese or the end, runs of
+# periods, English endings such as n't, and single quotes but not the one of o'clock.
+LATIN = re.compile(
+    r"""[][(){}<>;@#$%&?!"«»‘„‒–—―]|,(?!\d)|\.{2,}|\.(?=[])}>"'»\s]*(?:[一-龥]|$))"""
+    r"""|n't\b|'(?:s|m|d|ll|re|ve)\b|''|\B'|'\B"""
+)
 
 
 def accuracy(golds, predicted):
@@ -66,6 +78,134 @@ def spans_f1(golds, predicted):
     gold, guess = ([{*spans_of(tags)} for tags in lists] for lists in (golds, predicted))
     right = sum(len(a & b) for a, b in zip(gold, guess, strict=True))
     return 2 * right / max(sum(map(len, gold)) + sum(map(len, guess)), 1)
+
+
+def answered(golds, answers):
+    """Scores answers to questions that all have one, as the script `evaluate-v1.1.py` of SQuAD does.
+
+    Reference: Rajpurkar et al. 2016, https://arxiv.org/abs/1606.05250.
+
+    Args:
+        golds: For each question, its right answers, at least one.
+        answers: For each question, the text to score, empty if there is none.
+
+    Returns:
+        {exact, f1} in percent, each with the gold answer that fits best; f1 is of the words that both have, in any order.
+    """
+    return percents(answer_scores(golds, answers))
+
+
+def answered_or_not(golds, answers, null_scores=None):
+    """Scores answers to questions of which some have none, as the script `evaluate-v2.0.py` of SQuAD does.
+
+    Reference: Rajpurkar et al. 2018, https://arxiv.org/abs/1806.03822.
+
+    Args:
+        golds: For each question, its right answers, none if it has no answer. Those without words (`the`, `-`) are left
+            out; where that leaves none, the empty answer is right.
+        answers: For each question, the text to score, empty to say that it has no answer.
+        null_scores: For each question, the higher the less it seems to have an answer; give `answers` without regard to it.
+
+    Returns:
+        {exact, f1} in percent; the same as `HasAns_` of the questions with gold answers and as `NoAns_` of the others, if
+        there are any; with null scores also `best_exact` and `best_f1`, reached if questions with a null score above
+        `best_exact_thresh` and `best_f1_thresh` are left unanswered.
+    """
+    known = [[text for text in texts if words_of(text)] or [""] for texts in golds]
+    scores = [(exact, max(exact, f1)) for exact, f1 in answer_scores(known, answers)]  # two empty answers are equal
+    found = percents(scores)
+    for name, has_answer in (("HasAns", True), ("NoAns", False)):
+        if some := [score for score, texts in zip(scores, golds, strict=True) if bool(texts) == has_answer]:
+            found |= {f"{name}_{key}": value for key, value in percents(some).items()}
+    if null_scores is not None:
+        for key, values in zip(("exact", "f1"), zip(*scores, strict=True), strict=True):
+            best, found[f"best_{key}_thresh"] = best_threshold(golds, answers, values, null_scores)
+            found[f"best_{key}"] = 100 * best / len(golds)
+    return found
+
+
+def best_threshold(golds, answers, scores, null_scores):
+    """Answers questions one by one, the lowest null score first; returns the best sum of scores and where it was reached.
+
+    As in the official script, the first of equal sums wins, equal null scores are taken one by one in the order of the
+    questions, and the threshold is 0.0 if no answer is better than none.
+    """
+    total = best = sum(not texts for texts in golds)
+    threshold = 0.0
+    rows = zip(null_scores, golds, answers, scores, strict=True)
+    for null_score, texts, answer, score in sorted(rows, key=lambda row: row[0]):
+        total += score if texts else -bool(answer)
+        if total > best:
+            best, threshold = total, null_score
+    return best, threshold
+
+
+def answered_in_chinese(golds, answers):
+    """Scores answers to questions that all have one, as the script `cmrc2018_evaluate.py` of CMRC 2018 does.
+
+    It differs in a few words that nltk finds in what is not Chinese: nltk tells an opening `"` from a closing one, cuts off
+    periods that end an English sentence amid the answer, and divides `cannot`, `gonna` and their like.
+
+    Reference: Cui et al. 2019, https://arxiv.org/abs/1810.07366.
+
+    Args:
+        golds: For each question, its right answers, at least one.
+        answers: For each question, the text to score, empty if there is none.
+
+    Returns:
+        {exact, f1} in percent, each with the gold answer that fits best; f1 is of the longest run of words that both have.
+    """
+    scores = []
+    for texts, answer in zip(golds, answers, strict=True):
+        guess, *known = (text.lower().strip().translate(NO_CMRC_PUNCTUATION) for text in (answer, *texts))
+        f1 = best_f1([cmrc_words_of(text) for text in known], cmrc_words_of(guess), longest_run)
+        scores.append((guess in known, f1))
+    return percents(scores)
+
+
+def answer_scores(golds, answers):
+    """Returns (exact, f1) of each answer, both of 0 to 1."""
+    scores = []
+    for texts, answer in zip(golds, answers, strict=True):
+        known, guess = [words_of(text) for text in texts], words_of(answer)
+        scores.append((guess in known, best_f1(known, guess, shared)))
+    return scores
+
+
+def words_of(text):
+    """Returns the words of an English answer that SQuAD compares: lower case, no punctuation, no articles."""
+    return ARTICLES.sub(" ", text.lower().translate(NO_PUNCTUATION)).split()
+
+
+def cmrc_words_of(text):
+    """Returns the words of an answer that CMRC 2018 compares: each Chinese character, the rest as nltk divides English."""
+    return LATIN.sub(r" \g<0> ", HAN.sub(r" \g<0> ", text)).split()
+
+
+def shared(gold, guess):
+    """Returns how many words two answers share."""
+    return (Counter(gold) & Counter(guess)).total()
+
+
+def longest_run(gold, guess):
+    """Returns how many words the longest run has that stands in both answers."""
+    return SequenceMatcher(None, gold, guess, autojunk=False).find_longest_match().size
+
+
+def best_f1(golds, guess, count):
+    """Returns the best F1 of an answer's words over gold answers'; `count` says how many are right."""
+    best = 0
+    for gold in golds:
+        if right := count(gold, guess):
+            precision, recall = right / len(guess), right / len(gold)
+            best = max(best, 2 * precision * recall / (precision + recall))  # rounded as in the official scripts
+    return best
+
+
+def percents(scores):
+    """Returns the means of (exact, f1) in percent."""
+    exact, f1 = (100 * sum(column) / len(scores) for column in zip(*scores, strict=True))
+    return {"exact": exact, "f1": f1}
 
 
 METRICS = {"accuracy": accuracy}
