@@ -45,8 +45,10 @@ def table_of(model):
     own = {layer.name for layer in model.layers}
     layers = 1 + max(int(name.split("_")[1]) for name in own if name.startswith("layer_"))
     table = {key: [ENCODER_PREFIX + name for name in theirs] for key, theirs in names(layers).items()}
-    table |= _dense("classifier", "classifier")
-    return {key: theirs for key, theirs in table.items() if key[0] in own or key[0] not in ("pooler", "classifier")}
+    heads = ("classifier", "qa_outputs")
+    for head in heads:
+        table |= _dense(head, head)
+    return {key: theirs for key, theirs in table.items() if key[0] in own or key[0] not in ("pooler", *heads)}
 
 
 def builder_arguments(config):

@@ -52,17 +52,18 @@ class Client:
         response = self._predict(request, timeout=self.timeout)
         return {name: tensors.to_array(proto) for name, proto in response.outputs.items()}
 
-    def answer(self, task, rows, *, model=None):
+    def answer(self, task, rows, *, model=None, signature=None):
         """Returns one dict a row: the row's fields and its answer.
 
         Args:
             task: Name of a task, as `sentiment`.
             rows: Dicts with the fields of one of the task's inputs.
             model: Name of the model on the server; the task's by default.
+            signature: One of the task's `more`, as `nbest`.
         """
         found = []
-        for signature, inputs, part in requests(TASKS[task], rows, len(rows)):
-            outputs = self.predict(model or task, inputs, signature=signature)
+        for asked, inputs, part in requests(TASKS[task], rows, len(rows), signature):
+            outputs = self.predict(model or task, inputs, signature=asked)
             found += answers(TASKS[task], part, outputs)
         return found
 
@@ -78,6 +79,8 @@ def main(arguments=None):
         command.error = parser.error
         for field in task.fields:
             command.add_argument(f"--{field}", nargs="+" if field in LISTS else None, help="one row, given here")
+        if task.more:
+            command.add_argument("--signature", choices=task.more, help="ask this one instead")
         command.add_argument("--input", help="file of rows, as for `trainer predict`")
         command.add_argument("--output", help="file to write; default: standard output")
         command.add_argument("--server", default="localhost:8500", help="host:port (default: %(default)s)")
@@ -101,7 +104,9 @@ def main(arguments=None):
         with _output(options.output) as file:
             for i in range(0, len(rows), options.batch_size):
                 part = rows[i : i + options.batch_size]
-                for answer in client.answer(options.task, part, model=options.model):
+                for answer in client.answer(
+                    options.task, part, model=options.model, signature=getattr(options, "signature", None)
+                ):
                     print(json.dumps(answer, ensure_ascii=False), file=file)
     except Mistake as mistake:
         _fail(2, mistake)

@@ -15,12 +15,13 @@ from pathlib import Path
 from trainer import Mistake, defect
 
 
-def export(run, to):
+def export(run, to, *, null_threshold=None):
     """Exports a finished run.
 
     Args:
         run: Run folder.
         to: Base path of the model; the version is one more than the highest there.
+        null_threshold: See `trainer.runs.Run`.
 
     Returns:
         {"task", "path", "version", "signatures"}, the inputs and outputs of each signature as [dtype, shape].
@@ -31,7 +32,7 @@ def export(run, to):
     from trainer.quiet import tf  # isort: skip  before all that imports TensorFlow
     from trainer.runs import Run
 
-    run, to = Run(run), Path(to)
+    run, to = Run(run, null_threshold=null_threshold), Path(to)
     versions = [int(path.name) for path in to.glob("*") if path.name.isdecimal()]
     version = max(versions, default=0) + 1
     module = tf.Module()
@@ -86,7 +87,8 @@ def _write_warm_up(folder, run):
         for fields in run.inputs:
             for texts in (["a short text"], ["a text of another length", "short"]):
                 rows = [{field: text.split() if field in LISTS else text for field in fields} for text in texts]
-                for signature, inputs, _ in requests(run.task, rows, len(rows)):
+                asked = [one for more in (None, *run.task.more) for one in requests(run.task, rows, len(rows), more)]
+                for signature, inputs, _ in asked:
                     log = prediction_log_pb2.PredictionLog()
                     request = log.predict_log.request
                     request.model_spec.name = run.task_name
@@ -106,13 +108,14 @@ def main(arguments=None):
     )
     parser.add_argument("run", help="run folder of a finished `python -m trainer finetune`")
     parser.add_argument("--to", required=True, help="base path of the model; gets a new version folder")
+    parser.add_argument("--null_threshold", type=float, help="of qa, as for `python -m trainer evaluate`")
     parser.error = lambda message: _fail(f"{message} (see --help)")
     options = parser.parse_args(arguments)
     from trainer.quiet import tf  # isort: skip  before all that imports TensorFlow
 
     tf.config.set_visible_devices([], "GPU")  # traced beside one, a graph may hold ops that a server without one lacks
     try:
-        print(json.dumps(export(options.run, options.to)))
+        print(json.dumps(export(options.run, options.to, null_threshold=options.null_threshold)))
     except Mistake as mistake:
         _fail(mistake)
     except Exception as error:

@@ -29,6 +29,13 @@ VOCABULARY = [
     "A", "Good", "Café", "É", "é", "##É", "##é",
 ]  # fmt: skip
 
+# What texts are made of that no program expects
+ALPHABET = [
+    "a", "b", "c", "good", "café", "cafe\u0301", "not", "unable", "中", "国", "人", "电", "\U00020000", "\U0002f800", "㐀", "々", "，",
+    "。", "“", "！", "…", "(", ",", ".", "'", "-", "👍", "👨\u200d👩\u200d👧", "🇨🇳", "☃\ufe0f", "\u0301", "\u200b", "\u00ad", "\ufeff", "\x00",
+    "\x1b", "\ufffd", " ", "  ", "\t", "\n", "\r\n", "\u00a0", "\u3000", "\u2028", "İ", "ß", "Σ", "ﬁ", "①", "ｆ", "가", "ไทย", "नि",
+]  # fmt: skip
+
 
 def needs(path):
     return pytest.mark.skipif(not path.exists(), reason=f"{path} is not there (set LINEAGE_DATA)")
@@ -110,6 +117,27 @@ def write_treebank(path, count=64, seed=0):
     return path
 
 
+def write_questions(path, count=64, seed=0):
+    """Writes SQuAD JSON that a tiny model can learn: `a` asks for what is good in the context, `b` for what is bad; every
+    eighth question asks for what is not there. Two questions a paragraph, the same words amid others."""
+    random = np.random.default_rng(seed)
+    paragraphs = []
+    for i in range(count // 2):
+        words = [str(word) for word in random.choice(["film", "very", "1", "2", "中国", "人"], random.integers(2, 24))]
+        for word in [["good", "好"][random.integers(2)], ["bad", "坏"][random.integers(2)]][: 1 + (i % 4 > 0)]:
+            words.insert(random.integers(len(words) + 1), word)
+        context = " ".join(words)
+        questions = []
+        for question, texts in (("a", ("good", "好")), ("b", ("bad", "坏"))):
+            text = next((text for text in texts if text in words), None)
+            answers = [{"text": text, "answer_start": context.index(text)}] if text else []
+            questions.append({"id": f"{i}{question}", "question": question, "answers": answers})
+        paragraphs.append({"context": context, "qas": questions})
+    content = {"version": "v2.0", "data": [{"title": "all", "paragraphs": paragraphs}]}
+    path.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+    return path
+
+
 def cli(capsys, *arguments):
     """Runs `python -m trainer` in this process; returns (exit status, standard output, standard error)."""
     from trainer.__main__ import main
@@ -140,13 +168,22 @@ def tagging_run(bert_folder, tmp_path_factory):
     return train_tiny("tagging", write_treebank, folder, ".conllu", bert_folder, epochs=16, batch_size=8)
 
 
+@pytest.fixture(scope="session")
+def qa_run(bert_folder, tmp_path_factory):
+    """A finished question answering run of the tiny BERT, good on its own kind of questions."""
+    folder = tmp_path_factory.mktemp("qa")
+    return train_tiny(
+        "qa", write_questions, folder, ".json", bert_folder, epochs=20, batch_size=8, max_length=32, doc_stride=12
+    )
+
+
 def train_tiny(task, write, folder, suffix, init, **options):
     """Writes train and dev files, trains on them; returns the run folder, which lies beside them."""
     from trainer.__main__ import main
 
     train, dev = write(folder / f"train{suffix}", 128), write(folder / f"dev{suffix}", 40, seed=1)
+    options = {"learning_rate": 3e-3, "max_length": 16, "seed": 7} | options
     options |= {"train": train, "dev": dev, "init": init, "out": folder / "run"}
-    options |= {"learning_rate": 3e-3, "max_length": 16, "seed": 7}
     main(["finetune", task, *[f"--{name}={value}" for name, value in options.items()]])
     return folder / "run"
 
@@ -158,6 +195,18 @@ def export_folder(run_folder, tmp_path_factory):
     to = tmp_path_factory.mktemp("exports") / "sentiment"
     export(run_folder, to)
     return to
+
+
+def answers_of_export(path, task, rows, size, signature=None):
+    """Returns what an exported model answers in a session, with nothing of ours in between, joined to its rows."""
+    from serving.servable import Servable
+    from trainer.tasks import answers, requests
+
+    servable, found = Servable(path), []
+    for asked, inputs, part in requests(task, rows, size, signature):
+        encoded = {name: np.vectorize(str.encode, otypes=[object])(value) for name, value in inputs.items()}
+        found += answers(task, part, servable.predict(asked, encoded))
+    return found
 
 
 class Server:

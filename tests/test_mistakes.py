@@ -13,7 +13,7 @@ import sys
 import pytest
 
 from serving import client, export, server
-from tests.conftest import ROOT, VOCABULARY, write_bert_folder, write_examples, write_treebank
+from tests.conftest import ROOT, VOCABULARY, write_bert_folder, write_examples, write_questions, write_treebank
 from trainer import __main__ as trainer
 
 MAINS = {
@@ -51,13 +51,19 @@ def place(tmp_path_factory, bert_folder, run_folder, export_folder):
     write("columns.tsv", "sentence\tlabel\na film\t1\na\tb\t0\n")
     write("other.tsv", "text\trating\na film\t5\n")
     write("broken.jsonl", '{"text": "a", "label": "positive"}\n{"text": "a"\n')
-    write("field.jsonl", '{"text": "a", "label": "positive"}\n{"sentence": "a", "label": "positive"}\n')
+    write("field.jsonl", '{"text": "a", "label": "positive"}\n{"phrase": "a", "label": "positive"}\n')
     write("number.jsonl", '{"text": 7, "label": "positive"}\n')
     write("list.jsonl", '["a", "positive"]\n')
     write_treebank(folder / "tree.conllu", 8)
     write("short.conllu", "1\tgood\t_\tADJ\t_\t_\t_\t_\t_\t_\n2\tfilm\n")
     write("same_tag.txt", "good X\nfilm X\n")
     write("pairs.tsv", "sentence1\tsentence2\tlabel\na\tb\t1\ngood\tbad\t0\n")
+    write("no_labels.jsonl", '{"sentence1": "a", "sentence2": "b", "gold_label": "-"}\n')
+    write_questions(folder / "questions.json", 8)
+    write("lost.json", '{"question": "a", "context": "b", "answers": [{"text": "c", "answer_start": 0}]}\n')
+    write("no_context.json", '{"question": "a", "answers": []}\n')
+    write("plain.gz", "1 good\n0 bad\n")
+    write("answers.json", '{"x": "y"}')
     write("words.jsonl", '{"words": "good film"}\n')
     write("bad.yaml", "epochs: [1\n")
     write("unknown.yaml", "epoch: 1\n")
@@ -100,6 +106,8 @@ def place(tmp_path_factory, bert_folder, run_folder, export_folder):
 TUNE = ["trainer", "finetune", "sentiment", "--train=train.txt", "--init=tiny", "--out=out", "--max_length=16"]
 NEW = ["trainer", "finetune", "sentiment", "--train=train.txt", "--out=out"]
 TAG = ["trainer", "finetune", "tagging", "--train=tree.conllu", "--init=tiny", "--out=out", "--max_length=16"]
+INFER = ["trainer", "finetune", "nli", "--train=pairs.tsv", "--init=tiny", "--out=out", "--max_length=16"]
+FIND = ["trainer", "finetune", "qa", "--train=questions.json", "--init=tiny", "--out=out", "--max_length=16"]
 SERVE = ["serving.server", "--model_name=sentiment"]
 ASK = ["serving.client", "sentiment"]
 UNUSED = "localhost:1"  # a port on which nothing listens
@@ -108,7 +116,7 @@ UNUSED = "localhost:1"  # a port on which nothing listens
 TABLE = [
     (["trainer"], 2, ["command", "finetune"]),
     (["trainer", "tune"], 2, ["'tune'", "finetune"]),
-    (["trainer", "finetune", "sentiments", *TUNE[3:]], 2, ["expected one of sentiment, classification, tagging, received sentiments"]),
+    (["trainer", "finetune", "sentiments", *TUNE[3:]], 2, ["expected one of sentiment, classification, nli, tagging, qa, received sentiments"]),
     (["trainer", "finetune", "sentiment", "--train=train.txt"], 2, ["--out"]),
     (["trainer", "finetune", "sentiment", "--train=train.txt", "--out=out"], 2, ["expected either --init or --model, received neither"]),
     ([*TUNE, "--model=tiny"], 2, ["expected either --init or --model, received both"]),
@@ -151,6 +159,22 @@ TABLE = [
     ([*TAG, "--dev=one.txt"], 2, ["one.txt:1: expected a word and its tag in columns, found 'good'"]),
     ([*TAG, "--train=same_tag.txt"], 2, ["same_tag.txt: expected two or more tags, none of them '_', found X"]),
     (["trainer", "finetune", "classification", *TUNE[3:], "--train=pairs.tsv", "--dev=train.txt"], 2, ["train.txt:1: expected columns by name", "text, text_b, label"]),
+    ([*INFER, "--max_length=4"], 2, ["--max_length: expected 5 or more, received 4"]),
+    ([*INFER, "--train=train.txt"], 2, ["train.txt:1: expected columns by name", "premise, hypothesis, label"]),
+    ([*INFER, "--train=train.txt", "--doc_stride=64"], 2, ["--doc_stride: expected for qa, received for nli"]),
+    ([*TUNE, "--max_answer_length=9"], 2, ["--max_answer_length: expected for qa, received for sentiment"]),
+    ([*TUNE, "--unanswerable=0.5"], 2, ["--unanswerable: expected for qa, received for sentiment"]),
+    ([*INFER, "--train=no_labels.jsonl"], 2, ["found none; without a gold label (-) and left out: 1"]),
+    ([*FIND, "--train=lost.json"], 2, ["lost.json: expected questions whose answers stand in their contexts, found none of 1"]),
+    ([*FIND, "--unanswerable=2"], 2, ["--unanswerable: expected a share above 0, 1 at most, received 2"]),
+    ([*FIND, "--doc_stride=0"], 2, ["--doc_stride: expected more than 0, received 0"]),
+    ([*FIND, "--labels", "a", "b"], 2, ["--labels: expected for tasks that have labels, received for qa"]),
+    ([*FIND, "--column=2"], 2, ["--column: expected for treebanks (tagging), received for qa"]),
+    ([*FIND, "--train=train.txt"], 2, ["train.txt: expected SQuAD JSON, or JSON lines with question, context, answers"]),
+    ([*FIND, "--train=no_context.json"], 2, ["no_context.json:1: expected context, found question, answers"]),
+    ([*FIND, "--dev=empty.txt"], 2, ["empty.txt: expected rows of question, context, answers, found none"]),
+    ([*FIND, "--dev_limit=3"], 2, ["--dev_limit: expected --dev to score on, received none"]),
+    ([*TUNE, "--train=plain.gz"], 2, ["plain.gz: expected a file packed by gzip"]),
     ([*TUNE, "--train=none.txt"], 2, ["none.txt", "no such file", "sst2"]),
     ([*TUNE, "--train=filled"], 2, ["filled", "no such file"]),
     ([*TUNE, "--train=empty.txt"], 2, ["empty.txt", "expected rows", "found none"]),
@@ -160,7 +184,7 @@ TABLE = [
     ([*TUNE, "--train=other.tsv"], 2, ["other.tsv:1", "expected", "text, label"]),
     ([*TUNE, "--train=words.txt"], 2, ["words.txt:2", "expected `label sentence`", "'bad'"]),
     ([*TUNE, "--train=broken.jsonl"], 2, ["broken.jsonl:2", "expected a JSON object"]),
-    ([*TUNE, "--train=field.jsonl"], 2, ["field.jsonl:2", "expected the fields text, label, found sentence, label"]),
+    ([*TUNE, "--train=field.jsonl"], 2, ["field.jsonl:2", "expected the fields text, label, found phrase, label"]),
     ([*TUNE, "--train=number.jsonl"], 2, ["number.jsonl:1", "expected text to be a string, found '7'"]),
     ([*TUNE, "--train=list.jsonl"], 2, ["list.jsonl:1", "expected a JSON object"]),
     ([*TUNE, "--dev=strange.txt"], 2, ["strange.txt:2", "expected a label of negative (or 0)", "found '7'"]),
@@ -195,8 +219,14 @@ TABLE = [
     (["trainer", "evaluate", "run", "--data=none"], 2, ["none: no such file"]),
     (["trainer", "evaluate", "run", "--data=words.txt"], 2, ["words.txt:2"]),
     (["trainer", "evaluate", "nothing", "--data=train.txt"], 2, ["nothing: expected a finished run", "found no run"]),
-    (["trainer", "predict", "run"], 2, ["expected either --text (and --text_b), --words or --input"]),
-    (["trainer", "predict", "run", "--text=a", "--input=train.txt"], 2, ["expected either --text (and --text_b), --words or"]),
+    (["trainer", "evaluate", "run", "--data=train.txt", "--null_threshold=0.5"], 2, ["--null_threshold: expected for qa, received for run, a run of sentiment"]),
+    (["trainer", "evaluate", "answers.json", "--data=questions.json"], 2, ["answers.json: expected answers by id, as of 0a, found none to any of the 8 questions"]),
+    (["trainer", "evaluate", "list.jsonl", "--data=questions.json"], 2, ["list.jsonl: expected a finished run"]),
+    (["trainer", "evaluate", "answers.json", "--data=questions.json", "--column=2"], 2, ["expected --data and --limit beside a file of answers (answers.json)"]),
+    (["trainer", "predict", "run", "--question=a"], 2, ["this run answers --text; received --question"]),
+    (["trainer", "predict", "run", "--text=a", "--signature=nbest"], 2, ["--signature: expected none for sentiment, received nbest"]),
+    (["trainer", "predict", "run"], 2, ["expected either the fields of one row (--text, ...) or --input"]),
+    (["trainer", "predict", "run", "--text=a", "--input=train.txt"], 2, ["expected either the fields of one row (--text, ...) or --input"]),
     (["trainer", "predict", "run", "--words=a"], 2, ["this run answers --text; received --words"]),
     (["trainer", "predict", "run", "--text=a", "--text_b=b"], 2, ["this run answers --text; received --text and --text_b"]),
     (["trainer", "evaluate", "run", "--data=train.txt", "--output=none/x"], 2, ["--output none/x: expected a file in a folder that is there"]),
@@ -236,6 +266,10 @@ TABLE = [
     (["serving.client", "tagging", "--words", "a", ""], 2, ["expected a list of words without empty ones, received ['a', '']"]),
     (["serving.client", "tagging"], 2, ["expected --text, or --words, or --input"]),
     (["serving.client", "tagging", "--input=words.jsonl"], 2, ["words.jsonl:1: expected words to be a list of strings"]),
+    (["serving.client", "nli", "--premise=b"], 2, ["expected --premise --hypothesis, or --input FILE"]),
+    (["serving.client", "qa", "--question=b"], 2, ["expected --question --context, or --input FILE"]),
+    (["serving.client", "qa", "--question=b", "--context=c", "--signature=words"], 2, ["--signature", "words"]),
+    ([*ASK, "--text=b", "--signature=nbest"], 2, ["--signature=nbest"]),
     (["serving.client", "classification", "--text_b=b"], 2, ["expected --text, or --text --text_b, or --input"]),
     ([*ASK, "--texts=a"], 2, ["--texts=a"]),
     ([*ASK, "--text=a", "--server=here"], 2, ["--server: expected host:port, received here"]),

@@ -32,11 +32,15 @@ def finetune(
     warmup: float = 0.1,
     weight_decay: float = 0.01,
     freeze: str | int | None = None,
-    max_length: int = 128,
+    max_length: int | None = None,
+    doc_stride: int | None = None,
+    max_answer_length: int | None = None,
+    unanswerable: float | None = None,
     seed: int = 0,
     labels: list[str] | None = None,
     column: str | int | None = None,
     limit: int | None = None,
+    dev_limit: int | None = None,
     patience: int | None = None,
     keep: str = "last",
     checkpoint_every: float = 60.0,
@@ -46,8 +50,8 @@ def finetune(
     """Fine-tune pretrained weights, or train random ones, on a task; the same command again goes on where it was interrupted.
 
     Args:
-        task: What to learn: sentiment, classification, tagging.
-        train: Training file (texts: GLUE TSV, `label sentence` lines, JSON lines; tagged words: CoNLL-U, columns, JSON lines), or a data set by name: sst2.
+        task: What to learn: sentiment, classification, nli, tagging, qa.
+        train: Training file (texts: GLUE TSV, `label sentence` lines, JSON lines; tagged words: CoNLL-U, columns, JSON lines; questions: SQuAD JSON, JSON lines; any of them packed, .gz), or a data set by name: sst2.
         init: Pretrained weights: a folder of Hugging Face's or of Google's form, minilm, or a name on the Hugging Face hub.
         model: Instead of --init, random weights of a size: tiny, mini, small, medium, minilm, base, large.
         vocabulary: The vocab.txt of random weights.
@@ -61,11 +65,15 @@ def finetune(
         warmup: Share of the steps in which the learning rate rises.
         weight_decay: Of AdamW; not on biases and layer normalisation.
         freeze: What keeps its weights: embeddings, or a number N for embeddings and the first N layers.
-        max_length: Longest text in word pieces, [CLS] and [SEP] included; longer ones lose their end, or are tagged in windows that overlap.
+        max_length: Pieces read at once, [CLS] and [SEP] included (default: 128; qa 384); longer texts lose their end, the longer of two first, or are tagged and searched for answers in windows that overlap.
+        doc_stride: Of qa: pieces from the start of one window of a context to that of the next (default: 128).
+        max_answer_length: Of qa: pieces of the longest answer that is looked for (default: 30).
+        unanswerable: Of qa: ask this share of the questions of a second paragraph, too, that lies near and does not hold the answer; so a run learns from SQuAD 1.1 that some have none.
         seed: Of new weights, dropout and the order of the examples.
         labels: Label names in the order of their numbers, or a file with one a line. By default the task's own, or those of the data.
         column: Where a treebank's tags stand: upos (default) or xpos of CoNLL-U; of other files, a column's number, 2 or more (default: the last).
         limit: Train on the first so many examples only.
+        dev_limit: Score on the first so many only.
         patience: Stop after so many epochs without a better dev score.
         keep: Whose epoch's weights are kept, last or best (on dev).
         checkpoint_every: Seconds between checkpoints; no result depends on it.
@@ -81,8 +89,8 @@ def finetune(
         )
     if vocabulary is not None and not os.path.isfile(vocabulary):
         raise Mistake(f"--vocabulary {vocabulary}: no such file; expected a vocab.txt")
-    _positive(epochs=epochs, batch_size=batch_size, accumulate=accumulate, learning_rate=learning_rate, limit=limit)
-    _positive(patience=patience)
+    _positive(epochs=epochs, batch_size=batch_size, accumulate=accumulate, learning_rate=learning_rate)
+    _positive(limit=limit, dev_limit=dev_limit, patience=patience)
     if not 0 < layer_decay <= 1:
         raise Mistake(f"--layer_decay: expected more than 0, 1 at most, received {layer_decay}")
     freeze = None if freeze is None else str(freeze)  # YAML has numbers
@@ -90,12 +98,20 @@ def finetune(
         raise Mistake(f"--freeze: expected embeddings or a number of layers, received {freeze}")
     if keep not in ("last", "best"):
         raise Mistake(f"--keep: expected last or best, received {keep}")
-    if dev is None and (patience or keep == "best"):
-        raise Mistake(f"--{'patience' if patience else 'keep best'}: expected --dev to score on, received none")
+    if dev is None and (patience or keep == "best" or dev_limit):
+        option = "patience" if patience else "dev_limit" if dev_limit else "keep best"
+        raise Mistake(f"--{option}: expected --dev to score on, received none")
     if not checkpoint_every >= 0:
         raise Mistake(f"--checkpoint_every: expected 0 seconds or more, received {checkpoint_every}")
-    if max_length < 3:
-        raise Mistake(f"--max_length: expected 3 or more, received {max_length}")
+    max_length = _max_length(max_length, TASKS[task])
+    _positive(doc_stride=doc_stride, max_answer_length=max_answer_length)
+    if unanswerable is not None and not 0 < unanswerable <= 1:
+        raise Mistake(f"--unanswerable: expected a share above 0, 1 at most, received {unanswerable}")
+    if TASKS[task].head == "span":
+        doc_stride, max_answer_length = doc_stride or 128, max_answer_length or 30
+    elif doc_stride or max_answer_length or unanswerable:
+        option = "doc_stride" if doc_stride else "max_answer_length" if max_answer_length else "unanswerable"
+        raise Mistake(f"--{option}: expected for qa, received for {task}")
     if not weight_decay >= 0:
         raise Mistake(f"--weight_decay: expected 0 or more, received {weight_decay}")
     if not 0 <= seed < 2**32:
@@ -104,6 +120,8 @@ def finetune(
         raise Mistake(f"--warmup: expected a share from 0 to 1, received {warmup}")
     if labels and TASKS[task].target == "tags":
         raise Mistake("--labels: the labels of tagging are those of its training data, received others")
+    if labels and TASKS[task].head == "span":
+        raise Mistake("--labels: expected for tasks that have labels, received for qa")
     labels = labels and _labels(labels)
     if column and TASKS[task].target != "tags":
         raise Mistake(f"--column: expected for treebanks (tagging), received for {task}")
@@ -115,24 +133,51 @@ def finetune(
     trainer.print_result(trainer.finetune(**options))
 
 
-def evaluate(run: str, *, data: str, column: str | int | None = None, output: str | None = None, batch_size: int = 32):
+def evaluate(
+    run: str,
+    *,
+    data: str,
+    limit: int | None = None,
+    column: str | int | None = None,
+    null_threshold: float | None = None,
+    output: str | None = None,
+    batch_size: int = 32,
+):
     """Score a run on a labelled file.
 
     Args:
-        run: Run folder.
+        run: Run folder; or answers to questions, as the official scorers read them: a file NAME.json of {id: answer}.
         data: File of the same forms as for training, or the dev part of a data set by name.
+        limit: Score on the first so many examples only.
         column: Where a treebank's tags stand, as for training (default: as there).
-        output: File for what was predicted. Tagging: CoNLL-U of the raw text if it ends in .conllu, else columns of the given words; otherwise JSON lines.
+        null_threshold: Of qa: no answer where the null score is above (default: the best on the dev data of the training, if some questions there have no answer; 1 answers always).
+        output: File for what was predicted. Tagging: CoNLL-U of the raw text if it ends in .conllu, else columns of the given words; qa: the official {id: answer}; otherwise JSON lines.
         batch_size: Examples at once.
     """
-    _positive(batch_size=batch_size)
+    _positive(batch_size=batch_size, limit=limit)
     column = column and _column(column)
+    if run.endswith(".json") and os.path.isfile(run):
+        if column or null_threshold is not None or output:
+            raise Mistake(f"evaluate: expected --data and --limit beside a file of answers ({run}), received more")
+        from trainer import data as files
+        from trainer import sources, squad
+
+        rows = files.read(sources.data(data, "dev"), TASKS["qa"], files.ANY, limit=limit)
+        print(json.dumps(squad.score_file(files.content(run), run, rows), ensure_ascii=False))
+        return
     if output and (os.path.isdir(output) or not os.path.isdir(os.path.dirname(output) or ".")):
         raise Mistake(f"--output {output}: expected a file in a folder that is there")
     from trainer import quiet  # noqa: F401  isort: skip  before all that imports TensorFlow
     from trainer import train as trainer
 
-    trainer.print_result(trainer.evaluate(run, data_file=data, column=column, output=output, batch_size=batch_size))
+    options = {
+        "limit": limit,
+        "column": column,
+        "null_threshold": null_threshold,
+        "output": output,
+        "batch_size": batch_size,
+    }
+    trainer.print_result(trainer.evaluate(run, data_file=data, **options))
 
 
 def predict(
@@ -140,8 +185,14 @@ def predict(
     *,
     text: list[str] | None = None,
     text_b: list[str] | None = None,
+    premise: list[str] | None = None,
+    hypothesis: list[str] | None = None,
+    question: list[str] | None = None,
+    context: list[str] | None = None,
     words: list[str] | None = None,
     input: str | None = None,
+    signature: str | None = None,
+    null_threshold: float | None = None,
     batch_size: int = 32,
 ):
     """Answer texts; one JSON object a line on standard output.
@@ -150,19 +201,32 @@ def predict(
         run: Run folder.
         text: Text to answer; several: --text one two.
         text_b: Of a run that was trained on two texts a row: the second ones, as many.
+        premise: Of an nli run: the first texts, which say what is so.
+        hypothesis: Of an nli run: the second ones, as many.
+        question: Of a qa run.
+        context: Of a qa run: where the answers are looked for, as many.
         words: Of a tagging run: the words of one sentence, instead of its text: --words She studies .
-        input: File of rows to answer: JSON lines or TSV as for training, CoNLL-U (gold values are not looked at), else a text a line.
+        input: File of rows to answer: JSON lines or TSV as for training, CoNLL-U, SQuAD JSON (gold values are not looked at), else a text a line.
+        signature: Of a qa run: nbest, for the 20 best answers.
+        null_threshold: As for evaluate.
         batch_size: Texts at once.
     """
     _positive(batch_size=batch_size)
-    given = {name: value for name, value in (("text", text), ("text_b", text_b), ("words", words)) if value is not None}
+    fields = {
+        "text": text, "text_b": text_b, "premise": premise, "hypothesis": hypothesis, "question": question,
+        "context": context, "words": words,
+    }  # fmt: skip
+    given = {name: value for name, value in fields.items() if value is not None}
     if bool(given) == bool(input):
-        raise Mistake("predict: expected either --text (and --text_b), --words or --input")
+        raise Mistake("predict: expected either the fields of one row (--text, ...) or --input")
     from trainer import quiet  # noqa: F401  isort: skip  before all that imports TensorFlow
     from trainer import data, runs
     from trainer import train as trainer
 
-    run = runs.Run(run)
+    run = runs.Run(run, null_threshold=null_threshold)
+    if signature and signature not in run.task.more:
+        expected = f"one of {', '.join(run.task.more)}" if run.task.more else f"none for {run.task_name}"
+        raise Mistake(f"--signature: expected {expected}, received {signature}")
     if input:
         rows = data.read(input, run.task, inputs=run.inputs)
     elif tuple(given) not in run.inputs:
@@ -170,11 +234,12 @@ def predict(
         raise Mistake(f"predict: this run answers {expected}; received --{' and --'.join(given)}")
     elif words:
         rows = [given]
-    elif text_b and len(text) != len(text_b):
-        raise Mistake(f"predict: expected as many --text_b as --text, received {len(text_b)} and {len(text)}")
+    elif len({len(values) for values in given.values()}) > 1:
+        received = ", ".join(f"{len(values)} --{name}" for name, values in given.items())
+        raise Mistake(f"predict: expected as many of each, received {received}")
     else:
         rows = [dict(zip(given, values, strict=True)) for values in zip(*given.values(), strict=True)]
-    for row in trainer.predict(run, rows, batch_size=batch_size):
+    for row in trainer.predict(run, rows, signature=signature, batch_size=batch_size):
         trainer.print_result(row)
 
 
@@ -228,6 +293,13 @@ FLAGS = {
 def _known(task):
     if task not in TASKS:
         raise Mistake(f"task: expected one of {', '.join(TASKS)}, received {task}")
+
+
+def _max_length(max_length, task):
+    shortest = 1 + 2 * max(len(fields) for _, fields in task.inputs)  # [CLS], and a piece and a [SEP] of each text
+    if max_length is not None and max_length < shortest:
+        raise Mistake(f"--max_length: expected {shortest} or more, received {max_length}")
+    return max_length or task.max_length
 
 
 def _labels(names):

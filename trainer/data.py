@@ -5,7 +5,8 @@ Texts are read in three forms, told apart by the file itself (one that ends in .
     tab-separated, GLUE   first line `sentence<TAB>label`, columns by name   (the first line names them)
     lines                 `1 a fine film`, or `a fine film` where no labels are asked for   (anything else)
 
-Tagged sentences in two more, instead of the last two: CoNLL-U and columns, see `trainer.conll`.
+Tagged sentences in two more, instead of the last two: CoNLL-U and columns, see `trainer.conll`. Questions with their
+answers in SQuAD's JSON or in JSON lines, see `trainer.squad`.
 """
 
 import gzip
@@ -13,7 +14,7 @@ import json
 import zlib
 from pathlib import Path
 
-from trainer import Mistake, conll
+from trainer import Mistake, conll, squad
 from trainer.progress import say
 
 # Our fields -> names that files use for them, the first that are all there
@@ -45,7 +46,8 @@ def read(path, task, labels=None, *, limit=None, inputs=None, column=None):
 
     Returns:
         A list of dicts: the fields of one of the task's inputs and, unless `labels` is None, its target: a label name, or
-        a tag for every word (then beside `words`, `text` and `spans`, see `trainer.conll`).
+        a tag for every word (then beside `words`, `text` and `spans`, see `trainer.conll`), or a list of answers (beside
+        `id`, see `trainer.squad`).
 
     Raises:
         Mistake: No such file, no rows, or a malformed line; names file, line number, what was found and expected.
@@ -53,19 +55,27 @@ def read(path, task, labels=None, *, limit=None, inputs=None, column=None):
     target = None if labels is None else task.target
     inputs = [("words",)] if target == "tags" else inputs or [fields for _, fields in task.inputs]
     rows, left_out = [], 0
-    for row in (
-        _tagged(path, inputs, target, column) if task.target == "tags" else _labelled(path, inputs, target, labels, task)
-    ):
+    if task.target == "tags":
+        found = _tagged(path, inputs, target, column)
+    elif task.target == "answers" and (target or is_json(path)):
+        found = squad.questions(content(path), path, answered=bool(target))
+    else:
+        found = _labelled(path, inputs, target, labels, task)
+    for row in found:
         if row is None:
             left_out += 1
             continue
         rows.append(row)
         if len(rows) == limit:
             break
-    if left_out:
-        say(f"{path}: {left_out} rows without a gold label ({task.unlabelled}) left out")
+    unlabelled = f"without a gold label ({task.unlabelled}) and left out: {left_out}" if left_out else ""
     if not rows:
-        raise Mistake(f"{path}: expected rows of {', '.join(_wanted(inputs[-1], target))}, found none")
+        raise Mistake(
+            f"{path}: expected rows of {', '.join(_wanted(inputs[-1], target))}, found none"
+            + (unlabelled and f"; {unlabelled}")
+        )
+    if unlabelled:
+        say(f"{path}: rows {unlabelled}")
     return rows
 
 
@@ -115,8 +125,12 @@ def _rows(path, inputs, target):
     if is_json(path):
         fields = None
         for number, line in lines:
-            own, row = _json_row(line, [fields] if fields else inputs, target, f"{path}:{number}")
+            own, row = _json_row(line, inputs, target, f"{path}:{number}")
             fields = fields or own
+            if own != fields:
+                raise Mistake(
+                    f"{path}:{number}: expected {', '.join(fields)} as in the rows before, found {', '.join(own)}"
+                )
             yield number, row, fields
     elif named and (len(header) > 1 or header == ["text"]):
         fields, names = named
@@ -174,33 +188,33 @@ def is_json(path):
     return Path(str(path).removesuffix(".gz")).suffix in (".jsonl", ".json")
 
 
-def _content(path):
+def content(path):
     """Returns the bytes of a file, unpacked if its name ends in .gz."""
     try:
-        content = Path(path).read_bytes()
+        found = Path(path).read_bytes()
     except OSError as error:
         raise Mistake(f"{path}: cannot be read ({error.strerror}); expected a file of rows") from None
     try:
-        return gzip.decompress(content) if str(path).endswith(".gz") else content
+        return gzip.decompress(found) if str(path).endswith(".gz") else found
     except (OSError, EOFError, zlib.error) as error:
         raise Mistake(f"{path}: expected a file packed by gzip, found another or a damaged one ({error})") from None
 
 
 def _lines(path, *, blank=False):
     """Returns (line number, line) of every line; only line feeds end lines, and the last may lack its own."""
-    content = _content(path)
+    found = content(path)
     lines = []
-    for number, line in enumerate(content.removeprefix(b"\xef\xbb\xbf").removesuffix(b"\n").split(b"\n"), 1):
+    for number, line in enumerate(found.removeprefix(b"\xef\xbb\xbf").removesuffix(b"\n").split(b"\n"), 1):
         try:
             line = line.removesuffix(b"\r").decode("utf-8")
         except UnicodeDecodeError as error:
             raise Mistake(
                 f"{path}:{number}: expected UTF-8, found byte 0x{line[error.start]:02x} at {error.start}"
             ) from None
-        if not blank and not line.strip() and content:
+        if not blank and not line.strip() and found:
             raise Mistake(f"{path}:{number}: expected a row, found an empty line")
         lines.append((number, line))
-    return lines if content else []
+    return lines if found else []
 
 
 def _json_row(line, inputs, target, place):
@@ -234,7 +248,9 @@ def _json_row(line, inputs, target, place):
             raise Mistake(f"{place}: expected {name} without line breaks, found {_short(json.dumps(value))}")
         row[field] = [one.strip() for one in values] if many else value
         if any("\ud800" <= character <= "\udfff" for one in values for character in one):
-            raise Mistake(f"{place}: expected {name} to be text, found half of a surrogate pair in {_short(ascii(value))}")
+            raise Mistake(
+                f"{place}: expected {name} to be text, found half of a surrogate pair in {_short(ascii(value))}"
+            )
     return fields, row
 
 

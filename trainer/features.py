@@ -3,6 +3,7 @@
 Glossary of shapes: B batch, P pieces of a text, S sequence length of a batch, N examples.
 """
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +12,35 @@ import tensorflow as tf
 from trainer.text import PADDING, SEPARATOR, START, Tokenizer
 
 POOL = 16  # batches that are sorted by length together: little padding, and still nearly random batches
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a run reads its texts and names its answers: all that its functions need beside the model.
+
+    The last three are of extractive question answering, else None.
+    """
+
+    tokenizer: Tokenizer
+    max_length: int  # pieces that the model reads at once, [CLS] and [SEP] included
+    fields: tuple[str, ...]  # of the rows
+    labels: list[str] | None  # in the order of their numbers; None: those of the training data
+    doc_stride: int | None = None  # pieces from the start of one window of a context to that of the next
+    max_answer_length: int | None = None  # pieces
+    null_threshold: float | None = None  # no answer where the null score is above; None: there is always one
+
+    def __str__(self):
+        if self.doc_stride:
+            none = (
+                "" if self.null_threshold is None else f"; none where the null score is above {self.null_threshold:g}"
+            )
+            return (
+                f"windows of {self.max_length} pieces, {self.doc_stride} from one to the next; answers of "
+                f"{self.max_answer_length} pieces at most{none}"
+            )
+        more = f", and {len(self.labels) - 40} more" if len(self.labels) > 40 else ""
+        return ", ".join(f"{i} {label}" for i, label in enumerate(self.labels[:40])) + more
+
 
 # What a model is given; for the signature of a tf.function, so that no length is traced anew.
 INPUTS = {
@@ -78,23 +108,25 @@ class Windows(NamedTuple):
     kept_to: tf.Tensor
 
 
-def windows(lengths, max_length):
+def windows(lengths, room, step):
     """Cuts rows of pieces into windows that a model can read; one that fits is one window.
 
-    A window shares an eighth with each neighbour, and keeps what is between: within a text, no piece is judged with less
-    around it.
+    Of what two windows share, each keeps the half that is nearer to its middle: within a text, no piece is judged with less
+    than (room - step) // 2 pieces around it on either side.
 
     Args:
         lengths: [B], pieces of each row.
-        max_length: Longest window, [CLS] and [SEP] included.
+        room: Longest window; a number, or one a row [B].
+        step: From one window's start to the next one's, 1 to `room`; likewise.
     """
-    lengths, room = tf.cast(lengths, tf.int64), tf.constant(max_length - 2, tf.int64)
-    margin = room // 8
-    step = room - 2 * margin
+    lengths = tf.cast(lengths, tf.int64)
+    room, step = (tf.zeros_like(lengths) + tf.cast(value, tf.int64) for value in (room, step))  # [B]
+    margin = (room - step) // 2
     counts = 1 + tf.maximum(lengths - room + step - 1, 0) // step  # windows of each row
     rows = tf.repeat(tf.range(tf.size(lengths, tf.int64)), counts)
     number = tf.range(tf.size(rows, tf.int64)) - tf.gather(tf.cumsum(counts, exclusive=True), rows)
-    length, before = tf.gather(lengths, rows), tf.gather(tf.cumsum(lengths, exclusive=True), rows)
+    before = tf.cumsum(lengths, exclusive=True)
+    before, length, room, step, margin = (tf.gather(x, rows) for x in (before, lengths, room, step, margin))
     starts = tf.minimum(number * step, tf.maximum(length - room, 0))  # the last one reaches back
     last = number + 1 == tf.gather(counts, rows)
     return Windows(
@@ -104,6 +136,16 @@ def windows(lengths, max_length):
         before + tf.where(number == 0, number, number * step + margin),
         before + tf.where(last, length, (number + 1) * step + margin),
     )
+
+
+def changes(values):
+    """Says of each entry [N] whether it is the first, or another than the one before."""
+    return tf.concat([tf.ones_like(values[:1], tf.bool), values[1:] != values[:-1]], 0)
+
+
+def begins(pieces):
+    """Says of each of all `Pieces` of a batch, [all pieces], whether a word begins with it."""
+    return changes(pieces.words.flat_values) | changes(pieces.words.value_rowids())
 
 
 def plan_training(lengths, batch_size, *, seed, epoch):
@@ -139,14 +181,16 @@ class Examples:
 
     Args:
         ids: Ragged int32 [N, (P)].
-        targets: int32 [N], or ragged [N, (P)], one a piece: -1 where none is asked for.
+        targets: int32 [N, ...], or ragged [N, (P)], one a piece: -1 where none is asked for.
         tokenizer, max_length: See `pack`.
         second: Ragged int32 [N, (P)], of second texts.
         forms: Where a row has several forms, a list of rows: each a list of forms, each a list of examples. Every epoch takes
             each row in one of its forms, in turn; all forms of a row have the same number of examples.
+        about: What the examples were made of, for `str`.
     """
 
-    def __init__(self, ids, targets, tokenizer, max_length, *, second=None, forms=None):
+    def __init__(self, ids, targets, tokenizer, max_length, *, second=None, forms=None, about=""):
+        self.about = about
         self.ids, self.targets, self.second, self.forms = ids, targets, second, forms
         self.tokenizer, self.max_length = tokenizer, max_length
         pieces = ids.row_lengths().numpy() + 2  # [CLS] and [SEP]
@@ -201,6 +245,6 @@ class Examples:
 
     def __str__(self):
         return (
-            f"{self.number:,} examples, {self.lengths.mean():.1f} pieces on average, {self.lengths.max()} at most; "
+            f"{self.about}{self.number:,} examples, {self.lengths.mean():.1f} pieces on average, {self.lengths.max()} at most; "
             f"{self.truncated} cut at {self.max_length}"
         )

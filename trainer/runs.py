@@ -23,11 +23,14 @@ import tensorflow as tf
 
 from models import pretrained, weights
 from models.bert import PRESETS, bert
-from trainer import Mistake, checkpoint, described
+from trainer import Mistake, checkpoint, described, features
 from trainer.heads import HEADS
 from trainer.progress import say
 from trainer.tasks import TASKS
 from trainer.text import Tokenizer, read_vocabulary
+
+# What `config.json` holds of a run's `features.Reading`, beside its labels
+READING = ("fields", "max_length", "doc_stride", "max_answer_length", "null_threshold")
 
 # What training writes, in the order of its deletion: first what says how far the run is.
 TRAINED = ("metrics.json", "checkpoint", "metrics.jsonl", "tensorboard", "model.safetensors")
@@ -272,13 +275,14 @@ def fingerprint(path):
     return hasher.hexdigest()[:16]
 
 
-def config_of_run(init_config, task_name, fields, labels, max_length):
+def config_of_run(init_config, task_name, reading):
     """Returns the run's `config.json`: that of its initial weights, and its task; `Folder.start` adds its options."""
+    own = {name: getattr(reading, name) for name in READING if getattr(reading, name) is not None}
     return init_config | {
         "architectures": [HEADS[TASKS[task_name].head].ARCHITECTURE],
-        "id2label": {str(i): label for i, label in enumerate(labels)},
-        "label2id": {label: i for i, label in enumerate(labels)},
-        "lineage": {"task": task_name, "fields": list(fields), "max_length": max_length},
+        "id2label": {str(i): label for i, label in enumerate(reading.labels)},
+        "label2id": {label: i for i, label in enumerate(reading.labels)},
+        "lineage": {"task": task_name, **own},
     }
 
 
@@ -287,35 +291,44 @@ class Run:
 
     Args:
         folder: A finished run.
+        null_threshold: Of the run's `features.Reading`; None: the best one that its dev data showed, if they did.
 
     Raises:
-        Mistake: Not a finished run.
+        Mistake: Not a finished run; or a threshold for one that is not of questions.
     """
 
-    def __init__(self, folder):
+    def __init__(self, folder, *, null_threshold=None):
         folder = Path(folder)
         if not (folder / "metrics.json").is_file():
             state = "an unfinished run" if (folder / "config.json").is_file() else "no run"
             raise Mistake(f"{folder}: expected a finished run (written by `python -m trainer finetune`), found {state}")
-        self.config, self.tokenizer = read_init(folder)
-        self.task_name = self.config["lineage"]["task"]
+        self.config, tokenizer = read_init(folder)
+        own = self.config["lineage"]
+        self.task_name = own["task"]
         self.task = TASKS[self.task_name]
         self.head = HEADS[self.task.head]
-        self.labels = read_labels(folder, self.config)
-        self.max_length = self.config["lineage"]["max_length"]
-        self.fields = tuple(self.config["lineage"].get("fields", ["text"]))  # of the rows that it was trained on
+        if null_threshold is not None and self.task.head != "span":
+            raise Mistake(f"--null_threshold: expected for qa, received for {folder}, a run of {self.task_name}")
+        reading = {"fields": ["text"]} | {name: own[name] for name in READING if name in own}
+        reading |= {"fields": tuple(reading["fields"]), "labels": read_labels(folder, self.config)}
+        result = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        kept = result.get("best" if own["options"].get("keep") == "best" else "final") or {}
+        if null_threshold is not None or "best_f1_thresh" in kept:
+            reading["null_threshold"] = kept["best_f1_thresh"] if null_threshold is None else null_threshold
+        self.reading = features.Reading(tokenizer, **reading)
+        self.fields = self.reading.fields  # of the rows that it was trained on
         trained = next(signature for signature, fields in self.task.inputs if fields == self.fields)
         self.inputs = [
             fields for signature, fields in self.task.inputs if fields == self.fields or signature != trained
         ]  # that it answers
-        self.column = self.config["lineage"]["options"].get("column")
-        self.model = build_model(self.config, self.task, self.labels)
+        self.column = own["options"].get("column")
+        self.model = build_model(self.config, self.task, self.reading.labels)
         load_weights(self.model, folder)
 
     def functions(self):
         """Returns {signature: tf.function} from strings to outputs: text -> pieces -> features -> logits -> answers."""
-        return self.head.functions(self.model, self.labels, self.tokenizer, self.max_length, self.fields)
+        return self.head.functions(self.model, self.reading)
 
     def scorer(self, rows, batch_size):
         """Returns the head's `Scorer` of rows with gold values."""
-        return self.head.Scorer(self.model, self.labels, self.tokenizer, self.max_length, rows, self.task, batch_size)
+        return self.head.Scorer(self.model, self.reading, rows, self.task, batch_size)

@@ -16,6 +16,8 @@ class Task:
         tuple[str, ...] | None
     )  # their names in the order of their numbers; None: given by `--labels`, or those of the data
     metric: str  # by which the best epoch is chosen, see `trainer.metrics`
+    more: tuple[str, ...] = ()  # signatures beside those of the inputs, that take the same fields
+    max_length: int = 128  # by default
     unlabelled: str | None = None  # what stands for a label where annotators did not agree: such rows are left out
 
     @property
@@ -49,16 +51,26 @@ TASKS = {
         unlabelled="-",
     ),
     "tagging": Task(inputs=(("words", ("words",)), TEXT), target="tags", head="tag", labels=None, metric="accuracy"),
+    "qa": Task(
+        inputs=(("serving_default", ("question", "context")),),
+        target="answers",
+        head="span",
+        labels=("start", "end"),  # what its two logits are of
+        metric="f1",
+        more=("nbest",),
+        max_length=384,
+    ),
 }
 LISTS = ("words", "tags")  # fields with several values a row
 
 
-def requests(task, rows, size):
+def requests(task, rows, size, signature=None):
     """Yields (signature, inputs, rows) of at most `size` rows that follow one another and go to the same signature.
 
     Args:
         task: A `Task`.
         rows: Dicts with the fields of one of its inputs.
+        signature: One of the task's `more`, instead of that of the input.
 
     Raises:
         Mistake: A row has the fields of none of the task's inputs; words are no list, or one of them is empty.
@@ -71,12 +83,12 @@ def requests(task, rows, size):
         if not task.input_of(rows[start]):
             expected = ", or ".join(" and ".join(fields) for _, fields in task.inputs)
             raise Mistake(f"expected a row with {expected}, received {', '.join(rows[start]) or 'nothing'}")
-        signature, fields = task.input_of(rows[start])
+        own, fields = task.input_of(rows[start])
         end = start + 1
-        while end < min(start + size, len(rows)) and task.input_of(rows[end]) == (signature, fields):
+        while end < min(start + size, len(rows)) and task.input_of(rows[end]) == (own, fields):
             end += 1
         part = rows[start:end]
-        yield signature, {field: _array([row[field] for row in part], field in LISTS) for field in fields}, part
+        yield signature or own, {field: _array([row[field] for row in part], field in LISTS) for field in fields}, part
         start = end
 
 
@@ -132,4 +144,15 @@ def _tag(row, output):
     return answer if "words" in row else answer | {name: output[name][:count] for name in ("starts", "ends")}
 
 
-ANSWERS = {"classify": _classify, "tag": _tag}
+def _span(_, output):
+    """The answer with its place and scores; of `nbest`, lists of all, without what pads them."""
+    if "answer" in output:
+        scores = {name: round(output[name], 6) for name in ("score", "null_score")}
+        return {"answer": output["answer"].decode("utf-8"), "start": output["start"], "end": output["end"]} | scores
+    count = sum(start >= 0 for start in output["starts"])
+    answer = {"answers": [text.decode("utf-8") for text in output["answers"][:count]]}
+    answer |= {name: output[name][:count] for name in ("starts", "ends")}
+    return answer | {"scores": [round(score, 6) for score in output["scores"][:count]]}
+
+
+ANSWERS = {"classify": _classify, "tag": _tag, "span": _span}

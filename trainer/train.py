@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from models import weights
-from trainer import Mistake, data, features, loop, optim, runs, sources
+from trainer import Mistake, data, features, loop, optim, runs, sources, squad
 from trainer.heads import HEADS
 from trainer.progress import say
 from trainer.tasks import TASKS, answers, requests
@@ -19,7 +19,8 @@ NOT_OF_THE_RESULT = ("out", "overwrite", "dry_run", "checkpoint_every")  # optio
 
 def finetune(
     task, *, train, dev, init, model, vocabulary, out, epochs, batch_size, accumulate, learning_rate, layer_decay, warmup,
-    weight_decay, freeze, max_length, seed, labels, column, limit, patience, keep, checkpoint_every, dry_run, overwrite,
+    weight_decay, freeze, max_length, doc_stride, max_answer_length, unanswerable, seed, labels, column, limit,
+    dev_limit, patience, keep, checkpoint_every, dry_run, overwrite,
 ):  # fmt: skip
     """Fine-tunes pretrained weights; returns the result that metrics.json holds. Options: `trainer.__main__.finetune`."""
     options = {name: value for name, value in locals().items() if name not in NOT_OF_THE_RESULT}
@@ -38,19 +39,22 @@ def finetune(
     head = HEADS[task.head]
     config, tokenizer = runs.read_init(init) if init else runs.new_config(size, vocabulary)
     train_rows = data.read(train, task, labels or data.ANY, limit=limit, column=column)
+    if unanswerable:
+        train_rows = squad.with_unanswerable(train_rows, unanswerable, seed)
     fields = task.input_of(train_rows[0])[1]
+    reading = features.Reading(tokenizer, max_length, fields, labels, doc_stride, max_answer_length)
     positions = config["max_position_embeddings"]
     if max_length > positions:
         raise Mistake(f"--max_length {max_length} is more than the {positions} positions of {init or size}")
-    labels, train_set = head.examples(train_rows, task, labels, tokenizer, max_length, train)
-    dev_rows = data.read(dev, task, labels, inputs=[fields], column=column) if dev else []
+    reading, train_set = head.examples(train_rows, task, reading, train)
+    dev_rows = data.read(dev, task, reading.labels, inputs=[fields], limit=dev_limit, column=column) if dev else []
     keras.utils.set_random_seed(seed)
-    model = runs.build_model(config, task, labels, seed=seed)
+    model = runs.build_model(config, task, reading.labels, seed=seed)
     unused = runs.load_weights(model, init, ignore=head.LAYERS) if init else []
     depths = optim.depths(model, head.LAYERS)
     optim.freeze(model, depths, _depth_to_freeze(freeze, config["num_hidden_layers"]))
     variables = model.trainable_variables
-    score = head.Scorer(model, labels, tokenizer, max_length, dev_rows, task, batch_size) if dev else None
+    score = head.Scorer(model, reading, dev_rows, task, batch_size) if dev else None
     metric = score.metric if score else task.metric
     steps = -(-train_set.number // (batch_size * accumulate))  # an epoch
     total = epochs * steps
@@ -67,7 +71,7 @@ def finetune(
     falling = f", times {layer_decay:g} a layer downwards" if layer_decay < 1 else ""
     stop = f"; stops after {patience} without a better {metric}" if patience else ""
     decisions = [
-        f"task      {name}{' of pairs' * (len(fields) > 1)}: {_numbered(labels)}",
+        f"task      {name}{f', of {fields[0]} and {fields[1]}' if len(fields) > 1 else ''}: {reading}",
         f"weights   {init}; new: {', '.join(head.LAYERS)}; in the file but not used: {', '.join(unused) or 'none'}"
         if init
         else f"weights   random: BERT of size {size}; vocabulary {vocabulary}",
@@ -97,7 +101,7 @@ def finetune(
         folder,
         model,
         optimizer,
-        config=runs.config_of_run(config, name, fields, labels, max_length),
+        config=runs.config_of_run(config, name, reading),
         tokenizer=tokenizer,
         to_bytes=weights.to_bytes,
         decisions=decisions,
@@ -120,32 +124,28 @@ def _frozen(freeze):
     return freeze if freeze == "embeddings" else f"embeddings and the first {freeze} layers"
 
 
-def _numbered(labels, most=40):
-    more = f", and {len(labels) - most} more" if len(labels) > most else ""
-    return ", ".join(f"{i} {label}" for i, label in enumerate(labels[:most])) + more
-
-
-def evaluate(run, *, data_file, column, output, batch_size):
+def evaluate(run, *, data_file, limit, column, null_threshold, output, batch_size):
     """Scores a run on a labelled file; returns the metrics."""
-    run = runs.Run(run)
+    run = runs.Run(run, null_threshold=null_threshold)
     path = sources.data(data_file, "dev")
     column = column or (None if data.is_json(path) else run.column)
-    rows = data.read(path, run.task, run.labels, inputs=[run.fields], column=column)
+    rows = data.read(path, run.task, run.reading.labels, inputs=[run.fields], limit=limit, column=column)
     scorer = run.scorer(rows, batch_size)
     say(f"data      {path}: {scorer}")
     began = time.monotonic()
     result = {"task": run.task_name, "data": str(path), **scorer()}
     if output:
-        runs.write(output, scorer.predictions(output, column))
+        for path, content in scorer.predictions(output, column).items():
+            runs.write(path, content)
     return result | scorer.variants() | {"seconds": round(time.monotonic() - began, 1)}
 
 
-def predict(run, rows, *, batch_size):
+def predict(run, rows, *, signature=None, batch_size):
     """Answers rows (dicts with the fields of one of the task's inputs) in order; yields one dict a row, of the same keys as
     the client's."""
     functions = run.functions()
-    for signature, inputs, part in requests(run.task, rows, batch_size):
-        outputs = functions[signature](*[tf.constant(inputs[field]) for field in inputs])
+    for asked, inputs, part in requests(run.task, rows, batch_size, signature):
+        outputs = functions[asked](*[tf.constant(inputs[field]) for field in inputs])
         yield from answers(run.task, part, {name: value.numpy() for name, value in outputs.items()})
 
 

@@ -69,8 +69,9 @@ def main():
         path = export(options.run, folder / "model")["path"]
         run = runs.Run(options.run)
         rows = rows_of(run, options.data, options.limit)
-        expected = list(predict(run, rows, batch_size=BATCH))
-        batches = list(requests(run.task, rows, BATCH))
+        signatures = (None, *run.task.more)
+        expected = [row for name in signatures for row in predict(run, rows, signature=name, batch_size=BATCH)]
+        batches = [batch for name in signatures for batch in requests(run.task, rows, BATCH, name)]
 
         servable, exported = Servable(path), []
         for signature, inputs, part in batches:
@@ -106,10 +107,13 @@ def main():
 
 
 def rows_of(run, path, limit):
-    """Returns rows of a file for every signature of the run: of tagged sentences, half as text and half as words."""
+    """Returns rows of a file for every signature of the run: of tagged sentences, half as text and half as words; of pairs,
+    the last ones with one text empty, and with one of spaces."""
     if run.task.target != "tags":
-        return data.read(path, run.task, limit=limit, inputs=run.inputs)
-    rows = data.read(path, run.task, run.labels, limit=limit, column=run.column)
+        rows = data.read(path, run.task, limit=limit, inputs=run.inputs)
+        fields = run.fields if len(run.fields) > 1 else ()
+        return rows + [rows[0] | {field: text} for field in fields for text in ("", "  \u3000 ")]
+    rows = data.read(path, run.task, run.reading.labels, limit=limit, column=run.column)
     return [{"text": row["text"]} if i < len(rows) // 2 else {"words": row["words"]} for i, row in enumerate(rows)]
 
 
@@ -119,11 +123,15 @@ def from_json(value):
 
 
 def without_numbers(answer):
-    return {name: value for name, value in answer.items() if name not in ("score", "scores", "probabilities")}
+    return {
+        name: value for name, value in answer.items() if name not in ("score", "scores", "null_score", "probabilities")
+    }
 
 
 def difference(one, other):
     """Returns the largest difference of a probability in two answers."""
+    if "null_score" in one:
+        return max(abs(one[name] - other[name]) for name in ("score", "null_score"))
     if "scores" in one:
         return max((abs(a - b) for a, b in zip(one["scores"], other["scores"], strict=True)), default=0.0)
     return max(abs(p - other["probabilities"][name]) for name, p in one["probabilities"].items())

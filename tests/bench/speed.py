@@ -48,7 +48,8 @@ def main():
     folder = sources.weights("minilm")
     config, tokenizer = runs.read_init(folder)
     rows = data.read(sources.data("sst2", "train"), TASKS["sentiment"], CLASSES)
-    _, examples = HEADS["classify"].examples(rows, TASKS["sentiment"], CLASSES, tokenizer, LONGEST)
+    reading = features.Reading(tokenizer, LONGEST, ("text",), CLASSES)
+    _, examples = HEADS["classify"].examples(rows, TASKS["sentiment"], reading)
 
     some = np.random.default_rng(0).permutation(len(rows))[: BATCH * options.batches]
     planned = [some[batch] for batch in features.plan_training(examples.lengths[some], BATCH, seed=0, epoch=1)]

@@ -10,21 +10,15 @@ import tensorflow as tf
 from serving.export import export, main
 from serving.servable import Servable
 from tests.bench.compatibility import SCRIPT
-from tests.conftest import ROOT
+from tests.conftest import ROOT, answers_of_export
 from trainer import data, runs, train
-from trainer.tasks import TASKS, answers
 
 
 def test_exported_equals_predict(run_folder, export_folder):
     run = runs.Run(run_folder)
     rows = data.read(run_folder.parent / "dev.txt", run.task) + [{"text": text} for text in ("", "好 👍", "a" * 500)]
-    servable = Servable(export_folder / "1")
     expected = list(train.predict(run, rows, batch_size=8))
-    found = []
-    for i in range(0, len(rows), 8):
-        texts = np.array([row["text"].encode() for row in rows[i : i + 8]], object)
-        found += answers(TASKS["sentiment"], rows[i : i + 8], servable.predict("serving_default", {"text": texts}))
-    assert found == expected
+    assert answers_of_export(export_folder / "1", run.task, rows, 8) == expected
 
 
 def test_signature(export_folder):

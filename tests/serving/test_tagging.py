@@ -9,10 +9,9 @@ import pytest
 
 from serving.client import Client
 from serving.export import export
-from serving.servable import Servable
-from tests.conftest import ROOT, Server
+from tests.conftest import ROOT, Server, answers_of_export
 from trainer import data, runs, train
-from trainer.tasks import TASKS, answers, requests
+from trainer.tasks import TASKS
 
 TASK = TASKS["tagging"]
 
@@ -53,10 +52,7 @@ def test_signatures(tagging_export):
 
 
 def test_exported_equals_predict(tagging_export, rows, expected):
-    servable, found = Servable(tagging_export[0] / "1"), []
-    for signature, inputs, part in requests(TASK, rows, 8):
-        encoded = {name: np.vectorize(str.encode, otypes=[object])(value) for name, value in inputs.items()}
-        found += answers(TASK, part, servable.predict(signature, encoded))
+    found = answers_of_export(tagging_export[0] / "1", TASK, rows, 8)
     assert found == expected
     assert sum(len(row["tags"]) for row in found) > 500
 

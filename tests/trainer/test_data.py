@@ -90,6 +90,61 @@ def test_two_texts(tmp_path, names):
     assert task.input_of(rows[0]) == ("serving_default", ("text", "text_b"))
 
 
+INFERENCE = {
+    "mnli.jsonl": '{"gold_label": "%s", "genre": "fiction", "sentence1": "%s", "sentence2": "%s", "pairID": "1"}\n',
+    "ocnli.json": '{"level": "easy", "sentence1": "%s", "sentence2": "%s", "label": "%s", "label0": null, "id": 3}\n',
+    "ours.jsonl": '{"premise": "%s", "hypothesis": "%s", "label": "%s"}\n',
+    "rte.tsv": "%s\t%s\t%s\t%s\n",
+    "sick.txt": "%s\t%s\t%s\t%s\t%s\n",
+}
+PAIRS = [("a, b", "b", "entailment"), ("人", "b c", "-"), ("c", "人，", "neutral")]
+
+
+@pytest.mark.parametrize("name", INFERENCE)
+def test_inference(tmp_path, capsys, name):
+    form = INFERENCE[name]
+    if name == "mnli.jsonl":
+        lines = [form % (label, one, two) for one, two, label in PAIRS]
+    elif name == "rte.tsv":
+        lines = ["index\tsentence1\tsentence2\tlabel\n"] + [form % (7, *pair) for pair in PAIRS]
+    elif name == "sick.txt":
+        lines = ["pair_ID\tsentence_A\tsentence_B\trelatedness_score\tentailment_judgment\n"]
+        lines += [form % (1, one, two, 4.5, label.upper()) for one, two, label in PAIRS]
+    else:
+        lines = [form % pair for pair in PAIRS]
+    (tmp_path / name).write_text("".join(lines), encoding="utf-8")
+    expected = [{"premise": one, "hypothesis": two, "label": label} for one, two, label in PAIRS if label != "-"]
+    task = TASKS["nli"]
+    labels = ["contradiction", "entailment", "neutral"]
+    assert data.read(tmp_path / name, task, labels) == expected
+    assert capsys.readouterr().err == f"{tmp_path / name}: rows without a gold label (-) and left out: 1\n"
+    found = data.read(tmp_path / name, task, data.ANY, limit=2)
+    assert [row["label"].lower() for row in found] == ["entailment", "neutral"]
+    inputs = data.read(tmp_path / name, task)
+    assert inputs == [{"premise": one, "hypothesis": two} for one, two, _ in PAIRS]
+
+
+def test_a_minus_is_a_label_elsewhere(tmp_path):
+    (tmp_path / "a.txt").write_text("+ good\n- bad\n")
+    rows = data.read(tmp_path / "a.txt", TASKS["classification"], data.ANY)
+    assert [row["label"] for row in rows] == ["+", "-"]
+
+
+@pytest.mark.parametrize(
+    "path, count, left_out",
+    [
+        ("nli-en/mnli/multinli_train_sample12988.jsonl", 12988, 0),
+        ("nli-en/rte/dev.tsv", 277, 0),
+        ("nli-en/sick/SICK_train.txt", 4500, 0),
+        ("nli-zh/ocnli/train.10k.json", 9985, 15),
+    ],
+)
+@needs(DATA / "nli-en")
+def test_real_inference(path, count, left_out, capsys):
+    assert len(data.read(DATA / path, TASKS["nli"], data.ANY)) == count
+    assert capsys.readouterr().err.count(f"left out: {left_out}\n") == bool(left_out)
+
+
 def test_rows_have_all_one_text_or_all_two(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"text": "a", "label": "x"}\n{"text": "a", "text_b": "b", "label": "y"}\n')
     with pytest.raises(Mistake, match=r"a.jsonl:2: expected text as in the rows before, found text, text_b"):

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.conftest import DATA, VOCABULARY, cli, needs, write_treebank
-from trainer import conll, data, runs, segmentation
+from tests.conftest import ALPHABET, DATA, VOCABULARY, cli, needs, write_treebank
+from trainer import conll, data, features, runs, segmentation
 from trainer.heads import tag
 from trainer.tasks import TASKS
 from trainer.text import Tokenizer, read_vocabulary
@@ -16,6 +16,10 @@ from trainer.text import Tokenizer, read_vocabulary
 TASK = TASKS["tagging"]
 TOKENIZER = Tokenizer(VOCABULARY, lower_case=True)
 LABELS = ["A", "B", "_", "A B@-1", "_ A@-2", "B A@-3 A@-1"]
+
+
+def reading(labels, max_length, tokenizer=TOKENIZER):
+    return features.Reading(tokenizer, max_length, ("words",), labels)
 
 
 def local(classes):
@@ -88,7 +92,7 @@ def test_gold_labels_give_the_gold_words(path, vocabulary, exact):
     answers = {}
     for (ids, first, _, _), found in zip(tokens, of_rows, strict=True):
         answers[tuple(ids.tolist())] = np.array([labels.index(found[i]) for i in np.cumsum(first) - 1])
-    function = tag.functions(oracle(answers), labels, tokenizer, 512, None)["serving_default"]
+    function = tag.functions(oracle(answers), reading(labels, 512, tokenizer))["serving_default"]
     right = number = 0
     for i in range(0, len(rows), 100):
         part = rows[i : i + 100]
@@ -101,20 +105,13 @@ def test_gold_labels_give_the_gold_words(path, vocabulary, exact):
     assert exact <= right / number <= 1
 
 
-ALPHABET = [
-    "a", "b", "c", "good", "café", "cafe\u0301", "not", "unable", "中", "国", "人", "电", "\U00020000", "\U0002f800", "㐀", "々", "，",
-    "。", "“", "！", "…", "(", ",", ".", "'", "-", "👍", "👨\u200d👩\u200d👧", "🇨🇳", "☃\ufe0f", "\u0301", "\u200b", "\u00ad", "\ufeff", "\x00",
-    "\x1b", "\ufffd", " ", "  ", "\t", "\n", "\r\n", "\u00a0", "\u3000", "\u2028", "İ", "ß", "Σ", "ﬁ", "①", "ｆ", "가", "ไทย", "नि",
-]  # fmt: skip
-
-
 @pytest.mark.parametrize("max_length", [4, 16, 512])
 @pytest.mark.parametrize("lower_case", [True, False])
 def test_positions_slice_the_original_text(max_length, lower_case):
     draw = random.Random(max_length)
     texts = ["".join(draw.choices(ALPHABET, k=draw.randint(0, 60))) for _ in range(300)]
     tokenizer = Tokenizer(VOCABULARY, lower_case=lower_case)
-    function = tag.functions(local(len(LABELS)), LABELS, tokenizer, max_length, None)["serving_default"]
+    function = tag.functions(local(len(LABELS)), reading(LABELS, max_length, tokenizer))["serving_default"]
     outputs = {name: value.numpy() for name, value in function(tf.constant(texts)).items()}
     seen = 0
     for i, text in enumerate(texts):
@@ -136,7 +133,7 @@ def test_positions_slice_the_original_text(max_length, lower_case):
 def test_windows_change_nothing_but_what_is_seen_around():
     texts = ["a good film 中国 unable café " * n for n in (1, 9, 30)] + [""]
     words = tf.constant([["a", "unable", "film"] * 20, ["b"] * 60])
-    whole, cut = (tag.functions(local(len(LABELS)), LABELS, TOKENIZER, length, None) for length in (512, 12))
+    whole, cut = (tag.functions(local(len(LABELS)), reading(LABELS, length)) for length in (512, 12))
     for one, other in (
         (whole["serving_default"](tf.constant(texts)), cut["serving_default"](tf.constant(texts))),
         (whole["words"](words), cut["words"](words)),
@@ -146,7 +143,7 @@ def test_windows_change_nothing_but_what_is_seen_around():
 
 
 def test_no_rows_and_no_words():
-    functions = tag.functions(local(len(LABELS)), LABELS, TOKENIZER, 16, None)
+    functions = tag.functions(local(len(LABELS)), reading(LABELS, 16))
     for texts in (tf.constant([], tf.string), tf.constant(["", " \t"])):
         outputs = functions["serving_default"](texts)
         assert {tuple(value.shape) for value in outputs.values()} == {(len(texts), 0)}
@@ -158,7 +155,8 @@ def test_no_rows_and_no_words():
 def test_training_asks_the_first_piece_of_every_word_once(tmp_path):
     rows = data.read(write_treebank(tmp_path / "a.conllu", 50), TASK, data.ANY)
     for max_length in (8, 64):
-        labels, examples = tag.examples(rows, TASK, None, TOKENIZER, max_length, "a.conllu")
+        learned, examples = tag.examples(rows, TASK, reading(None, max_length), "a.conllu")
+        labels = learned.labels
         assert {"DET NOUN@-1", "_"} <= set(labels)
         assert len(examples.forms) == 50 and examples.lengths.max() <= max_length
         of_windows = [examples.targets[i].numpy() for i in range(len(examples.lengths))]

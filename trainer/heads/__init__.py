@@ -5,12 +5,12 @@ LAYERS         its own layers, which pretrained weights need not have
 ARCHITECTURE   the class that transformers has for it
 TARGETS        `tf.TensorSpec` of the targets of a batch
 build(encoder, classes, dropout=, seed=)         the model, from the encoder's inputs to logits
-examples(rows, task, labels, tokenizer, length, path)   (labels, those of the data if none are given; `features.Examples`)
+examples(rows, task, reading, path)              (`features.Reading` with what the data says, `features.Examples`)
 loss(targets, logits)                            its sum over the batch, and over how many: divided once, by all of a step
-functions(model, labels, tokenizer, length, fields)   what is exported, by signature: raw strings to decoded answers
-Scorer(model, labels, tokenizer, length, rows, task, batch_size)   called, it says how good the model is then
+functions(model, reading)                        what is exported, by signature: raw strings to decoded answers
+Scorer(model, reading, rows, task, batch_size)   called, it says how good the model is then
 """
 
-from trainer.heads import classify, tag
+from trainer.heads import classify, span, tag
 
-HEADS = {"classify": classify, "tag": tag}
+HEADS = {"classify": classify, "tag": tag, "span": span}

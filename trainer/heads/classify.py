@@ -4,6 +4,7 @@ Glossary of shapes: B batch, C classes.
 """
 
 import json
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -26,11 +27,12 @@ def build(encoder, classes, *, dropout, seed):
     return keras.Model(encoder.input, logits, name="classify")
 
 
-def examples(rows, task, labels, tokenizer, max_length, path=None):
-    labels = labels or data.labels_of(rows, task, path)
-    first, *second = [features.tokenize([row[field] for row in rows], tokenizer) for field in task.input_of(rows[0])[1]]
-    targets = tf.constant([labels.index(row[task.target]) for row in rows], tf.int32)
-    return labels, features.Examples(first, targets, tokenizer, max_length, second=second[0] if second else None)
+def examples(rows, task, reading, path=None):
+    reading = replace(reading, labels=reading.labels or data.labels_of(rows, task, path))
+    first, *second = [features.tokenize([row[field] for row in rows], reading.tokenizer) for field in reading.fields]
+    targets = tf.constant([reading.labels.index(row[task.target]) for row in rows], tf.int32)
+    second = second[0] if second else None
+    return reading, features.Examples(first, targets, reading.tokenizer, reading.max_length, second=second)
 
 
 def loss(targets, logits):
@@ -50,16 +52,17 @@ def decode(logits, labels):
     }
 
 
-def functions(model, labels, tokenizer, max_length, fields):
+def functions(model, reading):
     """Returns {"serving_default"}: a text [B], or two, -> what `decode` returns."""
+    tokenizer = reading.tokenizer
 
     def answer(*texts):
         # A session does not look at shapes.
         ids = [tokenizer(tf.ensure_shape(strings, [None])).ids for strings in texts]
-        inputs = features.pack(ids[0], tokenizer, max_length, second=ids[1] if len(ids) > 1 else None)
-        return decode(model(inputs, training=False), labels)
+        inputs = features.pack(ids[0], tokenizer, reading.max_length, second=ids[1] if len(ids) > 1 else None)
+        return decode(model(inputs, training=False), reading.labels)
 
-    signature = [tf.TensorSpec([None], tf.string, name=field) for field in fields]
+    signature = [tf.TensorSpec([None], tf.string, name=field) for field in reading.fields]
     return {"serving_default": tf.function(answer, input_signature=signature, autograph=False)}
 
 
@@ -68,16 +71,16 @@ class Scorer:
 
     Args:
         model: Built, weights as they are at each call.
-        labels, tokenizer, max_length: Of the run.
+        reading: Of the run.
         rows: With gold values.
         task: A `Task`.
         batch_size: Rows at once.
     """
 
-    def __init__(self, model, labels, tokenizer, max_length, rows, task, batch_size):
-        self.rows, self.task, self.labels, self.batch_size = rows, task, labels, batch_size
+    def __init__(self, model, reading, rows, task, batch_size):
+        self.rows, self.task, self.labels, self.batch_size = rows, task, reading.labels, batch_size
         self.metric = task.metric  # by which epochs are compared
-        _, self.examples = examples(rows, task, labels, tokenizer, max_length)
+        _, self.examples = examples(rows, task, reading)
 
         @tf.function(input_signature=[features.INPUTS, TARGETS], autograph=False)
         def step(inputs, targets):
@@ -98,9 +101,9 @@ class Scorer:
         return {self.task.metric: round(score, 6), "loss": round(total / number, 6), "examples": len(self.rows)}
 
     def predictions(self, path, column=None):
-        """Returns the content of a file of what was predicted: JSON lines."""
+        """Returns {path: content} of files of what was predicted: JSON lines."""
         lines = [row | {"predicted": label} for row, label in zip(self.rows, self.predicted, strict=True)]
-        return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+        return {path: "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)}
 
     def variants(self):
         """Returns {name: scores} of other forms of the rows; there are none."""

@@ -8,6 +8,7 @@ Glossary of shapes: B batch, W words of a row, P pieces, U units (tokens of a te
 """
 
 from copy import copy
+from dataclasses import replace
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -42,10 +43,11 @@ def loss(targets, logits):
     return tf.reduce_sum(losses), tf.cast(tf.maximum(tf.size(losses), 1), tf.float32)  # 1: a batch that asks nothing
 
 
-def examples(rows, task, labels, tokenizer, max_length, path=None):
+def examples(rows, task, reading, path=None):
     """A sentence is learned from its text and, where that gives other pieces, from its words; Chinese ones with ASCII
     punctuation also with the full-width marks that people type. These are the forms of a row, see `features.Examples`.
     Labels of the data: the plain tags, then the other labels of tokens that stand twice or more in the rows."""
+    tokenizer, labels = reading.tokenizer, reading.labels
     variants = [[row, *filter(None, [conll.full_width(row)])] for row in rows]
     flat = [row for row_and_wide in variants for row in row_and_wide]
     tokens = zip(flat, _tokens([row["text"] for row in flat], tokenizer), strict=True)
@@ -69,13 +71,19 @@ def examples(rows, task, labels, tokenizer, max_length, path=None):
                 targets[firsts] = [number[tag] for tag in row["tags"]]
                 of_row.append((ids_of_words, targets))
         forms.append(of_row)
-    return labels, _in_windows(forms, tokenizer, max_length)
+    return replace(reading, labels=labels), _in_windows(forms, tokenizer, reading.max_length)
+
+
+def _cut(lengths, max_length):
+    """Returns the windows of rows of pieces: each shares an eighth with each neighbour."""
+    room = max_length - 2  # [CLS] and [SEP]
+    return features.windows(lengths, room, room - 2 * (room // 8))
 
 
 def _in_windows(forms, tokenizer, max_length):
     """Returns `features.Examples` of the windows of all forms; forms of a row that need more or fewer windows are left out."""
     flat = [form for of_row in forms for form in of_row]
-    cuts = features.windows(tf.constant([len(ids) for ids, _ in flat], tf.int64), max_length)
+    cuts = _cut(tf.constant([len(ids) for ids, _ in flat], tf.int64), max_length)
     rows, starts, ends, kept_from, kept_to = (field.numpy() for field in cuts)
     pieces, targets = (np.concatenate(column) for column in zip(*flat, strict=True))
     place = np.arange(len(pieces))
@@ -105,12 +113,7 @@ class Units(NamedTuple):
 
 
 def _units_of(pieces):
-    return Units(pieces.ids, _changes(pieces.words.flat_values) | _changes(pieces.words.value_rowids()))
-
-
-def _changes(values):
-    """Says of each entry whether it is the first, or another than the one before."""
-    return tf.concat([tf.ones_like(values[:1], tf.bool), values[1:] != values[:-1]], 0)
+    return Units(pieces.ids, features.begins(pieces))
 
 
 def _units_of_words(tokenizer, words, count):
@@ -155,13 +158,14 @@ def _words(rows, tokenizer, chunk=1024):
             yield ids[start:end], first[start:end]
 
 
-def functions(model, labels, tokenizer, max_length, fields):
+def functions(model, reading):
     """Returns {"serving_default", "words"}, what is exported.
 
     serving_default: text [B] -> words, tags string [B, W], scores float [B, W], starts, ends int32 [B, W], where
         text[start:end] is the word, in code points; padded with "" and -1.
     words: words [B, W], padded with "" -> tags, scores [B, W], padded alike.
     """
+    labels, tokenizer, max_length = reading.labels, reading.tokenizer, reading.max_length
     parts = [segmentation.parts_of(label) for label in labels]
     is_plain = tf.constant([i < labels.index(segmentation.INSIDE) for i in range(len(labels))])  # [C]
     begins = tf.constant([bool(part) and part[0][0] == 0 for part in parts])
@@ -172,7 +176,7 @@ def functions(model, labels, tokenizer, max_length, fields):
     def judge(units, allowed):
         """Returns the label [U] of every unit, and its score; `allowed`: index of units -> which labels they may have."""
         unit = tf.cumsum(tf.cast(units.first, tf.int32)) - 1  # of each piece
-        cuts = features.windows(units.ids.row_lengths(), max_length)
+        cuts = _cut(units.ids.row_lengths(), max_length)
         number = tf.reduce_sum(tf.cast(units.first, tf.int32))
 
         def read(i, found, scores):
@@ -206,7 +210,7 @@ def functions(model, labels, tokenizer, max_length, fields):
         starts, ends = of_units(pieces.starts), of_units(pieces.ends)
         rows = tf.boolean_mask(pieces.ids.value_rowids(), units.first)
         before = tf.concat([ends[:1], ends[:-1]], 0)
-        joined = ~_changes(rows) & (starts == before)  # nothing between it and the token before
+        joined = ~features.changes(rows) & (starts == before)  # nothing between it and the token before
 
         def allowed(unit):
             is_joined, length = tf.gather(joined, unit), tf.gather(ends - starts, unit)
@@ -220,7 +224,7 @@ def functions(model, labels, tokenizer, max_length, fields):
         # A word ends where the next one begins; where that is at a token's start, with the token before.
         last = tf.searchsorted(rows, row, side="right", out_type=tf.int64) - 1  # token of the row
         shifted = lambda x: tf.concat([x[1:], x[:1]], 0)
-        follows = shifted(~_changes(row))  # another word, in the same row
+        follows = shifted(~features.changes(row))  # another word, in the same row
         inside = follows & (shifted(place) != 0)
         end = tf.where(inside, shifted(start), tf.gather(ends, tf.where(follows & ~inside, shifted(unit) - 1, last)))
         characters = tf.strings.unicode_split(text, "UTF-8")
@@ -264,8 +268,8 @@ class Scorer:
     `metric` is the one by which epochs are compared.
     """
 
-    def __init__(self, model, labels, tokenizer, max_length, rows, task, batch_size):
-        self.functions = functions(model, labels, tokenizer, max_length, None)
+    def __init__(self, model, reading, rows, task, batch_size):
+        self.functions = functions(model, reading)
         self.metric = "spans_f1" if metrics.are_bio([tag for row in rows for tag in row["tags"]]) else task.metric
         self.rows = rows
         order = sorted(range(len(rows)), key=lambda i: -len(rows[i]["text"]))
@@ -301,16 +305,16 @@ class Scorer:
         }
 
     def predictions(self, path, column=None):
-        """Returns the content of a file of what was predicted: CoNLL-U of the raw texts (path in .conllu), as the scorers of
+        """Returns {path: content} of files of what was predicted: CoNLL-U of the raw texts (path in .conllu), as the scorers of
         CoNLL 2018 read it; else columns word, gold tag, predicted tag of the given words, as conlleval reads them."""
         if str(path).endswith(".conllu"):
             pairs = zip(self.rows, self.found, strict=True)
-            return "".join(conll.to_universal(row["text"], found, column) for row, found in pairs)
+            return {path: "".join(conll.to_universal(row["text"], found, column) for row, found in pairs)}
         lines = [
             [f"{word} {gold} {tag}\n" for word, gold, tag in zip(row["words"], row["tags"], tags, strict=True)]
             for row, tags in zip(self.rows, self.tags, strict=True)
         ]
-        return "\n".join("".join(sentence) for sentence in lines)
+        return {path: "\n".join("".join(sentence) for sentence in lines)}
 
     def variants(self):
         """Returns {name: scores} of other forms of the rows: Chinese as it is typed, if it was written otherwise."""

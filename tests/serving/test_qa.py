@@ -1,0 +1,145 @@
+"""Two texts served: question answering and inference, beside a task of one text in the same server process."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from serving.client import Client
+from serving.export import export
+from tests.conftest import ROOT, Server, answers_of_export, train_tiny
+from trainer import data, runs, train
+from trainer.tasks import TASKS
+
+TASK = TASKS["qa"]
+ALWAYS = 1.0  # the threshold that withholds no answer
+
+
+def write_pairs(path, count=64, seed=0):
+    """Writes pairs that a tiny model can learn: neutral if the premise says 中国, else as good or bad as the hypothesis is."""
+    random = np.random.default_rng(seed)
+    lines = ["premise\thypothesis\tlabel"]
+    for i in range(count):
+        label = ("entailment", "contradiction", "neutral")[i % 3]
+        word = {"entailment": "good", "contradiction": "bad", "neutral": ("good", "bad")[random.integers(2)]}[label]
+        around = " ".join(random.choice(["a", "film", "very"], random.integers(1, 9)))
+        lines.append(f"{around} {'中国' if label == 'neutral' else '人'}\tfilm {word}\t{label}")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def nli_run(bert_folder, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("nli")
+    return train_tiny("nli", write_pairs, folder, ".tsv", bert_folder, epochs=12, batch_size=8)
+
+
+@pytest.fixture(scope="module")
+def exports(qa_run, nli_run, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("exports")
+    qa = export(qa_run, folder / "qa", null_threshold=ALWAYS)
+    return {"qa": (folder / "qa", qa), "nli": (folder / "nli", export(nli_run, folder / "nli"))}
+
+
+@pytest.fixture(scope="module")
+def server(exports, export_folder, tmp_path_factory):
+    config = tmp_path_factory.mktemp("config") / "models.config"
+    folders = {"sentiment": export_folder} | {name: folder for name, (folder, _) in exports.items()}
+    models = "".join(f'config {{ name: "{name}" base_path: "{folder}" }}\n' for name, folder in folders.items())
+    config.write_text(f"model_config_list {{ {models} }}")
+    server = Server(f"--model_config_file={config}")
+    yield server
+    assert server.stop() == 0, server.log
+
+
+@pytest.fixture(scope="module")
+def questions(qa_run):
+    rows = data.read(qa_run.parent / "dev.json", TASK)
+    long = " ".join(["very 1 film 2"] * 400 + ["好", "👍"])  # more than 32 windows
+    more = [
+        ("", "a good film"),
+        ("a", ""),
+        ("a", " \u3000\t"),
+        ("", ""),
+        ("b", "film 坏 人 " * 9),
+        ("a", long),
+        ("a " * 99, "好"),
+    ]
+    return rows + [{"question": question, "context": context} for question, context in more]
+
+
+def test_signatures(exports):
+    found = exports["qa"][1]["signatures"]
+    strings, numbers = {"question": ["string", [-1]], "context": ["string", [-1]]}, ["float32", [-1]]
+    assert found["serving_default"] == {
+        "inputs": strings,
+        "outputs": {"answer": ["string", [-1]], "start": ["int32", [-1]], "end": ["int32", [-1]], "score": numbers, "null_score": numbers},
+    }  # fmt: skip
+    assert found["nbest"] == {
+        "inputs": strings,
+        "outputs": {"answers": ["string", [-1, 20]], "starts": ["int32", [-1, 20]], "ends": ["int32", [-1, 20]], "scores": ["float32", [-1, 20]]},
+    }  # fmt: skip
+    texts = {name: ["string", [-1]] for name in ("premise", "hypothesis")}
+    assert exports["nli"][1]["signatures"]["serving_default"]["inputs"] == texts
+
+
+@pytest.mark.parametrize("signature", [None, "nbest"])
+def test_exported_equals_predict(exports, qa_run, questions, signature):
+    expected = list(
+        train.predict(runs.Run(qa_run, null_threshold=ALWAYS), questions, signature=signature, batch_size=8)
+    )
+    assert answers_of_export(exports["qa"][0] / "1", TASK, questions, 8, signature) == expected
+    for row in expected:
+        texts = [(row["answer"], row["start"], row["end"])] if signature is None else []
+        texts = texts or list(zip(row["answers"], row["starts"], row["ends"], strict=True))
+        assert all(text == row["context"][start:end] for text, start, end in texts)
+    if signature is None:
+        assert [row["answer"] for row in expected[-6:]] == ["", "", "", "坏", "好", "好"]
+
+
+def test_exported_inference_equals_predict(exports, nli_run):
+    run = runs.Run(nli_run)
+    rows = data.read(nli_run.parent / "dev.tsv", run.task)
+    right = data.read(nli_run.parent / "dev.tsv", run.task, run.reading.labels)
+    rows += [
+        {"premise": one, "hypothesis": two}
+        for one, two in (("", "a"), ("a", ""), ("  ", "\u3000"), ("a " * 99, "b " * 99))
+    ]
+    expected = list(train.predict(run, rows, batch_size=8))
+    assert answers_of_export(exports["nli"][0] / "1", run.task, rows, 8) == expected
+    assert sum(a["label"] == b["label"] for a, b in zip(expected, right, strict=False)) > 36  # of 40
+    assert set(expected[0]["probabilities"]) == {"contradiction", "entailment", "neutral"}
+
+
+def test_a_threshold_of_its_own(qa_run, questions, tmp_path):
+    assert export(qa_run, tmp_path / "never", null_threshold=0.0)["version"] == 1
+    found = answers_of_export(tmp_path / "never" / "1", TASK, questions, 32)
+    assert {row["answer"] for row in found} == {""} and all(row["score"] == row["null_score"] for row in found)
+
+
+def test_client(server, qa_run, nli_run, questions):
+    client = Client(server.address)
+    for signature in (None, "nbest"):
+        expected = list(
+            train.predict(runs.Run(qa_run, null_threshold=ALWAYS), questions, signature=signature, batch_size=8)
+        )
+        found = client.answer("qa", questions, signature=signature)
+        for one, other in zip(found, expected, strict=True):
+            for name, value in other.items():
+                if name.endswith(("score", "scores")):
+                    np.testing.assert_allclose(one[name], value, atol=1e-5)
+                elif signature is None or name in ("question", "context"):
+                    assert one[name] == value
+    ask = [sys.executable, "-m", "serving.client"]
+    cases = {
+        "qa": (["--question", "b", "--context", "very bad film"], {"answer": "bad", "start": 5, "end": 8}),
+        "nli": (["--premise", "a film 人", "--hypothesis", "film good"], {"label": "entailment"}),
+        "sentiment": (["--text", "a good film"], {"label": "positive"}),
+    }
+    for task, (row, expected) in cases.items():
+        asked = subprocess.check_output([*ask, task, "--server", server.address, *row], cwd=ROOT, text=True)
+        assert json.loads(asked) | expected == json.loads(asked)
+    nbest = [*ask, "qa", "--server", server.address, *cases["qa"][0], "--signature", "nbest"]
+    assert json.loads(subprocess.check_output(nbest, cwd=ROOT, text=True))["answers"][0] == "bad"

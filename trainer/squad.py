@@ -1,0 +1,190 @@
+"""Files of questions to rows, and of answers to scores: SQuAD's JSON (also of SQuAD 2.0, CMRC 2018, DRCD, XQuAD), and JSON
+lines. Imports no framework.
+
+A row is {"id", "question", "context", "answers"}; `answers` are [{"text", "answer_start"}, ...], in code points, and empty
+where there is none.
+"""
+
+import json
+import random
+
+from trainer import Mistake, metrics
+from trainer.conll import CJK
+
+FORM = "SQuAD JSON, or JSON lines with question, context, answers"
+
+
+def questions(content, path, *, answered=True):
+    """Yields the row of each question; without `answered`, its question and context alone.
+
+    Args:
+        content: Of the file, bytes.
+        path: For messages.
+
+    Raises:
+        Mistake: Something is missing or of another type; names file and place, what was found and expected.
+    """
+    try:
+        text = content.removeprefix(b"\xef\xbb\xbf").decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise Mistake(f"{path}: expected UTF-8, found byte 0x{content[error.start]:02x} at {error.start}") from None
+    first = text.split("\n", 1)[0]
+    try:
+        document = json.loads(text)
+    except ValueError as error:
+        if text and not _is_object(first):
+            raise Mistake(f"{path}: expected {FORM}, found {_short(first)} ({error})") from None
+        document = None
+    if isinstance(document, dict) and "data" in document:
+        yield from _of_document(document, path, answered)
+        return
+    for number, line in enumerate(text.removesuffix("\n").split("\n") if text else [], 1):
+        place = f"{path}:{number}"
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise Mistake(f"{place}: expected a JSON object, found {_short(line)} ({error})") from None
+        yield _row(row, row, str(number), place, answered)
+
+
+NEAR = 8  # paragraphs before and after, mostly of the same article
+
+
+def with_unanswerable(rows, share, seed):
+    """Returns rows, and a share of them a second time, with a context that does not hold the answer: the one, of those near
+    in the file, that has the most words of the question.
+
+    SQuAD 2.0 has such questions, written to fit (Rajpurkar et al. 2018); this is what can be made of SQuAD 1.1.
+    """
+    contexts = list(dict.fromkeys(row["context"] for row in rows))
+    place = {context: i for i, context in enumerate(contexts)}
+    words = [{*context.lower().split()} for context in contexts]
+    found = []
+    for row in rows:
+        found.append(row)
+        if not row["answers"] or random.Random(f"{seed} {row['id']}").random() >= share:
+            continue
+        own = place[row["context"]]
+        near = [i for i in range(max(own - NEAR, 0), min(own + NEAR + 1, len(contexts))) if i != own]
+        near = [i for i in near if not any(answer["text"] in contexts[i] for answer in row["answers"])]
+        if near:
+            asked = {*row["question"].lower().split()}
+            best = max(near, key=lambda i: len(asked & words[i]))
+            found.append(row | {"id": f"{row['id']}-unanswerable", "context": contexts[best], "answers": []})
+    return found
+
+
+def scored_as(golds):
+    """Returns whose scorer is right for lists of gold answers: CMRC 2018's where most are Chinese, SQuAD 2.0's where some
+    questions have none, else SQuAD 1.1's."""
+    chinese = sum(bool(CJK.search("".join(texts))) for texts in golds)
+    if chinese > len(golds) / 2:
+        return "CMRC 2018"
+    return "SQuAD 1.1" if all(golds) else "SQuAD 2.0"
+
+
+SCORERS = {
+    "CMRC 2018": metrics.answered_in_chinese,
+    "SQuAD 1.1": metrics.answered,
+    "SQuAD 2.0": metrics.answered_or_not,
+}
+
+
+def score(golds, answers):
+    """Returns the scores of answers, in percent, by the scorer that is right for the gold ones."""
+    return SCORERS[scored_as(golds)](golds, answers)
+
+
+def score_file(content, path, rows):
+    """Returns the scores of a file of answers in the official form, {id: answer}; a question without one is answered by "".
+
+    Args:
+        content: Of the file, bytes.
+        path: For messages.
+        rows: Of the questions, with gold answers.
+
+    Raises:
+        Mistake: The file has another form, or answers none of these questions.
+    """
+    try:
+        given = json.loads(content)
+    except ValueError as error:
+        raise Mistake(f"{path}: expected JSON of the form {{id: answer}}, found something else ({error})") from None
+    if not isinstance(given, dict) or not all(isinstance(answer, str) for answer in given.values()):
+        raise Mistake(
+            f"{path}: expected JSON of the form {{id: answer}}, found {_short(content[:60].decode(errors='replace'))}"
+        )
+    missing = sum(row["id"] not in given for row in rows)
+    if missing == len(rows):
+        raise Mistake(
+            f"{path}: expected answers by id, as of {rows[0]['id']}, found none to any of the {len(rows)} questions"
+        )
+    golds = [[answer["text"] for answer in row["answers"]] for row in rows]
+    scores = score(golds, [given.get(row["id"], "") for row in rows])
+    scores = {name: round(value, 6) for name, value in scores.items()}
+    return {"scored_as": scored_as(golds)} | scores | {"examples": len(rows), "missing": missing}
+
+
+def _is_object(line):
+    try:
+        return isinstance(json.loads(line), dict)
+    except ValueError:
+        return False
+
+
+def _of_document(document, path, answered):
+    for i, article in enumerate(_list(document, "data", path)):
+        place = f"{path}: data[{i}]"
+        for j, paragraph in enumerate(_list(article, "paragraphs", place)):
+            place = f"{path}: data[{i}].paragraphs[{j}]"
+            for k, question in enumerate(_list(paragraph, "qas", place)):
+                yield _row(question, paragraph, f"{i}-{j}-{k}", f"{place}.qas[{k}]", answered)
+
+
+def _row(question, paragraph, number, place, answered):
+    row = {"question": _text(question, "question", place), "context": _text(paragraph, "context", place)}
+    if not answered:
+        return row
+    answers = _get(question, "answers", place)
+    if isinstance(answers, dict):  # lists side by side, as on the Hugging Face hub
+        answers = [
+            {"text": text, "answer_start": start}
+            for text, start in zip(_list(answers, "text", place), _list(answers, "answer_start", place), strict=False)
+        ]
+    if not isinstance(answers, list):
+        raise Mistake(f"{place}: expected answers to be a list, found {_short(json.dumps(answers))}")
+    found = []
+    for answer in answers:
+        start = _get(answer, "answer_start", place)
+        if type(start) is not int:
+            raise Mistake(f"{place}: expected answer_start to be a whole number, found {_short(json.dumps(start))}")
+        found.append({"text": _text(answer, "text", place), "answer_start": start})
+    return {"id": str(question.get("id", number))} | row | {"answers": found}
+
+
+def _get(value, name, place):
+    if not isinstance(value, dict):
+        raise Mistake(f"{place}: expected a JSON object with {name}, found {_short(json.dumps(value))}")
+    if name not in value:
+        raise Mistake(f"{place}: expected {name}, found {', '.join(value) or 'nothing'}")
+    return value[name]
+
+
+def _list(value, name, place):
+    found = _get(value, name, place)
+    if not isinstance(found, list):
+        raise Mistake(f"{place}: expected {name} to be a list, found {_short(json.dumps(found))}")
+    return found
+
+
+def _text(value, name, place):
+    found = _get(value, name, place)
+    if not isinstance(found, str):
+        raise Mistake(f"{place}: expected {name} to be a string, found {_short(json.dumps(found))}")
+    if any("\ud800" <= character <= "\udfff" for character in found):
+        raise Mistake(f"{place}: expected {name} to be text, found half of a surrogate pair in {_short(ascii(found))}")
+    return found
+
+
+def _short(text, most=60):
+    return repr(text if len(text) <= most else text[:most] + "...")
