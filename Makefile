@@ -1,13 +1,16 @@
-# make demo   trains, exports, serves and asks, on a machine with Python 3.11 or later and make
+# make demo   trains, exports, serves and asks, on a machine with Python 3.11 or later and make; make demo-all   in full
 # make test   all tests          make lint   style          make bench   speed beside the peers (installs them)
 # make acceptance   one line per promise of the README: promised, found (installs the peers; 35 minutes)
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PIP := .venv/bin/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test lint bench compatibility acceptance clean
+.PHONY: demo demo-all test lint bench compatibility acceptance clean
 
 demo: .venv/.ready
-	@PATH="$(CURDIR)/.venv/bin:$$PATH" bash serving/demo.sh
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" bash serving/demo.sh small
+
+demo-all: .venv/.ready
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" bash serving/demo.sh full
 
 test: .venv/.ready-dev
 	.venv/bin/python -m pytest

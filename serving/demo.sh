@@ -1,16 +1,23 @@
 #!/usr/bin/env bash
-# From a text file to an answer over gRPC: fine-tunes MiniLM on SST-2, exports it, serves it, asks three questions.
-# Called by `make demo`, with the virtual environment first in PATH.
+# From files to answers over gRPC: trains a model for each task, exports all, serves them in one process, asks each once.
+# Called by `make demo` (small models, in a temporary folder) and `make demo-all` (in full, in runs/ and exports/, finished
+# runs reused), with the virtual environment first in PATH. QUESTIONS=5000 make demo-all trains qa on so many, not on all.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+size=${1:?expected small or full}
 began=$SECONDS
-folder=$(mktemp -d "${TMPDIR:-/tmp}/lineage-demo.XXXXXX")
+data=${LINEAGE_DATA:-}
+[ -z "$data" ] || data=$(cd "$data" 2>/dev/null && pwd) || { echo "demo: LINEAGE_DATA $LINEAGE_DATA: no such folder" >&2; exit 2; }
 server=
+case $size in
+small) folder=$(mktemp -d "${TMPDIR:-/tmp}/lineage-demo.XXXXXX") runs=$folder/runs exports=$folder/exports ;;
+full) folder= runs=runs exports=exports ;;
+esac
 finish() {
     status=$?
     [ -z "$server" ] || kill "$server" 2>/dev/null && wait "$server" 2>/dev/null || true
-    [ $status -eq 0 ] || { echo "demo: failed; its files are in $folder"; exit $status; }
-    rm -rf "$folder"
+    [ $status -eq 0 ] || { echo "demo: failed; its files are in ${folder:-$runs and $exports}"; exit $status; }
+    [ -z "$folder" ] || rm -rf "$folder"
 }
 trap finish EXIT
 show() {
@@ -20,40 +27,84 @@ show() {
 }
 run() { show "$@"; python "$@"; }
 
-echo "== 1. Data and weights"
-train=sst2 dev=sst2 epochs=1 batch_size=32 data="SST-2: all 6,920 training sentences, one epoch"
+models=() left_out=()
+# learn MODEL TASK TRAIN DEV "options of the small run" "options of the full run" options of both
+learn() {
+    local file model=$1 task=$2 train=$3 dev=$4 options=$5 full=$6
+    shift 6
+    for file in "$train" "$dev" "$@"; do
+        if [[ $file == */* && ! -f $file ]]; then
+            left_out+=("$model")
+            return
+        fi
+    done
+    [ $size = small ] || options=$full
+    echo; echo "== $model: train and export"
+    # shellcheck disable=SC2086  the options are words
+    run -m trainer finetune "$task" --train "$train" --dev "$dev" "$@" $options --seed 1 --out "$runs/$model"
+    if [ -z "$(find "$exports/$model" -newer "$runs/$model/metrics.json" -path "*/[0-9]*/saved_model.pb" 2>/dev/null)" ]; then
+        run -m serving.export "$runs/$model" --to "$exports/$model"
+    fi
+    models+=("$model")
+}
+
+train=sst2 dev=sst2 small="--limit 3000 --epochs 1"
 if ! run -m trainer datasets sst2; then
-    train=trainer/samples/sentiment.train.txt dev=trainer/samples/sentiment.dev.txt epochs=8 batch_size=8
-    data="the sample in trainer/samples (80 training sentences that we wrote; SST-2 is not to be had)"
+    train=trainer/samples/sentiment.train.txt dev=trainer/samples/sentiment.dev.txt small="--epochs 8 --batch_size 8"
+    echo "sentiment is trained on the 80 sentences in trainer/samples (we wrote them; SST-2 is not to be had)"
 fi
-echo "training on $data"
+chinese=(--vocabulary "$data/vocab/bert-base-chinese/vocab.txt")
+squad=$data/qa-en/squad
+learn sentiment sentiment $train $dev "$small" "--epochs 3" --init minilm --learning_rate 1e-4
+learn tagging tagging "$data"/tagging-en/UD_English-EWT/en_ewt-ud-{train,dev}.conllu \
+    "--limit 2000 --dev_limit 200 --epochs 1" "--epochs 2" --init minilm --learning_rate 3e-4
+if [ $size = small ]; then
+    learn nli nli "$data"/nli-en/sick/SICK_{train,trial}.txt "--limit 2500 --epochs 1" "" --init minilm --learning_rate 1e-4
+else
+    learn nli nli "$data"/nli-en/mnli/multinli_{train_sample12988,dev_matched.first3000}.jsonl \
+        "" "--epochs 2" --init minilm --learning_rate 1e-4
+fi
+learn qa qa "$squad/train-v1.1.json.gz" "$squad/dev-v1.1.json" "--limit 1500 --dev_limit 100 --max_length 192" \
+    "${QUESTIONS:+--limit $QUESTIONS} --dev_limit 1000" --init minilm --learning_rate 1e-4 --epochs 1
+learn sentiment-zh sentiment "$data"/sentiment-zh/chnsenticorp/{train,dev.not-in-train}.tsv \
+    "--model tiny --limit 6000 --epochs 1 --learning_rate 1e-3" "--model mini --epochs 6 --learning_rate 5e-4 --max_length 192" "${chinese[@]}"
+learn tagging-zh tagging "$data"/tagging-zh/UD_Chinese-simplified-hankcs/{train,dev}.conll \
+    "--model tiny --dev_limit 100 --epochs 3 --learning_rate 2e-3" "--model mini --epochs 20 --learning_rate 1e-3" "${chinese[@]}"
 
-echo; echo "== 2. Train"
-run -m trainer finetune sentiment --train $train --dev $dev --init minilm --epochs $epochs --batch_size $batch_size --learning_rate 1e-4 --out "$folder/run"
-
-echo; echo "== 3. Export: strings in, decoded answers out"
-run -m serving.export "$folder/run" --to "$folder/models/sentiment"
-
-echo; echo "== 4. Serve"
+echo; echo "== Serve all in one process"
+{
+    echo "model_config_list {"
+    for model in "${models[@]}"; do echo "  config { name: \"$model\" base_path: \"$exports/$model\" }"; done
+    echo "}"
+} > "$exports/models.config"
 port=$(python -c 'import socket; s = socket.socket(); s.bind(("", 0)); print(s.getsockname()[1])')
-set -- -m serving.server --port "$port" --model_name sentiment --model_base_path "$folder/models/sentiment"
+log=$(mktemp)
+set -- -m serving.server --port "$port" --model_config_file "$exports/models.config"
 show "$@"
-python "$@" 2> >(tee "$folder/server.log" >&2) &
+python "$@" 2> >(tee "$log" >&2) &
 server=$!
-until grep -q '^serving ' "$folder/server.log" 2>/dev/null; do
+until grep -q '^serving ' "$log" 2>/dev/null; do
     kill -0 $server 2>/dev/null || exit 1
     sleep 0.1
 done
+rm -f "$log"
 
-echo; echo "== 5. Ask"
-for text in "A gorgeous, witty and deeply moving film." \
-    "Clumsy, tedious and far too long." \
-    "The plot is thin, but the cast is a joy to watch."; do
-    run -m serving.client sentiment --server "localhost:$port" --text "$text"
-done
+echo; echo "== Ask each"
+ask() { [[ " ${models[*]} " != *" $1 "* ]] || run -m serving.client "$2" --server "localhost:$port" --model "$1" "${@:3}"; }
+ask sentiment sentiment --text "A gorgeous, witty and deeply moving film."
+ask tagging tagging --text "She doesn't study in Shanghai."
+ask nli nli --premise "A man is playing a guitar on the stage." --hypothesis "Nobody is playing a guitar."
+ask qa qa --question "When was the tower finished?" \
+    --context "The Eiffel Tower in Paris was designed by Gustave Eiffel's company. It was finished in March 1889 and is 330 metres tall."
+ask sentiment-zh sentiment --text "房间很干净，服务员非常热情，下次还会来。"
+ask tagging-zh tagging --text "她在上海学习机器学习。"
 
-echo; echo "== 6. Stop"
+echo; echo "== Stop"
 kill "$server"
 wait "$server" || true
 server=
-echo "demo: done in $((SECONDS - began)) s, trained on $data"
+echo "demo: ${models[*]}: done in $((SECONDS - began)) s"
+if [ ${#left_out[@]} -gt 0 ]; then
+    echo "demo: left out for want of data: ${left_out[*]}; set LINEAGE_DATA to a folder that has them"
+fi
+[ $size = full ] || echo "demo: small models, trained for seconds: expect wrong answers; make demo-all trains them in full"

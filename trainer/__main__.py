@@ -108,7 +108,8 @@ def finetune(
     if unanswerable is not None and not 0 < unanswerable <= 1:
         raise Mistake(f"--unanswerable: expected a share above 0, 1 at most, received {unanswerable}")
     if TASKS[task].head == "span":
-        doc_stride, max_answer_length = doc_stride or 128, max_answer_length or 30
+        doc_stride = _within("doc_stride", doc_stride, 128, max_length)
+        max_answer_length = _within("max_answer_length", max_answer_length, 30, max_length)
     elif doc_stride or max_answer_length or unanswerable:
         option = "doc_stride" if doc_stride else "max_answer_length" if max_answer_length else "unanswerable"
         raise Mistake(f"--{option}: expected for qa, received for {task}")
@@ -156,9 +157,9 @@ def evaluate(
     """
     _positive(batch_size=batch_size, limit=limit)
     column = column and _column(column)
-    if run.endswith(".json") and os.path.isfile(run):
+    if run.endswith(".json") and not os.path.isdir(run):
         if column or null_threshold is not None or output:
-            raise Mistake(f"evaluate: expected --data and --limit beside a file of answers ({run}), received more")
+            raise Mistake(f"expected --data and --limit beside a file of answers ({run}), received more")
         from trainer import data as files
         from trainer import sources, squad
 
@@ -218,11 +219,13 @@ def predict(
     }  # fmt: skip
     given = {name: value for name, value in fields.items() if value is not None}
     if bool(given) == bool(input):
-        raise Mistake("predict: expected either the fields of one row (--text, ...) or --input")
+        raise Mistake("expected either the fields of one row (--text, ...) or --input")
     from trainer import quiet  # noqa: F401  isort: skip  before all that imports TensorFlow
     from trainer import data, runs
     from trainer import train as trainer
 
+    if signature and null_threshold is not None:
+        raise Mistake(f"--null_threshold: expected without --signature, which takes none, received with {signature}")
     run = runs.Run(run, null_threshold=null_threshold)
     if signature and signature not in run.task.more:
         expected = f"one of {', '.join(run.task.more)}" if run.task.more else f"none for {run.task_name}"
@@ -231,12 +234,12 @@ def predict(
         rows = data.read(input, run.task, inputs=run.inputs)
     elif tuple(given) not in run.inputs:
         expected = ", or ".join(f"--{' and --'.join(fields)}" for fields in run.inputs)
-        raise Mistake(f"predict: this run answers {expected}; received --{' and --'.join(given)}")
+        raise Mistake(f"this run answers {expected}; received --{' and --'.join(given)}")
     elif words:
         rows = [given]
     elif len({len(values) for values in given.values()}) > 1:
         received = ", ".join(f"{len(values)} --{name}" for name, values in given.items())
-        raise Mistake(f"predict: expected as many of each, received {received}")
+        raise Mistake(f"expected as many of each, received {received}")
     else:
         rows = [dict(zip(given, values, strict=True)) for values in zip(*given.values(), strict=True)]
     for row in trainer.predict(run, rows, signature=signature, batch_size=batch_size):
@@ -300,6 +303,14 @@ def _max_length(max_length, task):
     if max_length is not None and max_length < shortest:
         raise Mistake(f"--max_length: expected {shortest} or more, received {max_length}")
     return max_length or task.max_length
+
+
+def _within(option, value, default, max_length):
+    """Returns so many pieces of a context; they must fit beside [CLS], two [SEP] and a piece of the question."""
+    most = max_length - 4
+    if value is not None and value > most:
+        raise Mistake(f"--{option}: expected {most} at most in windows of {max_length}, received {value}")
+    return value or min(default, most)
 
 
 def _labels(names):

@@ -37,7 +37,9 @@ def sentences(lines, path, column=None, *, tagged=True):
     """
     blocks = list(_blocks(lines))
     first = next((line for block in blocks for _, line in block if not line.startswith("#")), "")
-    universal = str(path).endswith(".conllu") or (first.count("\t") == WIDTH - 1 and first[0].isdecimal())
+    universal = str(path).removesuffix(".gz").endswith(".conllu") or (
+        first.count("\t") == WIDTH - 1 and first[0].isdecimal()
+    )
     if (universal and column not in (None, *COLUMNS)) or (not universal and column in COLUMNS):
         kind = "CoNLL-U: upos or xpos" if universal else "columns, not CoNLL-U: a column's number"
         raise Mistake(f"--column: expected, of {path} ({kind}), received {column}")

@@ -28,7 +28,7 @@ COLUMNS = {
         ("premise", "hypothesis"), ("sentence1", "sentence2"), ("sentence_A", "sentence_B"), ("text_a", "text_b"),
     ),
 }  # fmt: skip
-TARGETS = {"label": ("label", "gold_label", "entailment_judgment")}  # likewise, of the gold value
+TARGETS = {"label": ("label", "gold_label", "entailment_judgment", "entailment_label")}  # likewise, of the gold value
 ANY = ()  # labels are what the file says
 
 
@@ -68,7 +68,7 @@ def read(path, task, labels=None, *, limit=None, inputs=None, column=None):
         rows.append(row)
         if len(rows) == limit:
             break
-    unlabelled = f"without a gold label ({task.unlabelled}) and left out: {left_out}" if left_out else ""
+    unlabelled = f"without a gold label ({' or '.join(task.unlabelled)}) and left out: {left_out}" if left_out else ""
     if not rows:
         raise Mistake(
             f"{path}: expected rows of {', '.join(_wanted(inputs[-1], target))}, found none"
@@ -109,7 +109,7 @@ def _names(inputs, target, found):
 def _labelled(path, inputs, target, labels, task):
     """Yields rows of texts, and their label; None for a row that has none."""
     for number, row, fields in _rows(path, inputs, target):
-        if target and task.unlabelled and row[target].strip() == task.unlabelled:
+        if target and row[target].strip() in task.unlabelled:
             yield None
             continue
         if target:
@@ -176,7 +176,7 @@ def _tagged(path, inputs, target, column):
                     yield conll.row_of(row["words"], row["tags"], row.get("text"))
                 except ValueError as error:
                     raise Mistake(f"{path}:{number}: {error}") from None
-    elif target or Path(path).suffix in (".conllu", ".conll"):
+    elif target or Path(str(path).removesuffix(".gz")).suffix in (".conllu", ".conll"):
         for row in conll.sentences(_lines(path, blank=True), path, column, tagged=bool(target)):
             yield row if target else {"words": row["words"]}
     else:

@@ -4,6 +4,7 @@ Glossary of shapes: B batch, P pieces of a text, S sequence length of a batch, N
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ import tensorflow as tf
 
 from trainer.text import PADDING, SEPARATOR, START, Tokenizer
 
+WINDOWS = 32  # of long texts that are read at once: they take more time, not more memory for the model
 POOL = 16  # batches that are sorted by length together: little padding, and still nearly random batches
 
 
@@ -146,6 +148,17 @@ def changes(values):
 def begins(pieces):
     """Says of each of all `Pieces` of a batch, [all pieces], whether a word begins with it."""
     return changes(pieces.words.flat_values) | changes(pieces.words.value_rowids())
+
+
+def pieces_of(texts, tokenizer, chunk=256):
+    """Yields, for each text: ids of its pieces, which of them begin a word, where the words of the pieces start and end."""
+    step = tf.function(tokenizer.__call__, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
+    for i in range(0, len(texts), chunk):
+        pieces = step(tf.constant(texts[i : i + chunk]))
+        columns = [field.flat_values.numpy() for field in (pieces.ids, pieces.starts, pieces.ends)]
+        columns.insert(1, begins(pieces).numpy())
+        for start, end in pairwise(pieces.ids.row_splits.numpy()):
+            yield tuple(column[start:end] for column in columns)
 
 
 def plan_training(lengths, batch_size, *, seed, epoch):

@@ -95,7 +95,7 @@ def answered(golds, answers):
     return percents(answer_scores(golds, answers))
 
 
-def answered_or_not(golds, answers, null_scores=None):
+def answered_or_not(golds, answers, null_scores=None, *, chinese=False):
     """Scores answers to questions of which some have none, as the script `evaluate-v2.0.py` of SQuAD does.
 
     Reference: Rajpurkar et al. 2018, https://arxiv.org/abs/1806.03822.
@@ -104,6 +104,7 @@ def answered_or_not(golds, answers, null_scores=None):
         golds: For each question, its right answers, none if it has no answer. Those without words (`the`, `-`) are left
             out; where that leaves none, the empty answer is right.
         answers: For each question, the text to score, empty to say that it has no answer.
+        chinese: Compare answers as CMRC 2018 does, which has no such questions of its own.
         null_scores: For each question, the higher the less it seems to have an answer; give `answers` without regard to it.
 
     Returns:
@@ -112,7 +113,8 @@ def answered_or_not(golds, answers, null_scores=None):
         `best_exact_thresh` and `best_f1_thresh` are left unanswered.
     """
     known = [[text for text in texts if words_of(text)] or [""] for texts in golds]
-    scores = [(exact, max(exact, f1)) for exact, f1 in answer_scores(known, answers)]  # two empty answers are equal
+    scores = (cmrc_scores if chinese else answer_scores)(known, answers)
+    scores = [(exact, max(exact, f1)) for exact, f1 in scores]  # two empty answers are equal
     found = percents(scores)
     for name, has_answer in (("HasAns", True), ("NoAns", False)):
         if some := [score for score, texts in zip(scores, golds, strict=True) if bool(texts) == has_answer]:
@@ -155,12 +157,17 @@ def answered_in_chinese(golds, answers):
     Returns:
         {exact, f1} in percent, each with the gold answer that fits best; f1 is of the longest run of words that both have.
     """
+    return percents(cmrc_scores(golds, answers))
+
+
+def cmrc_scores(golds, answers):
+    """Returns (exact, f1) of each answer, both of 0 to 1, as CMRC 2018 compares them."""
     scores = []
     for texts, answer in zip(golds, answers, strict=True):
         guess, *known = (text.lower().strip().translate(NO_CMRC_PUNCTUATION) for text in (answer, *texts))
         f1 = best_f1([cmrc_words_of(text) for text in known], cmrc_words_of(guess), longest_run)
         scores.append((guess in known, f1))
-    return percents(scores)
+    return scores
 
 
 def answer_scores(golds, answers):

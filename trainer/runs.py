@@ -309,12 +309,14 @@ class Run:
         self.head = HEADS[self.task.head]
         if null_threshold is not None and self.task.head != "span":
             raise Mistake(f"--null_threshold: expected for qa, received for {folder}, a run of {self.task_name}")
+        if null_threshold is not None and not 0 <= null_threshold <= 1:
+            raise Mistake(f"--null_threshold: expected a probability, 0 to 1, received {null_threshold:g}")
         reading = {"fields": ["text"]} | {name: own[name] for name in READING if name in own}
         reading |= {"fields": tuple(reading["fields"]), "labels": read_labels(folder, self.config)}
         result = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         kept = result.get("best" if own["options"].get("keep") == "best" else "final") or {}
-        if null_threshold is not None or "best_f1_thresh" in kept:
-            reading["null_threshold"] = kept["best_f1_thresh"] if null_threshold is None else null_threshold
+        if null_threshold is not None or "null_threshold" in kept:
+            reading["null_threshold"] = kept["null_threshold"] if null_threshold is None else null_threshold
         self.reading = features.Reading(tokenizer, **reading)
         self.fields = self.reading.fields  # of the rows that it was trained on
         trained = next(signature for signature, fields in self.task.inputs if fields == self.fields)

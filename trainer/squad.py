@@ -31,18 +31,21 @@ def questions(content, path, *, answered=True):
     first = text.split("\n", 1)[0]
     try:
         document = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         if text and not _is_object(first):
             raise Mistake(f"{path}: expected {FORM}, found {_short(first)} ({error})") from None
         document = None
     if isinstance(document, dict) and "data" in document:
         yield from _of_document(document, path, answered)
         return
-    for number, line in enumerate(text.removesuffix("\n").split("\n") if text else [], 1):
+    if document is not None and (not isinstance(document, dict) or "question" not in document):
+        raise Mistake(f"{path}: expected {FORM}; found JSON without data")
+    lines = [text] if document else text.removesuffix("\n").split("\n") if text else []
+    for number, line in enumerate(lines, 1):
         place = f"{path}:{number}"
         try:
             row = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise Mistake(f"{place}: expected a JSON object, found {_short(line)} ({error})") from None
         yield _row(row, row, str(number), place, answered)
 
@@ -75,28 +78,29 @@ def with_unanswerable(rows, share, seed):
 
 
 def scored_as(golds):
-    """Returns whose scorer is right for lists of gold answers: CMRC 2018's where most are Chinese, SQuAD 2.0's where some
-    questions have none, else SQuAD 1.1's."""
-    chinese = sum(bool(CJK.search("".join(texts))) for texts in golds)
-    if chinese > len(golds) / 2:
-        return "CMRC 2018"
-    return "SQuAD 1.1" if all(golds) else "SQuAD 2.0"
+    """Returns whose scorer is right for lists of gold answers: CMRC 2018's where most are Chinese, else SQuAD's, 2.0 where
+    some questions have none."""
+    if not all(golds):
+        return "SQuAD 2.0, answers compared as in CMRC 2018" if _are_chinese(golds) else "SQuAD 2.0"
+    return "CMRC 2018" if _are_chinese(golds) else "SQuAD 1.1"
 
 
-SCORERS = {
-    "CMRC 2018": metrics.answered_in_chinese,
-    "SQuAD 1.1": metrics.answered,
-    "SQuAD 2.0": metrics.answered_or_not,
-}
+def _are_chinese(golds):
+    answered = [texts for texts in golds if texts]
+    return sum(bool(CJK.search("".join(texts))) for texts in answered) > len(answered) / 2
 
 
-def score(golds, answers):
-    """Returns the scores of answers, in percent, by the scorer that is right for the gold ones."""
-    return SCORERS[scored_as(golds)](golds, answers)
+def score(golds, answers, null_scores=None):
+    """Returns the scores of answers, in percent, by the scorer that is right for the gold ones; `null_scores` are looked at
+    where some questions have no answer."""
+    if not all(golds):
+        return metrics.answered_or_not(golds, answers, null_scores, chinese=_are_chinese(golds))
+    return (metrics.answered_in_chinese if _are_chinese(golds) else metrics.answered)(golds, answers)
 
 
 def score_file(content, path, rows):
-    """Returns the scores of a file of answers in the official form, {id: answer}; a question without one is answered by "".
+    """Returns the scores of a file of answers in the official form, {id: answer}. A question that it leaves out is answered
+    by "", or not counted where some questions have no answer: so the official scripts do.
 
     Args:
         content: Of the file, bytes.
@@ -108,7 +112,7 @@ def score_file(content, path, rows):
     """
     try:
         given = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Mistake(f"{path}: expected JSON of the form {{id: answer}}, found something else ({error})") from None
     if not isinstance(given, dict) or not all(isinstance(answer, str) for answer in given.values()):
         raise Mistake(
@@ -119,6 +123,8 @@ def score_file(content, path, rows):
         raise Mistake(
             f"{path}: expected answers by id, as of {rows[0]['id']}, found none to any of the {len(rows)} questions"
         )
+    if not all(row["answers"] for row in rows):
+        rows = [row for row in rows if row["id"] in given]
     golds = [[answer["text"] for answer in row["answers"]] for row in rows]
     scores = score(golds, [given.get(row["id"], "") for row in rows])
     scores = {name: round(value, 6) for name, value in scores.items()}
@@ -128,7 +134,7 @@ def score_file(content, path, rows):
 def _is_object(line):
     try:
         return isinstance(json.loads(line), dict)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
 
 
@@ -147,10 +153,10 @@ def _row(question, paragraph, number, place, answered):
         return row
     answers = _get(question, "answers", place)
     if isinstance(answers, dict):  # lists side by side, as on the Hugging Face hub
-        answers = [
-            {"text": text, "answer_start": start}
-            for text, start in zip(_list(answers, "text", place), _list(answers, "answer_start", place), strict=False)
-        ]
+        texts, starts = _list(answers, "text", place), _list(answers, "answer_start", place)
+        if len(texts) != len(starts):
+            raise Mistake(f"{place}: expected as many answer_start as text, found {len(starts)} and {len(texts)}")
+        answers = [{"text": text, "answer_start": start} for text, start in zip(texts, starts, strict=True)]
     if not isinstance(answers, list):
         raise Mistake(f"{place}: expected answers to be a list, found {_short(json.dumps(answers))}")
     found = []
@@ -159,7 +165,8 @@ def _row(question, paragraph, number, place, answered):
         if type(start) is not int:
             raise Mistake(f"{place}: expected answer_start to be a whole number, found {_short(json.dumps(start))}")
         found.append({"text": _text(answer, "text", place), "answer_start": start})
-    return {"id": str(question.get("id", number))} | row | {"answers": found}
+    own = question.get("id")
+    return {"id": number if own is None else str(own)} | row | {"answers": found}
 
 
 def _get(value, name, place):

@@ -18,7 +18,7 @@ class Task:
     metric: str  # by which the best epoch is chosen, see `trainer.metrics`
     more: tuple[str, ...] = ()  # signatures beside those of the inputs, that take the same fields
     max_length: int = 128  # by default
-    unlabelled: str | None = None  # what stands for a label where annotators did not agree: such rows are left out
+    unlabelled: tuple[str, ...] = ()  # what stands for a label where annotators did not agree: such rows are left out
 
     @property
     def fields(self):
@@ -48,7 +48,7 @@ TASKS = {
         head="classify",
         labels=None,
         metric="accuracy",
-        unlabelled="-",
+        unlabelled=("-", "-1"),
     ),
     "tagging": Task(inputs=(("words", ("words",)), TEXT), target="tags", head="tag", labels=None, metric="accuracy"),
     "qa": Task(

@@ -132,6 +132,8 @@ def test_client(server, qa_run, nli_run, questions):
                     np.testing.assert_allclose(one[name], value, atol=1e-5)
                 elif signature is None or name in ("question", "context"):
                     assert one[name] == value
+                else:  # equally good answers may change places
+                    assert one[name][:1] == value[:1] and len(one[name]) == len(value)
     ask = [sys.executable, "-m", "serving.client"]
     cases = {
         "qa": (["--question", "b", "--context", "very bad film"], {"answer": "bad", "start": 5, "end": 8}),

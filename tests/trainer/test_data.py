@@ -1,5 +1,7 @@
 """Data: three forms in, one line out for what is malformed."""
 
+import gzip
+import json
 import re
 
 import pytest
@@ -117,11 +119,27 @@ def test_inference(tmp_path, capsys, name):
     task = TASKS["nli"]
     labels = ["contradiction", "entailment", "neutral"]
     assert data.read(tmp_path / name, task, labels) == expected
-    assert capsys.readouterr().err == f"{tmp_path / name}: rows without a gold label (-) and left out: 1\n"
+    assert capsys.readouterr().err == f"{tmp_path / name}: rows without a gold label (- or -1) and left out: 1\n"
     found = data.read(tmp_path / name, task, data.ANY, limit=2)
     assert [row["label"].lower() for row in found] == ["entailment", "neutral"]
     inputs = data.read(tmp_path / name, task)
     assert inputs == [{"premise": one, "hypothesis": two} for one, two, _ in PAIRS]
+
+
+def test_labels_of_the_hub_and_of_the_whole_sick(tmp_path):
+    rows = [{"premise": "a", "hypothesis": "b", "label": label} for label in (0, -1, 2)]
+    (tmp_path / "snli.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert [row["label"] for row in data.read(tmp_path / "snli.jsonl", TASKS["nli"], data.ANY)] == ["0", "2"]
+    (tmp_path / "SICK.txt").write_text("pair_ID\tsentence_A\tsentence_B\tentailment_label\n1\ta\tb\tNEUTRAL\n")
+    assert data.read(tmp_path / "SICK.txt", TASKS["nli"], ["neutral"])[0]["label"] == "neutral"
+
+
+def test_packed_treebanks(tmp_path):
+    (tmp_path / "a.conllu.gz").write_bytes(
+        gzip.compress(b"1\tgood\t_\tADJ" + b"\t_" * 6 + b"\n\n1\tbad\t_\tADJ" + b"\t_" * 6 + b"\n")
+    )
+    assert data.read(tmp_path / "a.conllu.gz", TASKS["tagging"]) == [{"words": ["good"]}, {"words": ["bad"]}]
+    assert [row["tags"] for row in data.read(tmp_path / "a.conllu.gz", TASKS["tagging"], data.ANY)] == [["ADJ"]] * 2
 
 
 def test_a_minus_is_a_label_elsewhere(tmp_path):

@@ -53,13 +53,18 @@ def test_forms(tmp_path, name, packed):
     assert data.read(path, TASK) == [{"question": row["question"], "context": row["context"]} for row in ROWS]
 
 
+def test_one_question_over_several_lines(tmp_path):
+    (tmp_path / "a.json").write_text(json.dumps(ROWS[0], indent=2))
+    assert data.read(tmp_path / "a.json", TASK, data.ANY) == ROWS[:1]
+
+
 def test_questions_alone_in_columns(tmp_path):
     (tmp_path / "a.tsv").write_text("context\tquestion\nb c\ta\n")
     assert data.read(tmp_path / "a.tsv", TASK) == [{"question": "a", "context": "b c"}]
 
 
 def test_numbers_are_ids_where_lines_have_none(tmp_path):
-    row = {"question": "a", "context": "b", "answers": []}
+    row = {"id": None, "question": "a", "context": "b", "answers": []}
     (tmp_path / "a.jsonl").write_text(2 * (json.dumps(row) + "\n"))
     assert [row["id"] for row in data.read(tmp_path / "a.jsonl", TASK, data.ANY)] == ["1", "2"]
 
@@ -79,6 +84,12 @@ MALFORMED = {
     wrong() + "\n" + '{"question": ': "f.json:2: expected a JSON object, found '{\"question\": '",
     wrong() + "\n\n" + wrong(): "f.json:2: expected a JSON object, found ''",
     wrong(answers="b"): "f.json:1: expected answers to be a list, found '\"b\"'",
+    '{"articles": []}': "f.json: expected SQuAD JSON, or JSON lines with question, context, answers; found JSON without data",
+    '[{"question": "a"}]': "f.json: expected SQuAD JSON, or JSON lines with question, context, answers; found JSON without data",
+    "[" * 200_000: "expected SQuAD JSON, or JSON lines",
+    wrong(
+        answers={"text": ["b"], "answer_start": []}
+    ): "f.json:1: expected as many answer_start as text, found 0 and 1",
     wrong(answers=["b"]): "f.json:1: expected a JSON object with answer_start, found '\"b\"'",
     wrong(answers=[{"text": "b"}]): "f.json:1: expected answer_start, found text",
     wrong(answers=[{"text": "b", "answer_start": "0"}]): "expected answer_start to be a whole number, found '\"0\"'",
@@ -137,11 +148,20 @@ def test_scorer_follows_the_gold_answers():
     assert squad.scored_as([["a"], ["b", "c"]]) == "SQuAD 1.1"
     assert squad.scored_as([["a"], []]) == "SQuAD 2.0"
     assert squad.scored_as([["中"], ["b"], ["国 a"]]) == "CMRC 2018"
+    assert squad.scored_as([["中"], [], [], ["国"]]) == "SQuAD 2.0, answers compared as in CMRC 2018"
+    found = squad.score([["中国人"], [], []], ["国人", "", "中"], [0.1, 0.9, 0.8])
+    assert found["HasAns_f1"] == pytest.approx(80) and found["NoAns_exact"] == 50
+    assert found["best_f1_thresh"] == 0.1 and found["best_f1"] == pytest.approx((80 + 200) / 3)
 
 
 def test_a_file_of_answers_is_scored(tmp_path, capsys):
     (tmp_path / "gold.json").write_text(FORMS["squad.json"])
-    for given, expected in (({"x1": "中国", "7": ""}, 100), ({"x1": "中国", "7": "who"}, 50), ({"x1": "中国"}, 100)):
+    for given, expected in (
+        ({"x1": "中国", "7": ""}, 100),
+        ({"x1": "中国", "7": "who"}, 50),
+        ({"x1": "中国"}, 100),
+        ({"7": "who"}, 0),
+    ):
         (tmp_path / "answers.json").write_text(json.dumps(given))
         status, out, _ = cli(capsys, "evaluate", tmp_path / "answers.json", "--data", tmp_path / "gold.json")
         assert status == 0 and json.loads(out)["exact"] == expected

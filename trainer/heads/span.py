@@ -4,9 +4,10 @@ The model reads [CLS] question [SEP] window of the context [SEP] and scores ever
 the answer. A window that holds no answer points at [CLS], whose scores are those of "no answer". Of long contexts all windows
 are read, and the best answer over all of them is taken.
 
-Reference: Devlin et al. 2019, section 4.2 and 4.3, and `run_squad.py` of google-research/bert. Otherwise than there, an answer
-begins where a word begins and ends where one ends, in the context as it was given; all spans are looked at, not those of the
-20 best ends alone; and the last window reaches back instead of being short.
+Reference: Devlin et al. 2019, section 4.2 and 4.3, and `run_squad.py` of google-research/bert. Otherwise than there, the
+question's places get no probability, in training neither; an answer begins where a word begins and ends where one ends, in the
+context as it was given; all spans are looked at, not those of the 20 best ends alone; and the last window reaches back instead
+of being short.
 
 Glossary of shapes: B batch, W windows, P pieces of a window's part of the context, S sequence length, K best answers.
 """
@@ -14,21 +15,19 @@ Glossary of shapes: B batch, W windows, P pieces of a window's part of the conte
 import json
 from collections import Counter
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from trainer import Mistake, features, metrics, squad
+from trainer import Mistake, features, squad
 from trainer.progress import say
 
 ENCODER = {}
 LAYERS = ("qa_outputs",)
 ARCHITECTURE = "BertForQuestionAnswering"
 TARGETS = tf.TensorSpec([None, 2], tf.int32)  # places of the first and of the last piece of the answer; 0, 0: none here
-WINDOWS = 32  # that are read at once: a long context takes more time, not more memory for the model
 BEST = 20  # answers
 LOWEST = -1e9  # below all logits; finite, so that sums of it are
 
@@ -37,8 +36,10 @@ def build(encoder, classes, *, dropout, seed):
     x = encoder.output["hidden_states"][-1]  # [B, S, D]; no dropout here, as in the reference
     initializer = keras.initializers.TruncatedNormal(stddev=0.02, seed=seed)
     logits = keras.layers.Dense(classes, kernel_initializer=initializer, name="qa_outputs")(x)  # [B, S, 2]
-    mask = keras.ops.expand_dims(encoder.input["mask"], -1)
-    logits = keras.ops.where(mask, logits, LOWEST)  # padding is no place
+    # The question and padding are no places of an answer: only [CLS], and segment 1.
+    segments = encoder.input["segment_ids"]
+    places = keras.ops.concatenate([keras.ops.ones_like(segments[:, :1]), segments[:, 1:]], axis=1)
+    logits = keras.ops.where(keras.ops.expand_dims(places > 0, -1), logits, LOWEST)
     return keras.Model(encoder.input, logits, name="span")
 
 
@@ -62,13 +63,13 @@ def examples(rows, task, reading, path=None):
     """Every window of every question. Answers that do not stand in their context where the file says are left out, and so are
     those without a word. `null_threshold`: 0.5, if some rows have no answer."""
     contexts = list(dict.fromkeys(row["context"] for row in rows))
-    pieces = dict(zip(contexts, _pieces(contexts, reading.tokenizer), strict=True))
+    pieces = dict(zip(contexts, features.pieces_of(contexts, reading.tokenizer), strict=True))
     questions = features.tokenize([row["question"] for row in rows], reading.tokenizer)
     cut = int(tf.reduce_sum(tf.cast(questions.row_lengths() > _question_room(reading.max_length), tf.int32)))
     asked = [row.numpy() for row in questions[:, : _question_room(reading.max_length)]]
     found, lost = [], Counter()  # found: [(question, pieces of the context, first and last piece of the answer)]
     for row, question in zip(rows, asked, strict=True):
-        ids, starts, ends = pieces[row["context"]]
+        ids, _, starts, ends = pieces[row["context"]]
         first = last = -1
         if row["answers"]:
             start, text = row["answers"][0]["answer_start"], row["answers"][0]["text"]
@@ -115,16 +116,6 @@ def examples(rows, task, reading, path=None):
     )
 
 
-def _pieces(texts, tokenizer, chunk=256):
-    """Yields the ids, and the start and end of the words, of the pieces of each text."""
-    step = tf.function(tokenizer.__call__, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
-    for i in range(0, len(texts), chunk):
-        pieces = step(tf.constant(texts[i : i + chunk]))
-        columns = [field.flat_values.numpy() for field in (pieces.ids, pieces.starts, pieces.ends)]
-        for start, end in pairwise(pieces.ids.row_splits.numpy()):
-            yield tuple(column[start:end] for column in columns)
-
-
 def reader(model, reading):
     """Returns a function (question, context), strings [B] -> the best answers, all of them, see `functions`, and `null_score`."""
     tokenizer, longest = reading.tokenizer, reading.max_answer_length
@@ -138,9 +129,16 @@ def reader(model, reading):
         ends_here = tf.concat([begins[1:], tf.ones_like(begins[:1])], 0)
         cuts = _cut(asked.row_lengths(), pieces.ids.row_lengths(), reading)
         number = tf.size(cuts.rows)
+        # Between two windows a span i ... j belongs to the later one if that shows more before i than the earlier one after
+        # j: i - start > end - 1 - j. So every span that stands whole in a window is looked at once, and nowhere cut.
+        between = cuts.starts[1:] + cuts.ends[:-1]
+        same_row = cuts.rows[1:] == cuts.rows[:-1]
+        everywhere = tf.constant([tf.int64.max])
+        low = tf.concat([-everywhere[: tf.minimum(number, 1)], tf.where(same_row, between, -everywhere)], 0)
+        high = tf.concat([tf.where(same_row, between, everywhere), everywhere[: tf.minimum(number, 1)]], 0)
 
         def judge(i, scores, firsts, lasts, nulls):
-            rows, starts, ends, kept_from, kept_to = (field[i : i + WINDOWS] for field in cuts)
+            rows, starts, ends, lows, highs = (field[i : i + features.WINDOWS] for field in (*cuts[:3], low, high))
             window = tf.ragged.range(starts, ends)  # [W, (P)] places among all pieces
             of_row = tf.gather(asked, rows)
             second = tf.gather(pieces.ids.flat_values, window).with_row_splits_dtype(of_row.row_splits.dtype)
@@ -151,20 +149,21 @@ def reader(model, reading):
             column = tf.cast(of_row.row_lengths() + 2, tf.int32)[:, None] + tf.range(tf.shape(place)[1])
             column = tf.minimum(column, tf.shape(logits)[1] - 1)
             of_pieces = tf.gather(logits, column, batch_dims=1)  # [W, P, 2]
-            kept = inside & (place >= kept_from[:, None]) & (place < kept_to[:, None])
             safe = lambda flags: tf.gather(tf.concat([flags, [False]], 0), tf.maximum(place, 0))
-            first = tf.where(kept & safe(begins), of_pieces[..., 0], LOWEST)
+            first = tf.where(inside & safe(begins), of_pieces[..., 0], LOWEST)
             last = tf.where(inside & safe(ends_here), of_pieces[..., 1], LOWEST)
-            # All spans of up to `longest` pieces: [W, P, longest]
+            # All spans of up to `longest` pieces, each in the window that shows most around it: [W, P, longest]
             reach = tf.range(tf.shape(place)[1])[:, None] + tf.range(longest)
             last = tf.gather(tf.pad(last, [[0, 0], [0, longest]], constant_values=LOWEST), reach, axis=1)
-            spans = tf.reshape(first[..., None] + last, [tf.size(rows), tf.size(reach)])
-            best, which = _best(spans)
+            ends_of_span = 2 * place[..., None] + tf.range(longest, dtype=place.dtype)  # sum of first and last place
+            belongs = (ends_of_span >= lows[:, None, None]) & (ends_of_span < highs[:, None, None])
+            spans = tf.where(belongs, first[..., None] + last, LOWEST)
+            best, which = _best(tf.reshape(spans, [tf.size(rows), tf.size(reach)]))
             own = tf.range(i, i + tf.size(rows))[:, None]
             update = tf.tensor_scatter_nd_update
             begin = starts[:, None] + tf.cast(which // longest, starts.dtype)
             return (
-                i + WINDOWS,
+                i + features.WINDOWS,
                 update(scores, own, best),
                 update(firsts, own, begin),
                 update(lasts, own, begin + tf.cast(which % longest, starts.dtype)),
@@ -214,8 +213,8 @@ def functions(model, reading):
 
     serving_default: -> answer string [B], start, end int32 [B], score, null_score float [B]. `score` is the answer's share
         among the best 20, by their softmax; `null_score` is the probability that there is no answer rather than the best
-        one. Where it is above the run's threshold, or the context has no word, the answer is "", 0, 0, and its score the
-        null score.
+        one. Where it is above the run's threshold, or nothing in the context may be an answer, the answer is "", 0, 0, and
+        its score the null score.
     nbest: -> answers string [B, K], starts, ends int32 [B, K], scores float [B, K], the best first, whatever the null score;
         padded with "" and -1.
     """
@@ -250,9 +249,10 @@ def functions(model, reading):
 class Scorer:
     """Scores a model as it is when called, by the function that is exported, as the official scorers do, in percent.
 
-    Returns {exact, f1, examples}: of CMRC 2018 where most gold answers are Chinese, of SQuAD 2.0 if some questions have no
-    answer, else of SQuAD 1.1. Of SQuAD 2.0 also HasAns_ and NoAns_ of both, the best thresholds for the null score and what
-    they give (best_), and what answering always gives (AlwaysAns_).
+    Returns {exact, f1, examples}: of CMRC 2018 where most gold answers are Chinese, else of SQuAD 1.1; of SQuAD 2.0 if some
+    questions have no answer, then also HasAns_ and NoAns_ of both, the best thresholds for the null score and what they give
+    (best_), and what answering always gives (AlwaysAns_). `null_threshold`, which the run keeps, lies between the best one
+    for f1, which is the null score of a question, and the next one: so the last bit of a score decides nothing.
     `metric` is the one by which epochs are compared.
     """
 
@@ -261,9 +261,8 @@ class Scorer:
         self.read = reader(model, reading)
         self.golds = [[answer["text"] for answer in row["answers"]] for row in rows]
         self.as_in = squad.scored_as(self.golds)
-        self.metric = "best_f1" if self.as_in == "SQuAD 2.0" else task.metric
-        order = sorted(range(len(rows)), key=lambda i: -len(rows[i]["context"]))
-        self.plan = [order[i : i + batch_size] for i in range(0, len(rows), batch_size)]
+        self.metric = task.metric if all(self.golds) else "best_f1"
+        self.plan = features.plan_evaluation(np.array([len(row["context"]) for row in rows]), batch_size)
 
     def __call__(self, tick=lambda: None):
         """`tick` is called between batches."""
@@ -276,20 +275,22 @@ class Scorer:
         withheld = [self.threshold is not None and null > self.threshold for null in self.null]
         self.given = ["" if no else text for no, text in zip(withheld, self.best, strict=True)]
         score = squad.score(self.golds, self.given)
-        if self.as_in == "SQuAD 2.0":
-            always = metrics.answered_or_not(self.golds, self.best, self.null)
+        if not all(self.golds):
+            always = squad.score(self.golds, self.best, self.null)
             score |= {name: value for name, value in always.items() if name.startswith("best_")}
             score |= {f"AlwaysAns_{name}": always[name] for name in ("exact", "f1")}
-        # A threshold is not rounded: the null scores of a sure model are near 0.
-        rounded = {name: value if name.endswith("thresh") else round(value, 6) for name, value in score.items()}
+            threshold = score["best_f1_thresh"]
+            score["null_threshold"] = (threshold + min((x for x in self.null if x > threshold), default=1.0)) / 2
+        # Thresholds are not rounded: the null scores of a sure model are near 0.
+        rounded = {name: value if "thresh" in name else round(value, 6) for name, value in score.items()}
         return rounded | {"examples": len(self.rows)}
 
     def predictions(self, path, column=None):
-        """Returns {path: content} of files of what was predicted, in the official form: {id: answer}; of SQuAD 2.0 also
-        {id: null score}, beside it."""
+        """Returns {path: content} of files of what was predicted, in the official form: {id: answer}; if some questions have
+        no answer also {id: null score}, beside it."""
         ids = [row["id"] for row in self.rows]
         files = {path: dict(zip(ids, self.given, strict=True))}
-        if self.as_in == "SQuAD 2.0":
+        if not all(self.golds):
             files[str(Path(path).with_suffix("")) + ".null_odds.json"] = dict(zip(ids, self.null, strict=True))
         return {name: json.dumps(content, ensure_ascii=False) + "\n" for name, content in files.items()}
 

@@ -23,7 +23,6 @@ ENCODER = {}
 LAYERS = ("classifier",)
 ARCHITECTURE = "BertForTokenClassification"
 TARGETS = tf.TensorSpec([None, None], tf.int32)
-WINDOWS = 32  # that are read at once: a long text takes more time, not more memory for the model
 
 
 def build(encoder, classes, *, dropout, seed):
@@ -128,18 +127,10 @@ def _units_of_words(tokenizer, words, count):
     return Units(tf.RaggedTensor.from_row_lengths(ids, count).merge_dims(1, 2), first > 0)
 
 
-def _tokens(texts, tokenizer, chunk=1024):
+def _tokens(texts, tokenizer):
     """Yields, for each text: its pieces, which of them begin a token, where the tokens start and end."""
-    step = tf.function(tokenizer.__call__, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
-    for i in range(0, len(texts), chunk):
-        pieces = step(tf.constant(texts[i : i + chunk]))
-        first = _units_of(pieces).first.numpy()
-        columns = [field.flat_values.numpy() for field in (pieces.ids, pieces.starts, pieces.ends)]
-        splits = pieces.ids.row_splits.numpy()
-        for start, end in pairwise(splits):
-            ids, starts, ends = (column[start:end] for column in columns)
-            begins = first[start:end]
-            yield ids, begins, starts[begins].tolist(), ends[begins].tolist()
+    for ids, begins, starts, ends in features.pieces_of(texts, tokenizer):
+        yield ids, begins, starts[begins].tolist(), ends[begins].tolist()
 
 
 def _words(rows, tokenizer, chunk=1024):
@@ -180,7 +171,7 @@ def functions(model, reading):
         number = tf.reduce_sum(tf.cast(units.first, tf.int32))
 
         def read(i, found, scores):
-            starts, ends, kept_from, kept_to = (field[i : i + WINDOWS] for field in cuts[1:])
+            starts, ends, kept_from, kept_to = (field[i : i + features.WINDOWS] for field in cuts[1:])
             window = tf.gather(units.ids.flat_values, tf.ragged.range(starts, ends))
             logits = model(features.pack(window, tokenizer, max_length), training=False)  # [windows, S, C]
             kept = tf.ragged.range(kept_from, kept_to)
@@ -195,7 +186,7 @@ def functions(model, reading):
             best = tf.argmax(logits, axis=-1, output_type=tf.int32)
             score = tf.reduce_max(tf.nn.softmax(logits), axis=-1)
             found = tf.tensor_scatter_nd_update(found, own[:, None], best)
-            return i + WINDOWS, found, tf.tensor_scatter_nd_update(scores, own[:, None], score)
+            return i + features.WINDOWS, found, tf.tensor_scatter_nd_update(scores, own[:, None], score)
 
         first = (tf.constant(0), tf.zeros([number], tf.int32), tf.zeros([number]))
         _, found, scores = tf.while_loop(lambda i, *_: i < tf.size(cuts.rows), read, first, parallel_iterations=1)
@@ -272,8 +263,7 @@ class Scorer:
         self.functions = functions(model, reading)
         self.metric = "spans_f1" if metrics.are_bio([tag for row in rows for tag in row["tags"]]) else task.metric
         self.rows = rows
-        order = sorted(range(len(rows)), key=lambda i: -len(rows[i]["text"]))
-        self.plan = [order[i : i + batch_size] for i in range(0, len(rows), batch_size)]
+        self.plan = features.plan_evaluation(np.array([len(row["text"]) for row in rows]), batch_size)
 
     def __call__(self, tick=lambda: None):
         """`tick` is called between batches."""
