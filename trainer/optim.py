@@ -71,21 +71,23 @@ class AdamW(keras.optimizers.Adam):
         )
 
 
-def optimizer(variables, *, learning_rate, warmup, total, weight_decay, scales=None):
-    """Returns an `AdamW` built for `variables`, as BERT is fine-tuned with: linear schedule, epsilon 1e-6, clipped at norm 1.
+def optimizer(variables, *, learning_rate, warmup, total, weight_decay, epsilon=1e-6, scales=None):
+    """Returns an `AdamW` built for `variables`, as BERT is fine-tuned with: linear schedule, clipped at norm 1.
 
     Args:
         variables: Trainable Keras variables.
         learning_rate: At the end of the warm-up.
         warmup, total: Steps.
         weight_decay: Decoupled, times the learning rate, on all but biases and layer normalisation.
+        epsilon: Added to the root of the second moment as it is; PyTorch corrects its bias before. google-research/bert
+            has 1e-6, Keras 1e-7, transformers 1e-8.
         scales: Times the learning rate, one number a variable (see `layer_scales`); 1 by default.
     """
     result = AdamW(
         WarmupLinearDecay(learning_rate, warmup, total),
         scales=[1.0] * len(variables) if scales is None else scales,
         decays=[weight_decay if _decayed(variable) else 0.0 for variable in variables],
-        epsilon=1e-6,  # google-research/bert; Keras has 1e-7
+        epsilon=epsilon,
         global_clipnorm=1.0,
     )
     result.build(variables)

@@ -19,7 +19,7 @@ NOT_OF_THE_RESULT = ("out", "overwrite", "dry_run", "checkpoint_every")  # optio
 
 def finetune(
     task, *, train, dev, init, model, vocabulary, out, epochs, batch_size, accumulate, learning_rate, layer_decay, warmup,
-    weight_decay, freeze, max_length, doc_stride, max_answer_length, unanswerable, seed, labels, column, limit,
+    weight_decay, epsilon, freeze, max_length, doc_stride, max_answer_length, unanswerable, seed, labels, column, limit,
     dev_limit, patience, keep, checkpoint_every, dry_run, overwrite,
 ):  # fmt: skip
     """Fine-tunes pretrained weights; returns the result that metrics.json holds. Options: `trainer.__main__.finetune`."""
@@ -64,12 +64,14 @@ def finetune(
         warmup=round(warmup * total),
         total=total,
         weight_decay=weight_decay,
+        epsilon=1e-6 if epsilon is None else epsilon,
         scales=optim.layer_scales(variables, depths, layer_decay),
     )
     frozen = f", {optim.count(variables):,} of them trained (frozen: {_frozen(freeze)})" if freeze else ""
     batches = f"batches of {batch_size}" + (f" times {accumulate}, divided by their examples" if accumulate > 1 else "")
     falling = f", times {layer_decay:g} a layer downwards" if layer_decay < 1 else ""
     stop = f"; stops after {patience} without a better {metric}" if patience else ""
+    adam = f"; epsilon {epsilon:g}" if epsilon else ""
     decisions = [
         f"task      {name}{f', of {fields[0]} and {fields[1]}' if len(fields) > 1 else ''}: {reading}",
         f"weights   {init}; new: {', '.join(head.LAYERS)}; in the file but not used: {', '.join(unused) or 'none'}"
@@ -81,7 +83,7 @@ def finetune(
         f"{len(tokenizer.vocabulary):,} pieces",
         f"model     {model.count_params():,} parameters{frozen}; {optim.describe(variables)}",
         f"steps     {total} in {epochs} epochs of {batches}; learning rate {learning_rate:g}{falling} after "
-        f"{round(warmup * total)} steps, then linearly to 0; clipped at norm 1; seed {seed}{stop}",
+        f"{round(warmup * total)} steps, then linearly to 0; clipped at norm 1{adam}; seed {seed}{stop}",
         f"device    {device()}",
     ]
     work = loop.Work(
