@@ -1,6 +1,6 @@
 # make demo   trains, exports, serves and asks, on a machine with Python 3.11 or later and make; make demo-all   in full
 # make test   all tests          make lint   style          make bench   speed beside the peers (installs them)
-# make acceptance   one line per promise of the README: promised, found (installs the peers; 35 minutes)
+# make acceptance   one line per promise of the README: promised, found (installs the peers; two hours)
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PIP := .venv/bin/python -m pip install --quiet --disable-pip-version-check
 

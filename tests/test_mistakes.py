@@ -138,6 +138,7 @@ TABLE = [
     ([*TUNE, "--learning_rate=nan"], 2, ["--learning_rate: expected a number, received nan"]),
     ([*TUNE, "--weight_decay=-1"], 2, ["--weight_decay: expected 0 or more, received -1"]),
     ([*TUNE, "--weight_decay=nan"], 2, ["--weight_decay: expected a number, received nan"]),
+    ([*TUNE, "--dropout=1"], 2, ["--dropout: expected a rate from 0, below 1, received 1"]),
     ([*TUNE, "--epsilon=0"], 2, ["--epsilon: expected more than 0, received 0"]),
     ([*TUNE, "--seed=-1"], 2, ["--seed: expected 0 to 4294967295, received -1"]),
     ([*TUNE, "--freeze=top"], 2, ["--freeze: expected embeddings or a number of layers, received top"]),

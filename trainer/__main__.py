@@ -32,6 +32,7 @@ def finetune(
     warmup: float = 0.1,
     weight_decay: float = 0.01,
     epsilon: float | None = None,
+    dropout: float | None = None,
     freeze: str | int | None = None,
     max_length: int | None = None,
     doc_stride: int | None = None,
@@ -66,6 +67,7 @@ def finetune(
         warmup: Share of the steps in which the learning rate rises.
         weight_decay: Of AdamW; not on biases and layer normalisation.
         epsilon: Of Adam (default: 1e-6, as google-research/bert has it; transformers has 1e-8).
+        dropout: In training (default: as the weights' configuration says, mostly 0.1; 0 learns faster where each example is seen once).
         freeze: What keeps its weights: embeddings, or a number N for embeddings and the first N layers.
         max_length: Pieces read at once, [CLS] and [SEP] included (default: 128; qa 384); longer texts lose their end, the longer of two first, or are tagged and searched for answers in windows that overlap.
         doc_stride: Of qa: pieces from the start of one window of a context to that of the next (default: 128).
@@ -96,6 +98,8 @@ def finetune(
     if not 0 < layer_decay <= 1:
         raise Mistake(f"--layer_decay: expected more than 0, 1 at most, received {layer_decay}")
     _positive(epsilon=epsilon)
+    if dropout is not None and not 0 <= dropout < 1:
+        raise Mistake(f"--dropout: expected a rate from 0, below 1, received {dropout}")
     freeze = None if freeze is None else str(freeze)  # YAML has numbers
     if freeze is not None and freeze != "embeddings" and not freeze.isdecimal():
         raise Mistake(f"--freeze: expected embeddings or a number of layers, received {freeze}")

@@ -19,7 +19,7 @@ NOT_OF_THE_RESULT = ("out", "overwrite", "dry_run", "checkpoint_every")  # optio
 
 def finetune(
     task, *, train, dev, init, model, vocabulary, out, epochs, batch_size, accumulate, learning_rate, layer_decay, warmup,
-    weight_decay, epsilon, freeze, max_length, doc_stride, max_answer_length, unanswerable, seed, labels, column, limit,
+    weight_decay, epsilon, dropout, freeze, max_length, doc_stride, max_answer_length, unanswerable, seed, labels, column, limit,
     dev_limit, patience, keep, checkpoint_every, dry_run, overwrite,
 ):  # fmt: skip
     """Fine-tunes pretrained weights; returns the result that metrics.json holds. Options: `trainer.__main__.finetune`."""
@@ -38,6 +38,9 @@ def finetune(
 
     head = HEADS[task.head]
     config, tokenizer = runs.read_init(init) if init else runs.new_config(size, vocabulary)
+    if dropout is not None:
+        rates = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout")
+        config |= dict.fromkeys(rates, dropout)
     train_rows = data.read(train, task, labels or data.ANY, limit=limit, column=column)
     if unanswerable:
         train_rows = squad.with_unanswerable(train_rows, unanswerable, seed)
@@ -72,6 +75,7 @@ def finetune(
     falling = f", times {layer_decay:g} a layer downwards" if layer_decay < 1 else ""
     stop = f"; stops after {patience} without a better {metric}" if patience else ""
     adam = f"; epsilon {epsilon:g}" if epsilon else ""
+    dropped = "" if dropout is None else f"; dropout {dropout:g}"
     decisions = [
         f"task      {name}{f', of {fields[0]} and {fields[1]}' if len(fields) > 1 else ''}: {reading}",
         f"weights   {init}; new: {', '.join(head.LAYERS)}; in the file but not used: {', '.join(unused) or 'none'}"
@@ -81,7 +85,7 @@ def finetune(
         f"dev       {dev}: {score}" if dev else "dev       none: no scores",
         f"text      {'lower-cased, without accents' if tokenizer.lower_case else 'cased'}; "
         f"{len(tokenizer.vocabulary):,} pieces",
-        f"model     {model.count_params():,} parameters{frozen}; {optim.describe(variables)}",
+        f"model     {model.count_params():,} parameters{frozen}; {optim.describe(variables)}{dropped}",
         f"steps     {total} in {epochs} epochs of {batches}; learning rate {learning_rate:g}{falling} after "
         f"{round(warmup * total)} steps, then linearly to 0; clipped at norm 1{adam}; seed {seed}{stop}",
         f"device    {device()}",
