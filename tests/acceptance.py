@@ -126,6 +126,7 @@ class Workshop:
     @cached_property
     def qa(self):
         options = ["--limit", 5000, "--dev_limit", 1000, "--init", "minilm", "--learning_rate", "1e-4", "--epochs", 1]
+        options += ["--epsilon", "1e-8", "--dropout", 0]
         return self.learned("qa", "qa", "qa-en/squad/train-v1.1.json.gz", "qa-en/squad/dev-v1.1.json", *options)
 
     @cached_property

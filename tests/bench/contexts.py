@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from trainer import quiet  # noqa: F401  isort: skip  before all that imports TensorFlow
 from serving.export import export
 from serving.servable import Servable
 from trainer import data

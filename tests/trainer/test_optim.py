@@ -25,12 +25,13 @@ def test_decay_spares_biases_and_normalisation():
         np.testing.assert_allclose(variable, 1.0 if kept else 0.95, rtol=1e-6, err_msg=variable.path)
 
 
-def test_fused_steps_equal_keras():
+@pytest.mark.parametrize("epsilon", [1e-8, 1e-6, 1e-2])
+def test_fused_steps_equal_keras(epsilon):
     ours, theirs = variables(), variables()
     for one, other in zip(ours, theirs, strict=True):
         other.assign(one)
-    fused = optim.optimizer(ours, learning_rate=1e-3, warmup=0, total=10**9, weight_decay=0.01)
-    plain = keras.optimizers.AdamW(1e-3, weight_decay=0.01, epsilon=1e-6, global_clipnorm=1.0)
+    fused = optim.optimizer(ours, learning_rate=1e-3, warmup=0, total=10**9, weight_decay=0.01, epsilon=epsilon)
+    plain = keras.optimizers.AdamW(1e-3, weight_decay=0.01, epsilon=epsilon, global_clipnorm=1.0)
     plain.exclude_from_weight_decay(
         var_names=[r"(bias|gamma|beta)(:0)?$"]
     )  # TensorFlow appends :0 to a variable's name

@@ -164,3 +164,25 @@ def test_pairs_from_file_to_export(bert_folder, capsys, tmp_path):
     servable = Servable(export(tmp_path / "run", tmp_path / "export")["path"])
     inputs = {"text": np.array([b"a film"], object), "text_b": np.array([b"a film"], object)}
     assert servable.predict("serving_default", inputs)["label"] == [b"three"]
+
+
+def test_dropout_and_epsilon_are_options(options, capsys):
+    import tensorflow as tf
+
+    from trainer import features, runs
+
+    digests = set()
+    for name, more in (("a", []), ("b", ["--dropout=0"]), ("c", ["--dropout=0", "--epsilon=1e-3"])):
+        options["out"] = options["out"].with_name(name)
+        status, out, err = cli(capsys, "finetune", "sentiment", *[f"--{k}={v}" for k, v in options.items()], *more)
+        assert (
+            status == 0
+            and ("; dropout 0" in err) == ("--dropout=0" in more)
+            and ("epsilon 0.001" in err) == (name == "c")
+        )
+        digests.add(json.loads(out)["digest"])
+        run = runs.Run(options["out"])
+        inputs = features.pack(tf.ragged.constant([[13, 14, 20]], dtype=tf.int32), run.reading.tokenizer, 16)
+        same = np.array_equal(run.model(inputs, training=True), run.model(inputs, training=False))
+        assert same == ("--dropout=0" in more)
+    assert len(digests) == 3
