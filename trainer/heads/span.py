@@ -6,8 +6,8 @@ are read, and the best answer over all of them is taken.
 
 Reference: Devlin et al. 2019, section 4.2 and 4.3, and `run_squad.py` of google-research/bert. Otherwise than there, the
 question's places get no probability, in training neither; an answer begins where a word begins and ends where one ends, in the
-context as it was given; all spans are looked at, not those of the 20 best ends alone; and the last window reaches back instead
-of being short.
+context as it was given; all spans are looked at, not those of the 20 best ends alone; spans of several windows are compared by
+what each has above "no answer" in its own window; and the last window reaches back instead of being short.
 
 Glossary of shapes: B batch, W windows, P pieces of a window's part of the context, S sequence length, K best answers.
 """
@@ -137,7 +137,7 @@ def reader(model, reading):
         low = tf.concat([-everywhere[: tf.minimum(number, 1)], tf.where(same_row, between, -everywhere)], 0)
         high = tf.concat([tf.where(same_row, between, everywhere), everywhere[: tf.minimum(number, 1)]], 0)
 
-        def judge(i, scores, firsts, lasts, nulls):
+        def judge(i, scores, firsts, lasts):
             rows, starts, ends, lows, highs = (field[i : i + features.WINDOWS] for field in (*cuts[:3], low, high))
             window = tf.ragged.range(starts, ends)  # [W, (P)] places among all pieces
             of_row = tf.gather(asked, rows)
@@ -159,6 +159,8 @@ def reader(model, reading):
             belongs = (ends_of_span >= lows[:, None, None]) & (ends_of_span < highs[:, None, None])
             spans = tf.where(belongs, first[..., None] + last, LOWEST)
             best, which = _best(tf.reshape(spans, [tf.size(rows), tf.size(reach)]))
+            # Logits are known up to a number that each window has of its own: [CLS], no answer here, is what they share.
+            best = tf.where(best > LOWEST / 2, best - tf.reduce_sum(logits[:, 0], axis=-1, keepdims=True), LOWEST)
             own = tf.range(i, i + tf.size(rows))[:, None]
             update = tf.tensor_scatter_nd_update
             begin = starts[:, None] + tf.cast(which // longest, starts.dtype)
@@ -167,12 +169,11 @@ def reader(model, reading):
                 update(scores, own, best),
                 update(firsts, own, begin),
                 update(lasts, own, begin + tf.cast(which % longest, starts.dtype)),
-                update(nulls, own, tf.reduce_sum(logits[:, 0], axis=-1)),
             )
 
         none = tf.zeros([number, BEST], tf.int64)
-        loop = (tf.constant(0), tf.zeros([number, BEST]), none, none, tf.zeros([number]))
-        _, *found, nulls = tf.while_loop(lambda i, *_: i < number, judge, loop, parallel_iterations=1)
+        loop = (tf.constant(0), tf.zeros([number, BEST]), none, none)
+        _, *found = tf.while_loop(lambda i, *_: i < number, judge, loop, parallel_iterations=1)
 
         def of_rows(values, empty):
             """[W, K] -> [B, windows of a row * K]"""
@@ -188,13 +189,12 @@ def reader(model, reading):
         )
         starts = tf.where(given, at(pieces.starts, found[1]), 0)
         ends = tf.where(given, at(pieces.ends, found[2]), 0)
-        null = tf.math.unsorted_segment_min(nulls, cuts.rows, tf.size(context))
         return {
             "answers": tf.strings.substr(context[:, None], starts, ends - starts, unit="UTF8_CHAR"),
             "starts": tf.where(given, starts, -1),
             "ends": tf.where(given, ends, -1),
             "scores": tf.where(given, tf.nn.softmax(scores), -1.0),
-            "null_score": tf.where(given[:, 0], tf.sigmoid(null - scores[:, 0]), 1.0),
+            "null_score": tf.where(given[:, 0], tf.sigmoid(-scores[:, 0]), 1.0),
         }
 
     strings = [tf.TensorSpec([None], tf.string, name=field) for field in reading.fields]
