@@ -48,7 +48,7 @@ learn() {
     models+=("$model")
 }
 
-train=sst2 dev=sst2 small="--limit 3000 --epochs 1 --dropout 0"
+train=sst2 dev=sst2 small="--limit 2000 --epochs 1 --dropout 0"
 if ! run -m trainer datasets sst2; then
     train=trainer/samples/sentiment.train.txt dev=trainer/samples/sentiment.dev.txt small="--epochs 8 --batch_size 8"
     echo "sentiment is trained on the 80 sentences in trainer/samples (we wrote them; SST-2 is not to be had)"
@@ -57,19 +57,19 @@ chinese=(--vocabulary "$data/vocab/bert-base-chinese/vocab.txt")
 squad=$data/qa-en/squad
 learn sentiment sentiment $train $dev "$small" "--epochs 3" --init minilm --learning_rate 1e-4
 learn tagging tagging "$data"/tagging-en/UD_English-EWT/en_ewt-ud-{train,dev}.conllu \
-    "--limit 2000 --dev_limit 200 --epochs 1 --dropout 0" "--epochs 2" --init minilm --learning_rate 3e-4
+    "--limit 1500 --dev_limit 200 --epochs 1 --dropout 0" "--epochs 2" --init minilm --learning_rate 3e-4
 if [ $size = small ]; then
     learn nli nli "$data"/nli-en/sick/SICK_{train,trial}.txt "--limit 2500 --epochs 1 --dropout 0" "" --init minilm --learning_rate 1e-4
 else
     learn nli nli "$data"/nli-en/mnli/multinli_{train_sample12988,dev_matched.first3000}.jsonl \
         "" "--epochs 2" --init minilm --learning_rate 1e-4
 fi
-learn qa qa "$squad/train-v1.1.json.gz" "$squad/dev-v1.1.json" "--limit 1200 --dev_limit 100 --max_length 192" \
+learn qa qa "$squad/train-v1.1.json.gz" "$squad/dev-v1.1.json" "--limit 1000 --dev_limit 100 --max_length 192" \
     "${QUESTIONS:+--limit $QUESTIONS} --dev_limit 1000" --init minilm --learning_rate 1e-4 --epochs 1 --epsilon 1e-8 --dropout 0
 learn sentiment-zh sentiment "$data"/sentiment-zh/chnsenticorp/{train,dev.not-in-train}.tsv \
     "--model tiny --limit 6000 --epochs 1 --learning_rate 1e-3" "--model mini --epochs 6 --learning_rate 5e-4 --max_length 192" "${chinese[@]}"
 learn tagging-zh tagging "$data"/tagging-zh/UD_Chinese-simplified-hankcs/{train,dev}.conll \
-    "--model tiny --dev_limit 100 --epochs 3 --learning_rate 2e-3" "--model mini --epochs 20 --learning_rate 1e-3" "${chinese[@]}"
+    "--model tiny --dev_limit 100 --epochs 2 --learning_rate 2e-3" "--model mini --epochs 20 --learning_rate 1e-3" "${chinese[@]}"
 
 echo; echo "== Serve all in one process"
 {
