@@ -27,6 +27,9 @@ show() {
 }
 run() { show "$@"; python "$@"; }
 
+if [ $size = full ]; then
+    echo "training all in full: an hour and three quarters on two cores with QUESTIONS=5000, else two to three hours more"
+fi
 models=() left_out=()
 # learn MODEL TASK TRAIN DEV "options of the small run" "options of the full run" options of both
 learn() {
