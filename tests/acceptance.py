@@ -56,6 +56,12 @@ class Workshop:
     def __init__(self, folder):
         self.folder = folder
 
+    @cached_property
+    def data(self):
+        from tests.conftest import DATA  # imports TensorFlow
+
+        return DATA
+
     def run(self, *command, python=sys.executable, check=True):
         """Runs `python -m ...` in the project's folder; returns the finished process."""
         command = [*map(str, command)]
@@ -93,10 +99,8 @@ class Workshop:
 
     def learned(self, name, task, train, dev, *options):
         """The run folder of a run on files of LINEAGE_DATA, and its result."""
-        from tests.conftest import DATA
-
         out = self.folder / name
-        files = ["--train", DATA / train, "--dev", DATA / dev]
+        files = ["--train", self.data / train, "--dev", self.data / dev]
         done = self.run("-m", "trainer", "finetune", task, *files, *options, "--seed", 1, "--out", out)
         return out, json.loads(done.stdout.splitlines()[-1])
 
@@ -108,10 +112,8 @@ class Workshop:
 
     @cached_property
     def tagging_zh(self):
-        from tests.conftest import DATA
-
         folder = "tagging-zh/UD_Chinese-simplified-hankcs/"
-        options = ["--model", "mini", "--vocabulary", DATA / "vocab/bert-base-chinese/vocab.txt"]
+        options = ["--model", "mini", "--vocabulary", self.data / "vocab/bert-base-chinese/vocab.txt"]
         options += ["--learning_rate", "1e-3", "--epochs", 20]
         return self.learned("tagging-zh", "tagging", f"{folder}train.conll", f"{folder}dev.conll", *options)
 
@@ -182,10 +184,8 @@ def all_tests(shop):
 
 
 def demo(shop):
-    from tests.conftest import DATA
-
     began = time.monotonic()
-    env = os.environ | {"LINEAGE_DATA": str(DATA)}
+    env = os.environ | {"LINEAGE_DATA": str(shop.data)}
     done = subprocess.run(["make", "demo"], cwd=ROOT, env=env, capture_output=True, text=True, check=False)
     seconds = time.monotonic() - began
     found = [json.loads(line) for line in done.stdout.splitlines() if re.match(r'\{"(text|premise|question)"', line)]
@@ -303,8 +303,6 @@ def scores(which, **least):
 
 def official_scores(shop):
     """Published systems' answers score as published."""
-    from tests.conftest import DATA
-
     published = {
         "bert-ensemble.v1.1": (86.21, 92.20),
         "logistic-regression.v1.1": (40.14, 50.98),
@@ -312,8 +310,8 @@ def official_scores(shop):
     }
     found = {}
     for name in published:
-        gold = DATA / "qa-en/squad" / ("dev-v2.0.json.gz" if name.endswith("2.0") else "dev-v1.1.json")
-        done = shop.run("-m", "trainer", "evaluate", DATA / f"qa-en/squad/predictions/{name}.json", "--data", gold)
+        gold = shop.data / "qa-en/squad" / ("dev-v2.0.json.gz" if name.endswith("2.0") else "dev-v1.1.json")
+        done = shop.run("-m", "trainer", "evaluate", shop.data / f"qa-en/squad/predictions/{name}.json", "--data", gold)
         score = json.loads(done.stdout)
         found[name] = round(score["exact"], 2), round(score["f1"], 2)
     return expect(found == published, "; ".join(f"{name} {exact} {f1}" for name, (exact, f1) in found.items()))
@@ -322,9 +320,8 @@ def official_scores(shop):
 def long_contexts(shop):
     """Answers at the end of 50,000 words are mostly those of the paragraph alone; memory is bounded, time grows as the words
     do."""
-    from tests.conftest import DATA
-
-    options = ["--run", shop.qa_or_none[0], "--data", DATA / "qa-en/squad/dev-v1.1.json", "--questions", 4, 4, 4, 6]
+    data = shop.data / "qa-en/squad/dev-v1.1.json"
+    options = ["--run", shop.qa_or_none[0], "--data", data, "--questions", 4, 4, 4, 6]
     done = shop.run("-m", "tests.bench.contexts", *options)
     rows = re.findall(r"^ +([\d,]+) +(\d+) +(\d+) +(\d+) +([\d.]+) +(\d*) +(-?\d+)$", done.stdout, re.M)
     words, asked, same, _, seconds, rate, more = rows[-1]

@@ -13,6 +13,11 @@ def described(error):
     return f"{error.filename}: cannot be read ({error.strerror})" if getattr(error, "filename", None) else str(error)
 
 
+def short(text, most=60):
+    """Returns what was found, in quotes, for a message of one line."""
+    return repr(text if len(text) <= most else text[:most] + "...")
+
+
 def defect(error):
     """Returns an error that is no user's in one line; raises it where LINEAGE_TRACEBACK is set."""
     if os.environ.get("LINEAGE_TRACEBACK"):

@@ -14,7 +14,7 @@ import json
 import zlib
 from pathlib import Path
 
-from trainer import Mistake, conll, squad
+from trainer import Mistake, conll, short, squad
 from trainer.progress import say
 
 # Our fields -> names that files use for them, the first that are all there
@@ -87,7 +87,7 @@ def labels_of(rows, task, path):
     """
     labels = {row[task.target] for row in rows}
     if len(labels) < 2:
-        raise Mistake(f"{path}: expected two or more different labels, found {_short(', '.join(labels))} in all rows")
+        raise Mistake(f"{path}: expected two or more different labels, found {short(', '.join(labels))} in all rows")
     numbers = all(label.isdecimal() for label in labels)
     return sorted(labels, key=lambda label: (int(label), label) if numbers else label)
 
@@ -152,7 +152,7 @@ def _rows(path, inputs, target):
                 form = "`label sentence` (or JSON lines" if single else "columns by name (or JSON lines"
                 raise Mistake(
                     f"{path}:{number}: expected {form} in a .jsonl file, or a first line with"
-                    f" tab-separated columns {', '.join(_wanted(inputs[-1], target))}), found {_short(line)}"
+                    f" tab-separated columns {', '.join(_wanted(inputs[-1], target))}), found {short(line)}"
                 )
             yield number, {target: label, single[0]: text}, single
 
@@ -222,10 +222,10 @@ def _json_row(line, inputs, target, place):
     try:
         found = json.loads(line)
     except ValueError as error:
-        raise Mistake(f"{place}: expected a JSON object, found {_short(line)} ({error})") from None
+        raise Mistake(f"{place}: expected a JSON object, found {short(line)} ({error})") from None
     expected = _wanted(inputs[-1], target)
     if not isinstance(found, dict):
-        raise Mistake(f"{place}: expected a JSON object with {', '.join(expected)}, found {_short(line)}")
+        raise Mistake(f"{place}: expected a JSON object with {', '.join(expected)}, found {short(line)}")
     named = _names(inputs, target, found)
     if not named:
         raise Mistake(f"{place}: expected the fields {', '.join(expected)}, found {', '.join(found) or 'none'}")
@@ -241,15 +241,15 @@ def _json_row(line, inputs, target, place):
         values = value if many and isinstance(value, list) else [value]
         if many != isinstance(value, list) or not all(isinstance(one, str) for one in values):
             kind = "a list of strings" if many else "a string"
-            raise Mistake(f"{place}: expected {name} to be {kind}, found {_short(json.dumps(value))}")
+            raise Mistake(f"{place}: expected {name} to be {kind}, found {short(json.dumps(value))}")
         if many and not all(one.strip() for one in values):
-            raise Mistake(f"{place}: expected {name} without empty ones, found {_short(json.dumps(value))}")
+            raise Mistake(f"{place}: expected {name} without empty ones, found {short(json.dumps(value))}")
         if field in ("label", "tags") and any(set(one) & set("\r\n") for one in values):
-            raise Mistake(f"{place}: expected {name} without line breaks, found {_short(json.dumps(value))}")
+            raise Mistake(f"{place}: expected {name} without line breaks, found {short(json.dumps(value))}")
         row[field] = [one.strip() for one in values] if many else value
         if any("\ud800" <= character <= "\udfff" for one in values for character in one):
             raise Mistake(
-                f"{place}: expected {name} to be text, found half of a surrogate pair in {_short(ascii(value))}"
+                f"{place}: expected {name} to be text, found half of a surrogate pair in {short(ascii(value))}"
             )
     return fields, row
 
@@ -267,8 +267,4 @@ def _label(value, labels, place):
     if labels == ANY:
         raise Mistake(f"{place}: expected a label, found none")
     numbered = ", ".join(f"{label} (or {number})" if numbers else label for number, label in enumerate(labels))
-    raise Mistake(f"{place}: expected a label of {numbered}, found {_short(value)}")
-
-
-def _short(text, most=60):
-    return repr(text if len(text) <= most else text[:most] + "...")
+    raise Mistake(f"{place}: expected a label of {numbered}, found {short(value)}")

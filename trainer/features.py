@@ -155,8 +155,8 @@ def pieces_of(texts, tokenizer, chunk=256):
     step = tf.function(tokenizer.__call__, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
     for i in range(0, len(texts), chunk):
         pieces = step(tf.constant(texts[i : i + chunk]))
-        columns = [field.flat_values.numpy() for field in (pieces.ids, pieces.starts, pieces.ends)]
-        columns.insert(1, begins(pieces).numpy())
+        ids, starts, ends = (field.flat_values for field in (pieces.ids, pieces.starts, pieces.ends))
+        columns = [column.numpy() for column in (ids, begins(pieces), starts, ends)]
         for start, end in pairwise(pieces.ids.row_splits.numpy()):
             yield tuple(column[start:end] for column in columns)
 

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+EPSILON = 1e-6  # of google-research/bert; Keras has 1e-7, transformers 1e-8
 UNDECAYED = r"(bias|gamma|beta)$"  # biases and layer normalisation
 
 
@@ -71,7 +72,7 @@ class AdamW(keras.optimizers.Adam):
         )
 
 
-def optimizer(variables, *, learning_rate, warmup, total, weight_decay, epsilon=1e-6, scales=None):
+def optimizer(variables, *, learning_rate, warmup, total, weight_decay, epsilon=EPSILON, scales=None):
     """Returns an `AdamW` built for `variables`, as BERT is fine-tuned with: linear schedule, clipped at norm 1.
 
     Args:
@@ -79,8 +80,7 @@ def optimizer(variables, *, learning_rate, warmup, total, weight_decay, epsilon=
         learning_rate: At the end of the warm-up.
         warmup, total: Steps.
         weight_decay: Decoupled, times the learning rate, on all but biases and layer normalisation.
-        epsilon: Added to the root of the second moment as it is; PyTorch corrects its bias before. google-research/bert
-            has 1e-6, Keras 1e-7, transformers 1e-8.
+        epsilon: Added to the root of the second moment as it is; PyTorch corrects its bias before.
         scales: Times the learning rate, one number a variable (see `layer_scales`); 1 by default.
     """
     result = AdamW(

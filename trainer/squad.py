@@ -8,7 +8,7 @@ where there is none.
 import json
 import random
 
-from trainer import Mistake, metrics
+from trainer import Mistake, metrics, short
 from trainer.conll import CJK
 
 FORM = "SQuAD JSON, or JSON lines with question, context, answers"
@@ -33,7 +33,7 @@ def questions(content, path, *, answered=True):
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
         if text and not _is_object(first):
-            raise Mistake(f"{path}: expected {FORM}, found {_short(first)} ({error})") from None
+            raise Mistake(f"{path}: expected {FORM}, found {short(first)} ({error})") from None
         document = None
     if isinstance(document, dict) and "data" in document:
         yield from _of_document(document, path, answered)
@@ -46,7 +46,7 @@ def questions(content, path, *, answered=True):
         try:
             row = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise Mistake(f"{place}: expected a JSON object, found {_short(line)} ({error})") from None
+            raise Mistake(f"{place}: expected a JSON object, found {short(line)} ({error})") from None
         yield _row(row, row, str(number), place, answered)
 
 
@@ -116,7 +116,7 @@ def score_file(content, path, rows):
         raise Mistake(f"{path}: expected JSON of the form {{id: answer}}, found something else ({error})") from None
     if not isinstance(given, dict) or not all(isinstance(answer, str) for answer in given.values()):
         raise Mistake(
-            f"{path}: expected JSON of the form {{id: answer}}, found {_short(content[:60].decode(errors='replace'))}"
+            f"{path}: expected JSON of the form {{id: answer}}, found {short(content[:60].decode(errors='replace'))}"
         )
     missing = sum(row["id"] not in given for row in rows)
     if missing == len(rows):
@@ -158,12 +158,12 @@ def _row(question, paragraph, number, place, answered):
             raise Mistake(f"{place}: expected as many answer_start as text, found {len(starts)} and {len(texts)}")
         answers = [{"text": text, "answer_start": start} for text, start in zip(texts, starts, strict=True)]
     if not isinstance(answers, list):
-        raise Mistake(f"{place}: expected answers to be a list, found {_short(json.dumps(answers))}")
+        raise Mistake(f"{place}: expected answers to be a list, found {short(json.dumps(answers))}")
     found = []
     for answer in answers:
         start = _get(answer, "answer_start", place)
         if type(start) is not int:
-            raise Mistake(f"{place}: expected answer_start to be a whole number, found {_short(json.dumps(start))}")
+            raise Mistake(f"{place}: expected answer_start to be a whole number, found {short(json.dumps(start))}")
         found.append({"text": _text(answer, "text", place), "answer_start": start})
     own = question.get("id")
     return {"id": number if own is None else str(own)} | row | {"answers": found}
@@ -171,7 +171,7 @@ def _row(question, paragraph, number, place, answered):
 
 def _get(value, name, place):
     if not isinstance(value, dict):
-        raise Mistake(f"{place}: expected a JSON object with {name}, found {_short(json.dumps(value))}")
+        raise Mistake(f"{place}: expected a JSON object with {name}, found {short(json.dumps(value))}")
     if name not in value:
         raise Mistake(f"{place}: expected {name}, found {', '.join(value) or 'nothing'}")
     return value[name]
@@ -180,18 +180,14 @@ def _get(value, name, place):
 def _list(value, name, place):
     found = _get(value, name, place)
     if not isinstance(found, list):
-        raise Mistake(f"{place}: expected {name} to be a list, found {_short(json.dumps(found))}")
+        raise Mistake(f"{place}: expected {name} to be a list, found {short(json.dumps(found))}")
     return found
 
 
 def _text(value, name, place):
     found = _get(value, name, place)
     if not isinstance(found, str):
-        raise Mistake(f"{place}: expected {name} to be a string, found {_short(json.dumps(found))}")
+        raise Mistake(f"{place}: expected {name} to be a string, found {short(json.dumps(found))}")
     if any("\ud800" <= character <= "\udfff" for character in found):
-        raise Mistake(f"{place}: expected {name} to be text, found half of a surrogate pair in {_short(ascii(found))}")
+        raise Mistake(f"{place}: expected {name} to be text, found half of a surrogate pair in {short(ascii(found))}")
     return found
-
-
-def _short(text, most=60):
-    return repr(text if len(text) <= most else text[:most] + "...")

@@ -67,7 +67,7 @@ def finetune(
         warmup=round(warmup * total),
         total=total,
         weight_decay=weight_decay,
-        epsilon=1e-6 if epsilon is None else epsilon,
+        epsilon=optim.EPSILON if epsilon is None else epsilon,
         scales=optim.layer_scales(variables, depths, layer_decay),
     )
     frozen = f", {optim.count(variables):,} of them trained (frozen: {_frozen(freeze)})" if freeze else ""

@@ -64,11 +64,11 @@ def examples(rows, task, reading, path=None):
     those without a word. `null_threshold`: 0.5, if some rows have no answer."""
     contexts = list(dict.fromkeys(row["context"] for row in rows))
     pieces = dict(zip(contexts, features.pieces_of(contexts, reading.tokenizer), strict=True))
-    questions = features.tokenize([row["question"] for row in rows], reading.tokenizer)
-    cut = int(tf.reduce_sum(tf.cast(questions.row_lengths() > _question_room(reading.max_length), tf.int32)))
-    asked = [row.numpy() for row in questions[:, : _question_room(reading.max_length)]]
+    questions = [ids for ids, *_ in features.pieces_of([row["question"] for row in rows], reading.tokenizer)]
+    room = _question_room(reading.max_length)
+    cut = sum(len(ids) > room for ids in questions)
     found, lost = [], Counter()  # found: [(question, pieces of the context, first and last piece of the answer)]
-    for row, question in zip(rows, asked, strict=True):
+    for row, question in zip(rows, questions, strict=True):
         ids, _, starts, ends = pieces[row["context"]]
         first = last = -1
         if row["answers"]:
@@ -82,7 +82,7 @@ def examples(rows, task, reading, path=None):
             if first > last:
                 lost["has no word"] += 1
                 continue
-        found.append((question, ids, first, last))
+        found.append((question[:room], ids, first, last))
     if not found:
         raise Mistake(f"{path}: expected questions whose answers stand in their contexts, found none of {len(rows)}")
     for reason, number in lost.items():
@@ -126,16 +126,14 @@ def reader(model, reading):
         asked = tokenizer(tf.ensure_shape(question, [None])).ids[:, : _question_room(reading.max_length)]
         pieces = tokenizer(context)
         begins = features.begins(pieces)  # [all pieces]
-        ends_here = tf.concat([begins[1:], tf.ones_like(begins[:1])], 0)
+        ends_here = tf.roll(begins, -1, 0)  # the first of all begins a word
         cuts = _cut(asked.row_lengths(), pieces.ids.row_lengths(), reading)
         number = tf.size(cuts.rows)
         # Between two windows a span i ... j belongs to the later one if that shows more before i than the earlier one after
         # j: i - start > end - 1 - j. So every span that stands whole in a window is looked at once, and nowhere cut.
-        between = cuts.starts[1:] + cuts.ends[:-1]
-        same_row = cuts.rows[1:] == cuts.rows[:-1]
-        everywhere = tf.constant([tf.int64.max])
-        low = tf.concat([-everywhere[: tf.minimum(number, 1)], tf.where(same_row, between, -everywhere)], 0)
-        high = tf.concat([tf.where(same_row, between, everywhere), everywhere[: tf.minimum(number, 1)]], 0)
+        is_first = features.changes(cuts.rows)  # window of its row
+        low = tf.where(is_first, tf.int64.min, cuts.starts + tf.roll(cuts.ends, 1, 0))
+        high = tf.where(tf.roll(is_first, -1, 0), tf.int64.max, tf.roll(low, -1, 0))
 
         def judge(i, scores, firsts, lasts):
             rows, starts, ends, lows, highs = (field[i : i + features.WINDOWS] for field in (*cuts[:3], low, high))
