@@ -1,8 +1,6 @@
 """From one form of pretrained weights to the other: Google's <-> Hugging Face's, see `models.pretrained`."""
 
 import json
-import os
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +8,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
 from models import pretrained
+from models.files import new_folder
 
 
 def convert(source, to):
@@ -36,16 +35,9 @@ def convert(source, to):
         pretrained.read_config(source),
         pretrained.read_tensors(source),
     )
-    lower_case, vocabulary = pretrained.read_lower_case(source), (source / "vocab.txt").read_bytes()
-    if to.exists() and (not to.is_dir() or any(to.iterdir())):
-        raise FileExistsError(f"{to}: expected a folder that is not there yet or empty, found one that holds files")
+    lower_case, vocabulary = pretrained.read_lower_case(source), pretrained.read_vocabulary(source)
     content, left_out = _content(tensors)
-    part = to.absolute().with_name(f".{to.absolute().name}.{os.getpid()}.part")
-    try:
-        part.mkdir(parents=True)
-    except OSError as error:
-        raise ValueError(f"{to}: cannot be made ({error.strerror})") from None
-    try:
+    with new_folder(to) as part:
         _write_hugging_face(part, config, content) if google else _write_checkpoint(part, config, content)
         (part / "vocab.txt").write_bytes(vocabulary)
         settings = {"tokenizer_class": "BertTokenizer", "do_lower_case": lower_case}
@@ -55,12 +47,6 @@ def convert(source, to):
             again = written.readers[name]()
             if again.dtype != tensor.dtype or again.tobytes() != tensor.tobytes():
                 raise OSError(f"{to}: {name} was not written as it was read")
-        for path in (*part.iterdir(), part):
-            _sync(path)
-        part.replace(to)
-        _sync(to.parent)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     return {
         "form": "Hugging Face" if google else "Google",
         "path": str(to),
@@ -90,14 +76,6 @@ def _content(tensors):
         else:
             content[full] = np.ascontiguousarray(tensors.readers[name]())
     return content, left_out
-
-
-def _sync(path):
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _write_hugging_face(folder, config, content):

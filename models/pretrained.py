@@ -29,7 +29,14 @@ ARGUMENTS = {
     "layer_norm_eps": "epsilon",
 }
 ACTIVATIONS = ("gelu", "relu", "silu")  # of the same name and meaning in Keras
-GOOGLE_EPSILON = 1e-12  # of layer normalisation, in google-research/bert's code, not in its files
+DEFAULTS = {  # of google-research/bert's code and of transformers' `BertConfig`: a file need not say them
+    "max_position_embeddings": 512,
+    "type_vocab_size": 2,
+    "hidden_act": "gelu",
+    "hidden_dropout_prob": 0.1,
+    "attention_probs_dropout_prob": 0.1,
+    "layer_norm_eps": 1e-12,
+}
 OPTIMISER = re.compile(r"(/adam_[mv]|/Adam(_1)?|^global_step|^beta[12]_power)$")
 
 # Where Google's name is not Hugging Face's with slashes: the heads.
@@ -78,10 +85,9 @@ class Tensors:
 def is_google(folder):
     """Says whether a folder is of Google's form; one of both forms counts as Hugging Face's where it has safetensors."""
     folder = Path(folder)
-    hugging_face = (folder / "config.json").is_file()
-    if hugging_face and (folder / "model.safetensors").is_file():
+    if (folder / "config.json").is_file() and (folder / "model.safetensors").is_file():
         return False
-    return (folder / "bert_config.json").is_file()
+    return (folder / "bert_config.json").is_file() or (folder / "bert_model.ckpt.index").is_file()
 
 
 def read_config(folder):
@@ -91,16 +97,14 @@ def read_config(folder):
         FileNotFoundError, ValueError: no such file; another model type; a setting that this BERT does not have.
     """
     folder, google = Path(folder), is_google(folder)
-    path = folder / ("bert_config.json" if google else "config.json")
+    path = folder / ("bert_config.json" if (folder / "bert_config.json").is_file() and google else "config.json")
     if not path.is_file():
         held = sorted(path.name for path in folder.iterdir())[:5] if folder.is_dir() else []
         raise FileNotFoundError(
             f"{path}: not found; expected a Hugging Face folder (config.json, model.safetensors, vocab.txt) or one of "
             f"Google's (bert_config.json, bert_model.ckpt.*, vocab.txt), found {', '.join(held) or 'nothing'}"
         )
-    config = read_json(path)
-    if google:  # the keys that it has are the same
-        config = {"model_type": "bert", "layer_norm_eps": GOOGLE_EPSILON} | config
+    config = DEFAULTS | ({"model_type": "bert"} if google else {}) | read_json(path)
     for key, supported in (
         ("model_type", ["bert"]),
         ("position_embedding_type", ["absolute", None]),
@@ -129,6 +133,28 @@ def read_json(path):
     return value
 
 
+def read_vocabulary(folder):
+    """Returns the vocabulary of a folder as the bytes of a `vocab.txt`; transformers 5 writes `tokenizer.json` instead.
+
+    Raises:
+        OSError, ValueError: There is neither; or another kind of vocabulary than BERT's.
+    """
+    path, other = Path(folder) / "vocab.txt", Path(folder) / "tokenizer.json"
+    if path.is_file() or not other.is_file():
+        return path.read_bytes()
+    settings = read_json(other)
+    try:
+        kinds, ids = [settings[part]["type"] for part in ("normalizer", "model")], settings["model"]["vocab"]
+        if kinds != ["BertNormalizer", "WordPiece"] or settings["model"]["continuing_subword_prefix"] != "##":
+            raise ValueError(f"{other}: expected BERT's word pieces, found {' and '.join(kinds)}")
+        pieces = sorted(ids, key=ids.get)
+        if [ids[piece] for piece in pieces] != list(range(len(ids))):
+            raise ValueError(f"{other}: expected pieces numbered from 0 without a gap, found others")
+    except (KeyError, TypeError, AttributeError):
+        raise ValueError(f"{other}: expected BERT's word pieces, found something else") from None
+    return ("\n".join(pieces) + "\n").encode()
+
+
 def read_lower_case(folder):
     """Says whether a folder's text is lower-cased: as its `tokenizer_config.json` says, and without one, of Hugging Face's
     form: yes, as in `transformers`; of Google's: as its vocabulary shows.
@@ -142,7 +168,7 @@ def read_lower_case(folder):
     if not path.is_file() and not is_google(folder):
         return True
     if not path.is_file():
-        return is_lower_case((Path(folder) / "vocab.txt").read_text(encoding="utf-8").splitlines())
+        return is_lower_case(read_vocabulary(folder).decode().splitlines())
     settings = read_json(path)
     lower_case = settings.get("do_lower_case", True)
     for key, supported in (("strip_accents", (None, lower_case)), ("tokenize_chinese_chars", (True,))):

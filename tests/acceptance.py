@@ -283,9 +283,9 @@ def in_other_versions(shop, run, data):
 
 
 def compatibility(shop):
-    from trainer import sources
+    from trainer import datasets
 
-    return expect(*in_other_versions(shop, shop.runs[0][0], sources.data("sst2", "dev")))
+    return expect(*in_other_versions(shop, shop.runs[0][0], datasets.path_of("sst2", "dev")))
 
 
 def scores(which, **least):

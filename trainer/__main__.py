@@ -53,12 +53,12 @@ def finetune(
 
     Args:
         task: What to learn: sentiment, classification, nli, tagging, qa.
-        train: Training file (texts: GLUE TSV, `label sentence` lines, JSON lines; tagged words: CoNLL-U, columns, JSON lines; questions: SQuAD JSON, JSON lines; any of them packed, .gz), or a data set by name: sst2.
-        init: Pretrained weights: a folder of Hugging Face's or of Google's form, minilm, or a name on the Hugging Face hub.
+        train: Training file (texts: GLUE TSV, `label sentence` lines, JSON lines; tagged words: CoNLL-U, columns, JSON lines; questions: SQuAD JSON, JSON lines; any of them packed, .gz), or a data set by name (`python -m trainer datasets` lists them): sst2, ocnli:train-10k, tfds:NAME, hf:NAME.
+        init: Pretrained weights: a folder of Hugging Face's or of Google's form, a short name (`python -m trainer weights` lists them), or OWNER/NAME[@REVISION] on the Hugging Face hub.
         model: Instead of --init, random weights of a size: tiny, mini, small, medium, minilm, base, large.
-        vocabulary: The vocab.txt of random weights.
+        vocabulary: The vocab.txt of random weights: a file, or that of weights by name, as for --init.
         out: Run folder to write.
-        dev: File, or data set by name, to score after each epoch.
+        dev: File, or data set by name (its dev part), to score after each epoch.
         epochs: Times that every example is seen.
         batch_size: Examples at once.
         accumulate: Batches a step; their gradients are summed and divided by their examples.
@@ -91,8 +91,6 @@ def finetune(
         raise Mistake(
             f"--model and --vocabulary: expected both or neither, received {f'--model {model}' if model else '--vocabulary'}"
         )
-    if vocabulary is not None and not os.path.isfile(vocabulary):
-        raise Mistake(f"--vocabulary {vocabulary}: no such file; expected a vocab.txt")
     _positive(epochs=epochs, batch_size=batch_size, accumulate=accumulate, learning_rate=learning_rate)
     _positive(limit=limit, dev_limit=dev_limit, patience=patience)
     if not 0 < layer_decay <= 1:
@@ -155,7 +153,7 @@ def evaluate(
 
     Args:
         run: Run folder; or answers to questions, as the official scorers read them: a file NAME.json of {id: answer}.
-        data: File of the same forms as for training, or the dev part of a data set by name.
+        data: File of the same forms as for training, or a data set by name: sst2 for its dev part, sst2:test.
         limit: Score on the first so many examples only.
         column: Where a treebank's tags stand, as for training (default: as there).
         null_threshold: Of qa: no answer where the null score is above (default: the best on the dev data of the training, if some questions there have no answer; 1 answers always).
@@ -168,9 +166,9 @@ def evaluate(
         if column or null_threshold is not None or output:
             raise Mistake(f"expected --data and --limit beside a file of answers ({run}), received more")
         from trainer import data as files
-        from trainer import sources, squad
+        from trainer import datasets, squad
 
-        rows = files.read(sources.data(data, "dev"), TASKS["qa"], files.ANY, limit=limit)
+        rows = files.read(datasets.path_of(data, "dev", "qa"), TASKS["qa"], files.ANY, limit=limit)
         print(json.dumps(squad.score_file(files.content(run), run, rows), ensure_ascii=False))
         return
     if output and (os.path.isdir(output) or not os.path.isdir(os.path.dirname(output) or ".")):
@@ -262,33 +260,65 @@ def convert(source: str, *, to: str):
     """
     from trainer import quiet  # noqa: F401  isort: skip  before all that imports TensorFlow
     from models import convert
-    from trainer import sources
+    from trainer import hub
     from trainer.train import print_result
 
     try:
-        print_result(convert.convert(sources.weights(source), to))
+        print_result(convert.convert(hub.folder_of(source), to))
     except (FileExistsError, FileNotFoundError, ValueError) as error:
         raise Mistake(described(error)) from None
 
 
 def datasets(name: str | None = None):
-    """List the data sets known by name, or fetch one and say where it lies.
+    """List the data sets known by name, or fetch one: what --train NAME and --dev NAME stand for, or one part of it.
 
     Args:
-        name: Data set to fetch: sst2.
+        name: Data set to fetch, or NAME:PART of one.
     """
-    from trainer import sources
+    from trainer import datasets
 
     if name is None:
-        for known, parts in sources.DATA.items():
-            print(json.dumps({"name": known, "parts": list(parts), "repository": parts["train"].repository}))
-    elif name not in sources.DATA:
-        raise Mistake(f"{name}: no data set of that name (known: {', '.join(sources.DATA)})")
+        _print_all(datasets.known())
     else:
-        print(json.dumps({"name": name} | {part: str(sources.data(name, part)) for part in sources.DATA[name]}))
+        data_set = name.partition(":")[0]
+        print(json.dumps({"name": data_set} | {part: str(path) for part, path in datasets.fetched(name).items()}))
 
 
-COMMANDS = {"finetune": finetune, "evaluate": evaluate, "predict": predict, "convert": convert, "datasets": datasets}
+def weights(name: str | None = None):
+    """List the pretrained weights known by a short name, or fetch some, of the Hugging Face hub too, and say where they lie.
+
+    Args:
+        name: What --init takes.
+    """
+    from trainer import hub
+
+    if name is None:
+        _print_all(hub.known())
+    else:
+        print(json.dumps({"name": name, "path": str(hub.folder_of(name))}))
+
+
+def _print_all(rows):
+    """Prints rows, dicts of the same keys: a table for a person's terminal, else JSON lines."""
+    if not sys.stdout.isatty():
+        print("\n".join(json.dumps(row, ensure_ascii=False) for row in rows))
+        return
+    cells = [list(rows[0]), *([_cell(value) for value in row.values()] for row in rows)]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
+    for row in cells:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _cell(value):
+    if isinstance(value, dict):  # of numbers; of paths, which are too long for a table
+        return ", ".join(f"{name} {one:,}" if isinstance(one, int) else name for name, one in value.items()) or "-"
+    return str(value or "-")
+
+
+COMMANDS = {
+    "finetune": finetune, "evaluate": evaluate, "predict": predict, "convert": convert,
+    "datasets": datasets, "weights": weights,
+}  # fmt: skip
 
 
 # Options without a value, by command

@@ -5,7 +5,6 @@ the optimiser, in their order, and as metadata the rest of the run's state and a
 a temporary name, flushed to disk and renamed; the one before it goes only then.
 """
 
-import errno
 import hashlib
 import json
 import os
@@ -17,6 +16,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from models.files import sync_folder
 from trainer import Failure
 
 
@@ -129,18 +129,6 @@ def make_folder(folder):
     if not folder.exists():
         folder.mkdir()
         sync_folder(folder.parent)
-
-
-def sync_folder(folder):
-    """Flushes a folder's names to disk: a rename outlasts a power cut only then."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # file systems without it
-            raise
-    finally:
-        os.close(descriptor)
 
 
 def _save_tensors(tensors, path, metadata):

@@ -20,6 +20,7 @@ from trainer.progress import say
 # Our fields -> names that files use for them, the first that are all there
 COLUMNS = {
     ("text",): (("text",), ("sentence",), ("text_a",)),
+    ("words",): (("words",), ("tokens",)),
     ("text", "text_b"): (
         ("text", "text_b"), ("text_a", "text_b"), ("sentence1", "sentence2"), ("question1", "question2"),
         ("question", "sentence"), ("premise", "hypothesis"),
@@ -28,7 +29,10 @@ COLUMNS = {
         ("premise", "hypothesis"), ("sentence1", "sentence2"), ("sentence_A", "sentence_B"), ("text_a", "text_b"),
     ),
 }  # fmt: skip
-TARGETS = {"label": ("label", "gold_label", "entailment_judgment", "entailment_label")}  # likewise, of the gold value
+TARGETS = {  # likewise, of the gold value
+    "label": ("label", "gold_label", "entailment_judgment", "entailment_label"),
+    "tags": ("tags", "upos"),
+}
 ANY = ()  # labels are what the file says
 
 

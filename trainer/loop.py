@@ -18,7 +18,8 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 import tensorflow as tf
 
-from trainer import Failure, Interrupted, Mistake, checkpoint, optim, runs
+from models import files
+from trainer import Failure, Interrupted, Mistake, checkpoint, optim
 from trainer.progress import Progress, say
 
 LOG_EVERY = 10  # steps between lines of metrics.jsonl
@@ -224,7 +225,7 @@ def fit(work, out, model, optimizer, signals, again, *, to_bytes, checkpoint_eve
             if work.keep_best and work.best(state.scores) is score:
                 checkpoint.make_folder(folder)
                 content = to_bytes(model)
-                runs.write(best_path, content)
+                files.write(best_path, content)
                 state.best_digest = checkpoint.digest([], content)
                 save()  # so that these weights are never older than what the state says of them
             where = f" (from step {first})" if state.step - first < work.steps else ""
@@ -270,7 +271,7 @@ def _open_log(out, state):
     """Opens metrics.jsonl to append to what the checkpoint knows of it."""
     path = out / "metrics.jsonl"
     log = open(path, "ab")  # noqa: SIM115  the caller's
-    checkpoint.sync_folder(out)
+    files.sync_folder(out)
     if log.tell() < state.log_bytes:
         log.close()
         raise Failure(f"{path}: expected {state.log_bytes} bytes or more, found less; --overwrite starts anew")

@@ -56,3 +56,35 @@ class Progress:
 
 def _smooth(before, now):
     return now if before is None else 0.7 * before + 0.3 * now
+
+
+class Bytes:
+    """One line of a download: how much of how much, rate and time left; rewritten on a terminal, else every `every` seconds."""
+
+    def __init__(self, every=15.0):
+        self.terminal = sys.stderr.isatty()
+        self.every = 0.5 if self.terminal else every
+        self.since, self.before, self.rate, self.shown = time.monotonic(), None, None, False
+
+    def step(self, have, total):
+        """Tells that `have` bytes are there, of `total` or, None, of nobody knows how many."""
+        now = time.monotonic()
+        if self.before is None or have < self.before:  # what a process before has fetched is no measure
+            self.since, self.before = now, have
+        elif now - self.since >= self.every:
+            self.rate = _smooth(self.rate, (have - self.before) / (now - self.since))
+            self.since, self.before, self.shown = now, have, True
+            line = f"{have / 1e6:.1f} MB  {self.rate / 1e6:.2f} MB/s"
+            if total:
+                left = (total - have) / self.rate if self.rate else 0
+                line = f"{have / 1e6:.1f} of {total / 1e6:.1f} MB  {self.rate / 1e6:.2f} MB/s  {int(left // 60)}:{int(left % 60):02d} left"
+            if self.terminal:
+                print(f"\r\033[K{line}", end="", file=sys.stderr, flush=True)
+            else:
+                say(line)
+
+    def end(self):
+        """Leaves the line, so that what is said next has one of its own."""
+        if self.terminal and self.shown:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
+        self.before, self.shown = None, False

@@ -21,7 +21,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from models import pretrained, weights
+from models import files, pretrained, weights
 from models.bert import PRESETS, bert
 from trainer import Mistake, checkpoint, described, features
 from trainer.heads import HEADS
@@ -36,26 +36,6 @@ READING = ("fields", "max_length", "doc_stride", "max_answer_length", "null_thre
 TRAINED = ("metrics.json", "checkpoint", "metrics.jsonl", "tensorboard", "model.safetensors")
 
 
-def write(path, content):
-    """Writes a file whole or not at all: to a temporary name, flushed to disk, then renamed."""
-    path = Path(path)
-    temporary = path.with_name(path.name + ".part")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(content if isinstance(content, bytes) else content.encode("utf-8"))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError:
-        temporary.unlink(missing_ok=True)  # it would take the room that the next try needs
-        raise
-    checkpoint.sync_folder(path.parent)
-
-
-def write_json(path, value):
-    write(path, json.dumps(value, ensure_ascii=False, indent=2) + "\n")
-
-
 def read_init(folder):
     """Reads the configuration and the tokenizer of pretrained weights.
 
@@ -68,7 +48,7 @@ def read_init(folder):
     folder = Path(folder)
     try:
         config = pretrained.read_config(folder)
-        vocabulary = read_vocabulary(folder / "vocab.txt")
+        vocabulary = read_vocabulary(folder / "vocab.txt", pretrained.read_vocabulary(folder))
         lower_case = pretrained.read_lower_case(folder)
     except (OSError, ValueError) as error:
         raise Mistake(described(error)) from None
@@ -204,7 +184,7 @@ class Folder:
         """
         try:
             self.out.mkdir(parents=True, exist_ok=True)
-            checkpoint.sync_folder(self.out.parent)
+            files.sync_folder(self.out.parent)
             descriptor = os.open(self.out, os.O_RDONLY)
         except OSError as error:
             raise Mistake(f"{self.out}: cannot be made ({error.strerror}); give another --out") from None
@@ -237,16 +217,16 @@ class Folder:
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
         own = {"options": self.options, "fingerprints": self.fingerprints, "environment": environment()}
         config["lineage"] |= own
-        write_json(self.out / "config.json", config)
-        write(self.out / "vocab.txt", "\n".join(tokenizer.vocabulary) + "\n")
-        write(self.out / "labels.txt", "\n".join(config["id2label"].values()) + "\n")
+        files.write_json(self.out / "config.json", config)
+        files.write(self.out / "vocab.txt", "\n".join(tokenizer.vocabulary) + "\n")
+        files.write(self.out / "labels.txt", "\n".join(config["id2label"].values()) + "\n")
         settings = {"tokenizer_class": "BertTokenizer", "do_lower_case": tokenizer.lower_case}
-        write_json(self.out / "tokenizer_config.json", settings)
+        files.write_json(self.out / "tokenizer_config.json", settings)
 
     def finish(self, content, result):
         """Writes a run's weights and result; from then on it is finished, and needs no checkpoint."""
-        write(self.out / "model.safetensors", content)
-        write_json(self.out / "metrics.json", result)
+        files.write(self.out / "model.safetensors", content)
+        files.write_json(self.out / "metrics.json", result)
         shutil.rmtree(self.out / "checkpoint", ignore_errors=True)
 
 
@@ -263,7 +243,8 @@ def environment():
 
 def fingerprint(path):
     """Returns the first 16 digits of the SHA-256 of a file, or of the files of a folder of weights."""
-    names = ("*config.json", "vocab.txt", "model.safetensors", "*.index", "*.data-*")
+    vocabulary = "vocab.txt" if (path / "vocab.txt").is_file() else "tokenizer.json"
+    names = ("*config.json", vocabulary, "model.safetensors", "*.index", "*.data-*")
     files = sorted(file for name in names for file in path.glob(name)) if path.is_dir() else [path]
     hasher = hashlib.sha256()
     for file in files:

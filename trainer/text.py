@@ -43,13 +43,18 @@ class Pieces(NamedTuple):
     ends: tf.RaggedTensor
 
 
-def read_vocabulary(path) -> list[str]:
+def read_vocabulary(path, content=None) -> list[str]:
     """Returns the pieces of a `vocab.txt`, one a line; the line number is the id.
+
+    Args:
+        path: Its path.
+        content: Its bytes, if they were read already.
 
     Raises:
         ValueError: a special token is missing, or a piece stands twice.
     """
-    pieces = Path(path).read_bytes().decode("utf-8").removesuffix("\n").split("\n")
+    content = Path(path).read_bytes() if content is None else content
+    pieces = content.decode("utf-8").removesuffix("\n").split("\n")
     pieces = [piece.removesuffix("\r") for piece in pieces]
     missing = [token for token in (PADDING, UNKNOWN, START, SEPARATOR) if token not in pieces]
     if missing:

@@ -3,13 +3,12 @@
 import json
 import sys
 import time
-from pathlib import Path
 
 import keras
 import tensorflow as tf
 
-from models import weights
-from trainer import Mistake, data, features, loop, optim, runs, sources, squad
+from models import files, weights
+from trainer import Mistake, data, datasets, features, hub, loop, optim, runs, squad
 from trainer.heads import HEADS
 from trainer.progress import say
 from trainer.tasks import TASKS, answers, requests
@@ -26,9 +25,10 @@ def finetune(
     options = {name: value for name, value in locals().items() if name not in NOT_OF_THE_RESULT}
     name, task, size = task, TASKS[task], model
     options["labels"] = labels = labels or (task.labels and list(task.labels))
-    train, dev = sources.data(train, "train"), sources.data(dev, "dev") if dev else None
-    init = sources.weights(init) if init else None
-    inputs = {"train": train, "dev": dev, "init": init, "vocabulary": Path(vocabulary) if vocabulary else None}
+    train, dev = datasets.path_of(train, "train", name), datasets.path_of(dev, "dev", name) if dev else None
+    init = hub.folder_of(init) if init else None
+    vocabulary = hub.vocabulary_of(vocabulary) if vocabulary else None
+    inputs = {"train": train, "dev": dev, "init": init, "vocabulary": vocabulary}
     inputs = {option: path for option, path in inputs.items() if path}
     folder = runs.Folder(out, options, inputs, overwrite=overwrite)
     finished = folder.result()
@@ -133,7 +133,7 @@ def _frozen(freeze):
 def evaluate(run, *, data_file, limit, column, null_threshold, output, batch_size):
     """Scores a run on a labelled file; returns the metrics."""
     run = runs.Run(run, null_threshold=null_threshold)
-    path = sources.data(data_file, "dev")
+    path = datasets.path_of(data_file, "dev", run.task_name)
     column = column or (None if data.is_json(path) else run.column)
     rows = data.read(path, run.task, run.reading.labels, inputs=[run.fields], limit=limit, column=column)
     scorer = run.scorer(rows, batch_size)
@@ -142,7 +142,7 @@ def evaluate(run, *, data_file, limit, column, null_threshold, output, batch_siz
     result = {"task": run.task_name, "data": str(path), **scorer()}
     if output:
         for path, content in scorer.predictions(output, column).items():
-            runs.write(path, content)
+            files.write(path, content)
     return result | scorer.variants() | {"seconds": round(time.monotonic() - began, 1)}
 
 

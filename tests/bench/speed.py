@@ -29,7 +29,7 @@ from transformers import BertForSequenceClassification, BertModel
 from models import weights
 from models.bert import bert
 from serving.servable import Servable
-from trainer import data, features, optim, runs, sources
+from trainer import data, datasets, features, hub, optim, runs
 from trainer.heads import HEADS
 from trainer.tasks import TASKS
 from trainer.train import training_step
@@ -45,9 +45,9 @@ def main():
     parser.add_argument("--json", type=Path, help="file to write the figures to, too")
     options = parser.parse_args()
     torch.set_num_threads(THREADS)
-    folder = sources.weights("minilm")
+    folder = hub.folder_of("minilm")
     config, tokenizer = runs.read_init(folder)
-    rows = data.read(sources.data("sst2", "train"), TASKS["sentiment"], CLASSES)
+    rows = data.read(datasets.path_of("sst2", "train"), TASKS["sentiment"], CLASSES)
     reading = features.Reading(tokenizer, LONGEST, ("text",), CLASSES)
     _, examples = HEADS["classify"].examples(rows, TASKS["sentiment"], reading)
 

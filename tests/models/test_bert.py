@@ -8,7 +8,7 @@ import tensorflow as tf
 from models import pretrained, weights
 from models.bert import PRESETS, bert
 from tests.conftest import GOLDEN, needs
-from trainer import sources
+from trainer import hub
 
 SIZE = {"layers": 2, "width": 32, "heads": 4, "feed_forward": 64, "positions": 64}
 
@@ -34,7 +34,7 @@ def twin(model, **arguments):
 @pytest.mark.parametrize("packed", [False, True], ids=["padded", "packed"])
 @needs(GOLDEN)
 def test_hidden_states_of_minilm(packed):
-    folder = sources.weights("minilm")
+    folder = hub.folder_of("minilm")
     golden = np.load(GOLDEN / "minilm-hidden-states.npz")
     config = pretrained.read_config(folder)
     model = bert(config["vocab_size"], packed=packed, attention_maps=True, **weights.builder_arguments(config))

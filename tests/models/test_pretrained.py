@@ -11,7 +11,7 @@ from safetensors.numpy import load_file, save_file
 from models import convert, pretrained, weights
 from models.bert import bert
 from tests.conftest import DATA, VOCABULARY, needs, write_bert_folder
-from trainer import Mistake, runs, sources
+from trainer import Mistake, hub, runs
 from trainer.tasks import TASKS
 
 TINY = DATA / "tiny-checkpoints" / "keras-bert-test-checkpoint"  # Google's form, with Adam's slots
@@ -86,7 +86,7 @@ def test_google_to_hugging_face_and_back(tmp_path):
 
 
 def test_minilm_in_googles_form_gives_the_same_states_bit_for_bit(tmp_path):
-    folder = sources.weights("minilm")
+    folder = hub.folder_of("minilm")
     done = convert.convert(folder, tmp_path / "google")
     assert (done["form"], done["tensors"], done["left_out"]) == ("Google", 103, ["embeddings.position_ids"])
     assert sorted(path.name for path in (tmp_path / "google").iterdir()) == [
@@ -159,3 +159,25 @@ def test_what_cannot_be_read_is_said(tmp_path):
     with pytest.raises(FileExistsError, match="not there yet or empty"):
         convert.convert(tmp_path / "hf", tmp_path)
     assert not list(tmp_path.glob(".*.part"))
+
+
+def test_a_vocabulary_as_transformers_5_writes_it(bert_folder, tmp_path):
+    shutil.copytree(bert_folder, tmp_path / "new")
+    (tmp_path / "new" / "vocab.txt").unlink()
+    path = tmp_path / "new" / "tokenizer.json"
+    ids = {piece: i for i, piece in enumerate(VOCABULARY)}
+    settings = {
+        "normalizer": {"type": "BertNormalizer", "lowercase": True},
+        "model": {"type": "WordPiece", "continuing_subword_prefix": "##", "vocab": dict(sorted(ids.items()))},
+    }
+    path.write_text(json.dumps(settings))
+    _, tokenizer = runs.read_init(tmp_path / "new")
+    assert tokenizer.vocabulary == VOCABULARY
+    for wrong, message in (
+        ({"model": settings["model"] | {"type": "BPE"}}, "expected BERT's word pieces, found BertNormalizer and BPE"),
+        ({"model": settings["model"] | {"vocab": ids | {"more": 1000}}}, "numbered from 0 without a gap"),
+        ({"normalizer": None}, "expected BERT's word pieces, found something else"),
+    ):
+        path.write_text(json.dumps(settings | wrong))
+        with pytest.raises(Mistake, match=message):
+            runs.read_init(tmp_path / "new")

@@ -8,7 +8,7 @@ from safetensors.numpy import load, load_file, save_file
 
 from models import pretrained, weights
 from models.bert import bert
-from trainer import sources
+from trainer import hub
 
 
 def tiny(**arguments):
@@ -26,7 +26,7 @@ def test_round_trip_is_exact(tmp_path):
 
 
 def test_round_trip_of_real_weights_is_exact():
-    folder = sources.weights("minilm")
+    folder = hub.folder_of("minilm")
     config = pretrained.read_config(folder)
     model = bert(config["vocab_size"], **weights.builder_arguments(config))
     weights.load(model, folder)

@@ -1,0 +1,164 @@
+"""A file from its public address: whole and checked, or not there at all.
+
+What came so far lies beside it, in NAME.part, which is never taken for the file: a download that breaks off goes on from
+there, in the next process too, and two processes that want the same file do not fetch it twice. (pooch, the usual library
+for this, neither goes on where a download broke off nor knows git's blob ids.)
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import http.client
+import os
+import time
+import urllib.error
+import urllib.request
+
+from trainer import Failure
+from trainer.progress import Bytes, say
+
+TRIES = 4  # in a row that bring nothing new
+TIMEOUT = 30  # seconds without a byte
+LONGEST_WAIT = 60  # seconds that a busy server may ask for
+
+
+def download(url, target, blob):
+    """Fetches a file, unless another process has just done so.
+
+    Args:
+        url: http or https; redirects are followed.
+        target: Path to be; its folder is made.
+        blob: Git blob id of the content: SHA-1 of b"blob %d\\0" % length + content.
+
+    Raises:
+        Failure: No connection, no such address, or other content than `blob`; or `target` cannot be written.
+    """
+    part = target.with_name(f"{target.name}.part")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with _owned(part, target) as file:
+            if target.is_file():  # fetched by another process meanwhile
+                part.unlink(missing_ok=True)
+                return
+            say(f"downloading {url}")
+            found, whole = _fetch(url, file, blob), file.tell()
+            if found != blob:
+                part.unlink()
+                raise Failure(
+                    f"{url}: expected git blob {blob}, received {found} ({whole:,} bytes); nothing was kept. "
+                    "Something on the way, a proxy or a log-in page, may have answered instead"
+                )
+            os.fsync(file.fileno())
+            part.replace(target)
+    except OSError as error:
+        raise Failure(f"{error.filename or part}: cannot be written ({error.strerror or error})") from None
+
+
+@contextlib.contextmanager
+def _owned(part, target):
+    """Yields the file `part`, opened at its end, while no other process writes it."""
+    while True:
+        with open(part, "a+b") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                say(f"{target.name}: another process is downloading it; waiting")
+                fcntl.flock(file, fcntl.LOCK_EX)
+            if os.fstat(file.fileno()).st_nlink or target.is_file():  # else thrown away by the one that held it
+                yield file
+                return
+
+
+def _fetch(url, file, blob):
+    """Receives the content, in as many pieces as it takes; returns its blob id."""
+    for again in (True, False):
+        in_one_piece = _receive_all(url, file, Bytes())
+        file.seek(0)
+        found = git_blob(file.read())
+        if found == blob or in_one_piece or not again:
+            return found
+        say(f"what came in pieces is not git blob {blob}; once more, from the beginning")
+        _cut(file, 0)
+
+
+def _receive_all(url, file, progress):
+    """Returns whether all came in one answer, which said how long it is."""
+    tries, furthest, pieces = 0, file.tell(), file.tell() > 0
+    while True:
+        try:
+            return _receive(url, file, progress) and not pieces
+        except urllib.error.HTTPError as error:
+            if error.code == 416:  # there are no bytes beyond those that are here
+                return False
+            reason = f"HTTP {error.code} {error.reason}".split("\n")[0].strip()
+            final, asked = error.code < 500 and error.code not in (408, 425, 429), error.headers.get("Retry-After", "")
+        except (_Unreachable, http.client.HTTPException) as error:
+            reason, final, asked = str(error) or type(error).__name__, False, ""
+        progress.end()
+        tries = 1 if file.tell() > furthest else tries + 1
+        furthest, pieces = max(furthest, file.tell()), True
+        if final or tries == TRIES:
+            kept = f"; {file.tell():,} bytes are kept, and it goes on from there" if file.tell() else ""
+            raise Failure(f"{url}: not downloaded ({reason}){kept}. Name a local file, or set LINEAGE_DATA")
+        wait = min(int(asked), LONGEST_WAIT) if asked.isdecimal() else 2 ** (tries - 1)
+        say(f"{reason}; trying again in {wait} s")
+        time.sleep(wait)
+
+
+class _Unreachable(Exception):
+    """The connection failed, stalled or broke off; not to be mixed up with a disk that is full."""
+
+
+@contextlib.contextmanager
+def _connection():
+    try:
+        yield
+    except urllib.error.HTTPError:
+        raise
+    except OSError as error:
+        reason = getattr(error, "reason", error)  # what urllib wraps
+        if isinstance(reason, TimeoutError):
+            raise _Unreachable(f"nothing came for {TIMEOUT} s") from None
+        raise _Unreachable(getattr(reason, "strerror", None) or str(reason)) from None
+
+
+def _receive(url, file, progress):
+    """Adds one answer to `file`; returns whether it said how long it is.
+
+    Raises:
+        urllib.error.HTTPError, http.client.HTTPException, _Unreachable: It ended early, or did not begin.
+    """
+    headers = {"Accept-Encoding": "identity", "User-Agent": "lineage"}
+    if file.tell():
+        headers["Range"] = f"bytes={file.tell()}-"
+    request = urllib.request.Request(url, headers=headers)
+    with _connection():
+        answer = urllib.request.urlopen(request, timeout=TIMEOUT)
+    with answer:
+        goes_on = answer.status == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {file.tell()}-")
+        if not goes_on:
+            _cut(file, 0)
+        length = answer.headers.get("Content-Length", "")
+        total = file.tell() + int(length) if length.isdecimal() else None
+        while True:
+            with _connection():
+                chunk = answer.read1(1 << 16)
+            if not chunk:
+                break
+            file.write(chunk)
+            progress.step(file.tell(), total)
+    file.flush()
+    if total is not None and file.tell() != total:
+        raise _Unreachable(f"broke off after {file.tell():,} of {total:,} bytes")
+    progress.end()
+    return total is not None
+
+
+def _cut(file, length):
+    file.seek(length)
+    file.truncate()
+
+
+def git_blob(content):
+    """Returns the git blob id of bytes, as `git hash-object` prints it."""
+    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()

