@@ -269,6 +269,23 @@ def convert(source: str, *, to: str):
         raise Mistake(described(error)) from None
 
 
+def export_hf(run: str, *, to: str):
+    """Write a finished run as a folder that transformers opens, with a model card.
+
+    Args:
+        run: Run folder.
+        to: Folder to write.
+    """
+    from trainer import quiet  # noqa: F401  isort: skip  before all that imports TensorFlow
+    from trainer import export_hf
+    from trainer.train import print_result
+
+    try:
+        print_result(export_hf.export_hf(run, to))
+    except (FileExistsError, ValueError) as error:
+        raise Mistake(described(error)) from None
+
+
 def datasets(name: str | None = None):
     """List the data sets known by name, or fetch one: what --train NAME and --dev NAME stand for, or one part of it.
 
@@ -316,7 +333,7 @@ def _cell(value):
 
 
 COMMANDS = {
-    "finetune": finetune, "evaluate": evaluate, "predict": predict, "convert": convert,
+    "finetune": finetune, "evaluate": evaluate, "predict": predict, "convert": convert, "export_hf": export_hf,
     "datasets": datasets, "weights": weights,
 }  # fmt: skip
 
