@@ -12,6 +12,7 @@ import socket
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -81,8 +82,10 @@ def import_tensorflow_quietly():
     os.dup2(nowhere, 2)
     try:
         import tensorflow as tf
-        import tensorflow_text  # noqa: F401  its ops, for the graphs that hold them
 
+        # The ops alone, for the graphs that hold them: the package itself imports Keras, which a server needs not have.
+        for file in Path(find_spec("tensorflow_text").origin).parent.glob("python/*/*.so"):
+            tf.load_library(str(file))
         tf.config.list_physical_devices()  # its notes, too
     finally:
         os.dup2(stderr, 2)

@@ -13,7 +13,7 @@ from tests.conftest import ROOT
 FORBIDDEN = {
     "models": {"trainer", "serving", "tensorflow", "tensorflow_text", "torch", "jax"},
     "trainer": {"serving"},
-    "serving/server.py": {"models", "trainer", "keras"},
+    "serving/server.py": {"models", "trainer", "keras", "tensorflow_text"},
     "serving/services.py": {"models", "trainer", "keras"},
     "serving/servable.py": {"models", "trainer", "keras"},
     "serving/versions.py": {"models", "trainer", "keras"},
