@@ -79,10 +79,10 @@ echo; echo "== Serve all in one process"
     echo "model_config_list {"
     for model in "${models[@]}"; do echo "  config { name: \"$model\" base_path: \"$exports/$model\" }"; done
     echo "}"
-} > "$exports/models.config"
+} > "$runs/models.config"
 port=$(python -c 'import socket; s = socket.socket(); s.bind(("", 0)); print(s.getsockname()[1])')
 log=$(mktemp)
-set -- -m serving.server --port "$port" --model_config_file "$exports/models.config"
+set -- -m serving.server --port "$port" --model_config_file "$runs/models.config"
 show "$@"
 python "$@" 2> >(tee "$log" >&2) &
 server=$!
