@@ -212,15 +212,17 @@ def answers_of_export(path, task, rows, size, signature=None):
 class Server:
     """A server in a process of its own, as users start it."""
 
-    def __init__(self, *flags):
+    COMMAND = (sys.executable, "-m", "serving.server")
+
+    def __init__(self, *flags, command=COMMAND, **popen):
         with socket.socket() as free:
             free.bind(("", 0))
             self.port = free.getsockname()[1]
         self.address = f"localhost:{self.port}"
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "serving.server", f"--port={self.port}", *map(str, flags)],
-            cwd=ROOT, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
+            [*command, f"--port={self.port}", *map(str, flags)],
+            **{"cwd": ROOT, "stderr": subprocess.PIPE, "text": True} | popen,
+        )
         self.log = []
         for line in self.process.stderr:
             self.log.append(line.rstrip())
