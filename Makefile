@@ -1,10 +1,14 @@
 # make demo   trains, exports, serves and asks, on a machine with Python 3.11 or later and make; make demo-all   in full
 # make test   all tests          make lint   style          make bench   speed beside the peers (installs them)
+# make image  the server and exports/ as a container image; IMAGE=serving: with the stock TensorFlow Serving
+# make serve  runs that image with exports/ as they are, on port 8500, until Ctrl-C
 # make acceptance   one line per promise of the README: promised, found (installs the peers; two hours)
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PIP := .venv/bin/python -m pip install --quiet --disable-pip-version-check
+IMAGE ?= embedded
+ENGINE ?= $(shell for engine in docker podman; do $$engine info >/dev/null 2>&1 && echo $$engine && break; done)
 
-.PHONY: demo demo-all test lint bench compatibility acceptance clean
+.PHONY: demo demo-all test lint bench compatibility acceptance image serve clean
 
 demo: .venv/.ready
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" bash serving/demo.sh small
@@ -26,6 +30,14 @@ compatibility: .venv/.ready-dev .venv-tf-2.12.1/.ready .venv-tf-2.20.0/.ready
 
 acceptance: .venv/.ready-dev .venv-peers/.ready .venv-tf-2.12.1/.ready .venv-tf-2.20.0/.ready
 	.venv/bin/python -m tests.acceptance
+
+image:
+	@[ -n "$(wildcard exports/*/[0-9]*/saved_model.pb)" ] || { echo "make: expected exports/NAME/1/saved_model.pb for each model, found none: make demo-all, or python -m serving.export RUN --to exports/NAME"; exit 2; }
+	@[ -n "$(ENGINE)" ] || { echo "make: expected docker or podman that answers \`info\`, found neither; without one: python -m serving.server --model_config_file FILE"; exit 2; }
+	$(ENGINE) build -t lineage-$(IMAGE) -f docker/$(IMAGE).Dockerfile .
+
+serve: image
+	$(ENGINE) run --rm -p 8500:8500 -v "$(CURDIR)/exports:/models:ro,z" lineage-$(IMAGE)
 
 clean:
 	rm -rf .venv .venv-peers .venv-tf-* .pytest_cache .ruff_cache
