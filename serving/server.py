@@ -191,14 +191,13 @@ def main(arguments=None):
         server.add_insecure_port(f"0.0.0.0:{options.port}")
     except RuntimeError:
         fail(f"--port {options.port}: cannot be listened on")
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
     server.start()
     if options.file_system_poll_wait_seconds > 0:
         models.watch(options.file_system_poll_wait_seconds)
     log(f"serving {', '.join(models.models)} at 0.0.0.0:{options.port}")
-
-    ended = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ended.set())
     ended.wait()
     log("ending after the requests under way")
     models.stop()
