@@ -33,10 +33,10 @@ fi
 models=() left_out=()
 # learn MODEL TASK TRAIN DEV "options of the small run" "options of the full run" options of both
 learn() {
-    local file model=$1 task=$2 train=$3 dev=$4 options=$5 full=$6
+    local data_set model=$1 task=$2 train=$3 dev=$4 options=$5 full=$6
     shift 6
-    for file in "$train" "$dev" "$@"; do
-        if [[ $file == */* && ! -f $file ]]; then
+    for data_set in "$train" "$dev"; do
+        if [ ! -f "$data_set" ] && ! python -m trainer datasets "$data_set" >/dev/null; then
             left_out+=("$model")
             return
         fi
@@ -50,29 +50,38 @@ learn() {
     fi
     models+=("$model")
 }
+# either FILE NAME: a file of LINEAGE_DATA, or where that is not there a data set by name
+either() { if [ -f "$data/$1" ]; then echo "$data/$1"; else echo "$2"; fi; }
 
 train=sst2 dev=sst2 small="--limit 2000 --epochs 1 --dropout 0"
 if ! run -m trainer datasets sst2; then
     train=trainer/samples/sentiment.train.txt dev=trainer/samples/sentiment.dev.txt small="--epochs 8 --batch_size 8"
     echo "sentiment is trained on the 80 sentences in trainer/samples (we wrote them; SST-2 is not to be had)"
 fi
-chinese=(--vocabulary "$data/vocab/bert-base-chinese/vocab.txt")
-squad=$data/qa-en/squad
 learn sentiment sentiment $train $dev "$small" "--epochs 3" --init minilm --learning_rate 1e-4
-learn tagging tagging "$data"/tagging-en/UD_English-EWT/en_ewt-ud-{train,dev}.conllu \
-    "--limit 1500 --dev_limit 200 --epochs 1 --dropout 0" "--epochs 2" --init minilm --learning_rate 3e-4
-if [ $size = small ]; then
-    learn nli nli "$data"/nli-en/sick/SICK_{train,trial}.txt "--limit 2500 --epochs 1 --dropout 0" "" --init minilm --learning_rate 1e-4
+learn tagging tagging ud-en-ewt ud-en-ewt "--limit 1500 --dev_limit 200 --epochs 1 --dropout 0" "--epochs 2" \
+    --init minilm --learning_rate 3e-4
+sick=nli-en/sick/SICK mnli=nli-en/mnli/multinli # neither has a public address that we could check
+if [ ! -f "$data/${sick}_train.txt" ]; then
+    left_out+=(nli)
+elif [ $size = small ]; then
+    learn nli nli "$data/$sick"_{train,trial}.txt "--limit 2500 --epochs 1 --dropout 0" "" --init minilm --learning_rate 1e-4
 else
-    learn nli nli "$data"/nli-en/mnli/multinli_{train_sample12988,dev_matched.first3000}.jsonl \
+    learn nli nli "$data/$mnli"_{train_sample12988,dev_matched.first3000}.jsonl \
         "" "--epochs 2" --init minilm --learning_rate 1e-4
 fi
-learn qa qa "$squad/train-v1.1.json.gz" "$squad/dev-v1.1.json" "--limit 1000 --dev_limit 100 --max_length 192" \
+learn qa qa squad1 squad1 "--limit 1000 --dev_limit 100 --max_length 192" \
     "${QUESTIONS:+--limit $QUESTIONS} --dev_limit 1000" --init minilm --learning_rate 1e-4 --epochs 1 --epsilon 1e-8 --dropout 0
-learn sentiment-zh sentiment "$data"/sentiment-zh/chnsenticorp/{train,dev.not-in-train}.tsv \
-    "--model tiny --limit 6000 --epochs 1 --learning_rate 1e-3" "--model mini --epochs 6 --learning_rate 5e-4 --max_length 192" "${chinese[@]}"
-learn tagging-zh tagging "$data"/tagging-zh/UD_Chinese-simplified-hankcs/{train,dev}.conll \
-    "--model tiny --dev_limit 100 --epochs 2 --learning_rate 2e-3" "--model mini --epochs 20 --learning_rate 1e-3" "${chinese[@]}"
+chinese=(--vocabulary bert-base-chinese)
+if python -c "from trainer import hub; hub.vocabulary_of('${chinese[1]}')" 2>/dev/null; then
+    learn sentiment-zh sentiment chnsenticorp "$(either sentiment-zh/chnsenticorp/dev.not-in-train.tsv chnsenticorp)" \
+        "--model tiny --limit 6000 --epochs 1 --learning_rate 1e-3" "--model mini --epochs 6 --learning_rate 5e-4 --max_length 192" "${chinese[@]}"
+    treebank=tagging-zh/UD_Chinese-simplified-hankcs # tags of UD v1 in both parts
+    learn tagging-zh tagging "$(either $treebank/train.conll ud-zh-gsdsimp)" "$(either $treebank/dev.conll ud-zh-gsdsimp)" \
+        "--model tiny --dev_limit 100 --epochs 2 --learning_rate 2e-3" "--model mini --epochs 20 --learning_rate 1e-3" "${chinese[@]}"
+else
+    left_out+=(sentiment-zh tagging-zh)
+fi
 
 echo; echo "== Serve all in one process"
 {
@@ -108,6 +117,6 @@ wait "$server" || true
 server=
 echo "demo: ${models[*]}: done in $((SECONDS - began)) s"
 if [ ${#left_out[@]} -gt 0 ]; then
-    echo "demo: left out for want of data: ${left_out[*]}; set LINEAGE_DATA to a folder that has them"
+    echo "demo: left out for want of data: ${left_out[*]}; set LINEAGE_DATA to a folder that has them, or go online"
 fi
 [ $size = full ] || echo "demo: small models, trained for seconds: expect wrong answers; make demo-all trains them in full"

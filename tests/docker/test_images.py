@@ -37,9 +37,8 @@ def entry(models, *command, **popen):
 def test_versions_are_those_that_are_tested():
     ours = requirements(ROOT / "requirements.txt")
     assert {"tensorflow", "tensorflow-text", "tensorflow-serving-api", "grpcio"} <= IMAGE.keys() & ours.keys()
-    for name, requirement in IMAGE.items():
-        assert requirement.specifier.contains(version(name)), name
-        assert name not in ours or requirement.specifier == ours[name].specifier, name
+    for name in IMAGE.keys() & ours.keys():
+        assert IMAGE[name].specifier == ours[name].specifier and IMAGE[name].specifier.contains(version(name)), name
 
 
 @pytest.fixture
