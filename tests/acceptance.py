@@ -268,6 +268,17 @@ def opens_in_transformers(shop):
     )
 
 
+def logits(shop):
+    """Tiny runs of three kinds of heads, by `tests.bench.logits`."""
+    done = shop.run("-m", "tests.bench.logits", check=False)
+    rows = re.findall(r"^ +(\w+) +Bert\w+ +(\d+) +(\d+) +(\d+) +(\S+) +(\w+)", done.stdout, re.M)
+    words = "; ".join(
+        f"{task}: {same} of {count} rows of ids, {left} tensors left over, within {largest}, card {card}"
+        for task, count, same, left, largest, card in rows
+    )
+    return expect(done.returncode == 0 and len(rows) == 3, words or done.stderr.strip()[-200:])
+
+
 def resume(shop):
     done = shop.run("-m", "tests.bench.resume", check=False)
     lines = done.stdout.splitlines() or done.stderr.splitlines()
@@ -444,6 +455,13 @@ PROMISES = [
     Promise("those of the official scripts", official_scores),
     Promise("of a context of 50,000 words", long_contexts),
     Promise("answering always F1 26.6; with the best threshold", threshold),
+    Promise("a connection that breaks off or stalls is taken up where it ended", tests("test_download::")),
+    Promise("A copy in `$LINEAGE_DATA` comes first", tests("test_datasets::")),
+    Promise("reads from TensorFlow Datasets, `hf:nyu-mll/glue/mnli` from Hugging Face datasets", tests("test_catalogues::")),
+    Promise("Weights go by a short name, or as any repository of BERT's type", tests("test_hub::")),
+    Promise("without the paths of your machine, with a model card", tests("test_export_hf::")),
+    Promise("gives the same ids and logits", logits),
+    Promise("SIGTERM reaches it, and it answers what is under way first", tests("test_images::")),
     Promise("README.zh.md", readmes_agree),
 ]  # fmt: skip
 

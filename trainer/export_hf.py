@@ -66,7 +66,8 @@ def card(run, name, result):
     options = run.config["lineage"]["options"]
     class_name, hub_task = CLASSES[run.task.head]
     named = {option: _without_path(options[option]) for option in PATHS if options.get(option)}
-    data_set = datasets.DATA.get(str(options.get("train", "")).partition(":")[0])
+    named |= {part: f"{named[part]}:{part}" for part in ("train", "dev") if named.get(part) in datasets.DATA}
+    data_set = datasets.DATA.get(options["train"].partition(":")[0])
     base = hub.PRESETS[options["init"]].repository if options.get("init") in hub.PRESETS else named.get("init")
     kept = "best" if options.get("keep") == "best" else "final"
     scores = {name: value for name, value in (result.get(kept) or {}).items() if isinstance(value, float)}
@@ -90,7 +91,7 @@ def card(run, name, result):
             "",
             f"A BERT of {result['parameters']:,} parameters for {run.task_name}, trained with Lineage"
             f" from {base or 'random weights'} on {named['train']}.",
-            *([f"The data's licence: {data_set.licence}."] if data_set else []),
+            f"The licences of the data{f' ({data_set.licence})' if data_set else ''} and of the weights it began with apply.",
             "",
             f"- Reads {' and '.join(run.fields)}, {run.reading.max_length} pieces at once;"
             f" {'lower-cased, without accents' if run.reading.tokenizer.lower_case else 'cased'}.",

@@ -31,7 +31,12 @@ IMAGE = requirements(ROOT / "docker" / "requirements.txt")
 
 def entry(models, *command, **popen):
     environment = os.environ | {"MODEL_BASE_PATH": str(models), "TMPDIR": str(models)}
-    return subprocess.Popen([ENTRYPOINT, *command], env=environment, stdout=PIPE, stderr=PIPE, text=True, **popen)
+    heard = {
+        "preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
+    }  # which a job in the background ignores
+    return subprocess.Popen(
+        [ENTRYPOINT, *command], env=environment, stdout=PIPE, stderr=PIPE, text=True, **heard, **popen
+    )
 
 
 def test_versions_are_those_that_are_tested():
