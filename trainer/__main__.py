@@ -297,8 +297,7 @@ def datasets(name: str | None = None):
     if name is None:
         _print_all(datasets.known())
     else:
-        data_set = name.partition(":")[0]
-        print(json.dumps({"name": data_set} | {part: str(path) for part, path in datasets.fetched(name).items()}))
+        print(json.dumps({"name": name} | {part: str(path) for part, path in datasets.fetched(name).items()}))
 
 
 def weights(name: str | None = None):

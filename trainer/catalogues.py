@@ -69,6 +69,7 @@ def path_of(name, split, folder):
 
 def _open_tfds(name, split):
     """Returns (version, when it was written, function that yields the rows)."""
+    from trainer import quiet  # noqa: F401  isort: skip  before all that imports TensorFlow
     import tensorflow_datasets as tfds
 
     try:

@@ -109,7 +109,7 @@ def test_the_command(home, capsys):
     server.content = TEXT
     status, out, _ = cli(capsys, "datasets", "small:dev")
     path = folder / "cache/data/small/dev.txt"
-    assert status == 0 and json.loads(out) == {"name": "small", "dev": str(path)} and path.is_file()
+    assert status == 0 and json.loads(out) == {"name": "small:dev", "dev": str(path)} and path.is_file()
     status, out, _ = cli(capsys, "datasets")
     assert json.loads(out.splitlines()[-1])["here"] == dict.fromkeys(["dev", "part"], str(path))
     server.answers[:] = ["404"]

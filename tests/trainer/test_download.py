@@ -1,6 +1,7 @@
 """Downloads, against a real HTTP server on this machine: every case ends in the right file or a clear line."""
 
 import random
+import re
 import subprocess
 import sys
 import threading
@@ -10,6 +11,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.site import site
 from trainer import Failure, download
+from trainer.progress import Bytes
 
 CONTENT = random.Random(0).randbytes(100_000)
 BLOB = "8ae822f1ed264032487641363745f18f5339c428"
@@ -104,6 +106,16 @@ def test_waits_grow_and_heed_the_server(place, monkeypatch):
     monkeypatch.setattr(download.time, "sleep", waits.append)
     place[0].answers[:] = ["503", "503", "503 7", "right"]
     assert fetch(place) == CONTENT and waits == [1, 2, 7]
+
+
+def test_progress(place, monkeypatch, capsys):
+    monkeypatch.setattr(download, "Bytes", lambda: Bytes(every=0))
+    place[0].answers[:] = ["cut 70000", "right"]
+    fetch(place)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == f"downloading {place[0].address}/file.txt"
+    assert any(re.fullmatch(r"0\.1 of 0\.1 MB  \d+\.\d\d MB/s  0:00 left", line) for line in lines), lines
+    assert "broke off after 70,000 of 100,000 bytes; trying again in 1 s" in lines
 
 
 def test_a_part_that_is_whole_or_of_another_file(place):
