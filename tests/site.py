@@ -14,6 +14,8 @@ class Site(ThreadingHTTPServer):
     short N       whole, but so long only, and without saying how long it should be
     stall N       as right, but nothing comes after N bytes
     other         other content of the same length
+    shifted       as right, but from ten bytes further on
+    rubbish       no HTTP
     503 5         this status, and Retry-After
     302 ADDRESS   a redirection
     """
@@ -31,6 +33,9 @@ class Handler(BaseHTTPRequestHandler):
         site, asked = self.server, self.headers.get("Range", "")
         site.requests.append((self.path, asked))
         what, _, more = (site.answers.pop(0) if len(site.answers) > 1 else site.answers[0]).partition(" ")
+        if what == "rubbish":
+            self.wfile.write(b"\x00\x01 no HTTP\r\n\r\n")
+            return
         if what.isdecimal():
             self.send_response(int(what))
             for name in {"3": ["Location"], "5": ["Retry-After"], "4": []}[what[0]] if more else []:
@@ -38,6 +43,7 @@ class Handler(BaseHTTPRequestHandler):
             self.end_headers()
             return
         start = int(asked.removeprefix("bytes=").partition("-")[0]) if asked and what not in ("whole", "short") else 0
+        start += 10 * (what == "shifted")
         if start >= len(site.content):
             self.send_response(416)
             self.end_headers()

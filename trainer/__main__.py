@@ -326,9 +326,14 @@ def _print_all(rows):
 
 
 def _cell(value):
-    if isinstance(value, dict):  # of numbers; of paths, which are too long for a table
-        return ", ".join(f"{name} {one:,}" if isinstance(one, int) else name for name, one in value.items()) or "-"
-    return str(value or "-")
+    if not isinstance(value, dict):
+        return str(value or "-")
+    if all(isinstance(one, int) for one in value.values()):
+        return ", ".join(f"{name} {one:,}" for name, one in value.items()) or "-"
+    folders = {}  # of paths
+    for name, path in value.items():
+        folders.setdefault(os.path.dirname(path), []).append(name)
+    return "; ".join(f"{', '.join(names)} in {folder}" for folder, names in folders.items())
 
 
 COMMANDS = {

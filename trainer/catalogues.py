@@ -14,8 +14,8 @@ import os
 import re
 import sys
 
-from models import files
 from trainer import Failure, Mistake
+from trainer.download import put
 from trainer.progress import say
 
 # What to install. TensorFlow Datasets 4.9.10 imports importlib_resources, and does not say so.
@@ -27,6 +27,12 @@ NAME = re.compile(r"(?P<library>tfds|hf):(?P<name>.+?)(?P<version>:\d+\.\d+\.\d+
 def knows(name):
     """Says whether a name is that of a catalogue's data set."""
     return name.startswith(tuple(f"{library}:" for library in LIBRARIES))
+
+
+def title(name):
+    """Returns a catalogue's name of a data set; of a local folder, which `hf:` takes, too, its last part."""
+    library, _, rest = name.partition(":")
+    return f"{library}:{rest.rpartition('/')[2]}" if rest.startswith(("/", ".", "~")) else name
 
 
 def path_of(name, split, folder):
@@ -49,12 +55,11 @@ def path_of(name, split, folder):
     opened = {"tfds": _open_tfds, "hf": _open_hugging_face}[library]
     try:
         with contextlib.redirect_stdout(sys.stderr):  # where the libraries print what they do
-            version, since, rows = opened(found["name"] + (found["version"] or ""), split)
+            version, rows = opened(found["name"] + (found["version"] or ""), split)
             path = folder / library / re.sub(r"[^\w.-]+", "-", found["name"].strip("/.")) / version / f"{split}.jsonl"
-            if not path.is_file() or path.stat().st_mtime < since:
+            if not path.is_file():
                 content = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows())
-                path.parent.mkdir(parents=True, exist_ok=True)
-                files.write(path, content)
+                put(path, content.encode())
                 say(f"{name}: {split} of version {version}, written to {path}")
     except ImportError as error:
         missing = getattr(error, "name", None) or str(error)
@@ -68,7 +73,7 @@ def path_of(name, split, folder):
 
 
 def _open_tfds(name, split):
-    """Returns (version, when it was written, function that yields the rows)."""
+    """Returns (version and when it was written, function that yields the rows)."""
     from trainer import quiet  # noqa: F401  isort: skip  before all that imports TensorFlow
     import tensorflow_datasets as tfds
 
@@ -85,7 +90,7 @@ def _open_tfds(name, split):
         for example in builder.as_dataset(split=split, shuffle_files=False):
             yield _of_tfds(tfds, builder.info.features, example)
 
-    return str(builder.version), os.stat(builder.data_path).st_mtime, rows
+    return f"{builder.version}-{os.stat(builder.data_path).st_mtime_ns:x}", rows
 
 
 def _of_tfds(tfds, feature, value):
@@ -108,7 +113,7 @@ def _of_tfds(tfds, feature, value):
 
 
 def _open_hugging_face(name, split):
-    """Returns (version, when it was written, function that yields the rows)."""
+    """Returns (version, function that yields the rows)."""
     import datasets
 
     datasets.disable_progress_bars()
@@ -126,7 +131,7 @@ def _open_hugging_face(name, split):
         for example in data:
             yield {field: _of_hugging_face(datasets, data.features[field], one) for field, one in example.items()}
 
-    return builder.hash[:12] if builder.hash else str(builder.version), 0, rows
+    return builder.hash[:12] if builder.hash else str(builder.version), rows
 
 
 def _of_hugging_face(datasets, feature, value):

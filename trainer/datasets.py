@@ -8,14 +8,15 @@ Downloads lie in $LINEAGE_CACHE/data, checked by git's blob ids. A file in $LINE
 as it is, and the run says so where it is not the published one.
 """
 
+import gzip
 import os
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from models import files
 from trainer import Failure, Mistake, catalogues
-from trainer.download import download, git_blob
+from trainer.download import download, git_blob, put
 from trainer.progress import say
 
 GITHUB = "https://raw.githubusercontent.com"
@@ -155,17 +156,30 @@ def path_of(name, split, task=None):
         Mistake: Neither a file nor a known name; a part that it does not have; a data set of another task.
         Failure: The download failed.
     """
-    if Path(name).is_file():
+    if os.path.isfile(name):
         return Path(name)
     if catalogues.knows(name):
         return catalogues.path_of(name, split, cache() / "data")
-    name, part = look_up(name, split, "no such file, and ")
+    name, part = _look_up(name, split, "no such file, and ")
     if task and task not in DATA[name].tasks:
         raise Mistake(f"{name}: a data set for {' or '.join(DATA[name].tasks)}, received for {task}")
-    return local(name, part) or downloaded(name, part) or fetch(name, part)
+    return _get(name, part)
 
 
-def look_up(name, split, no=""):
+def title(name, split):
+    """Returns what a reader elsewhere may know of the data that `path_of` has found: no path of this machine."""
+    if os.path.isfile(name):
+        return Path(name).name
+    if catalogues.knows(name):
+        return catalogues.title(name)
+    name, part = _look_up(name, split)
+    file = DATA[name].parts[part]
+    return f"{name}:{part}" + (
+        f" ({file.differs})" if file.differs not in (None, "unpacked") and _own(name, part) else ""
+    )
+
+
+def _look_up(name, split, no=""):
     """Returns (name, part) of `NAME` or `NAME:PART` in the table."""
     known, _, part = name.partition(":")
     if known not in DATA:
@@ -176,50 +190,58 @@ def look_up(name, split, no=""):
     return known, part
 
 
-def local(name, part, quiet=False):
-    """Returns the path of the user's own copy, if there is one; says so where it is not the published file."""
-    file, root = DATA[name].parts[part], os.environ.get("LINEAGE_DATA")
-    if not root or not file.local:
-        return None
-    paths = [Path(root) / f"{file.local}{packed}" for packed in ("", ".gz")]
-    found = next((path for path in paths if path.is_file()), None)
-    if not quiet and not found:
-        say(f"{name}:{part}: not in LINEAGE_DATA ({paths[0]})")
-    elif not quiet and file.differs not in (None, "unpacked"):
-        say(f"{name}:{part}: {found} stands in for {Path(file.path).name}: {file.differs}")
-    elif not quiet and not file.differs and git_blob(found.read_bytes()) != file.blob:
-        say(f"{name}:{part}: {found} is not the published {Path(file.path).name}; taken as it is")
-    return found
-
-
-def downloaded(name, part):
-    """Returns the path of what was downloaded before, if it was."""
-    path = _target(name, part)
-    return path if path.is_file() else None
-
-
-def fetch(name, part):
-    """Downloads a part, out of its archive if it lies in one; returns its path."""
-    data_set, file, target = DATA[name], DATA[name].parts[part], _target(name, part)
-    source = target.with_name(Path(file.path).name)
-    if not source.is_file():
+def _get(name, part):
+    """Returns the path of the user's own copy, which it tells apart from the published file; else of that file."""
+    file, published = DATA[name].parts[part], Path(DATA[name].parts[part].path).name
+    own, kept = _own(name, part), _kept(name, part)
+    if own:
+        if file.differs not in (None, "unpacked"):
+            say(f"{name}:{part}: {own} stands in for {published}: {file.differs}")
+        elif not file.differs and git_blob(_unpacked(own)) != file.blob:
+            say(f"{name}:{part}: {own} is not the published {published}; taken as it is")
+        return own
+    if file.local and os.environ.get("LINEAGE_DATA"):
+        say(f"{name}:{part}: not in LINEAGE_DATA ({Path(os.environ['LINEAGE_DATA']) / file.local})")
+    source = kept.with_name(published)
+    if source.is_file() and git_blob(source.read_bytes()) != file.blob:
+        say(f"{source}: damaged; fetched anew")
+        source.unlink()
+        kept.unlink(missing_ok=True)
+    if not kept.is_file():
+        data_set = DATA[name]
         download(f"{GITHUB}/{data_set.repository}/{data_set.commit}/{file.path}", source, file.blob)
-    if file.member:
-        try:
-            with zipfile.ZipFile(source) as archive:
-                inside = [one for one in archive.namelist() if one == file.member or one.endswith(f"/{file.member}")]
-                inside = [one for one in inside if not one.startswith("__MACOSX")]
-                if len(inside) != 1:
-                    raise Failure(f"{source}: expected one {file.member}, found {', '.join(archive.namelist())}")
-                files.write(target, archive.read(inside[0]))
-        except zipfile.BadZipFile as error:
-            raise Failure(f"{source}: expected a zip archive ({error})") from None
-    return target
+    if not kept.is_file():
+        put(kept, _member(source, file.member))
+    return kept
 
 
-def _target(name, part):
+def _own(name, part):
+    """Returns the path of the user's own copy, if there is one."""
+    file, root = DATA[name].parts[part], os.environ.get("LINEAGE_DATA")
+    paths = [Path(root) / f"{file.local}{packed}" for packed in ("", ".gz")] if root and file.local else []
+    return next((path for path in paths if path.is_file()), None)
+
+
+def _kept(name, part):
+    """Returns the path of the downloaded file, there or not."""
     file = DATA[name].parts[part]
     return cache() / "data" / name / Path(file.member or file.path).name
+
+
+def _unpacked(path):
+    try:
+        return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (OSError, EOFError, zlib.error):
+        return b""  # whoever reads it will say what it is
+
+
+def _member(path, name):
+    """Returns the content of the one file of that name in an archive that was checked."""
+    with zipfile.ZipFile(path) as archive:
+        inside = [one for one in archive.namelist() if one.rpartition("/")[2] == name]
+        if len(inside) != 1:
+            raise Failure(f"{path}: expected one {name}, found {', '.join(archive.namelist())}")
+        return archive.read(inside[0])
 
 
 def known():
@@ -231,23 +253,23 @@ def known():
             "language": one.language,
             "examples": {part: file.examples for part, file in one.parts.items()},
             "licence": one.licence,
-            "here": _here(name),
             "from": f"github.com/{one.repository}",
+            "here": {part: str(path) for part in one.parts if (path := _at_hand(name, part))},
         }
         for name, one in DATA.items()
     ]
 
 
-def _here(name):
-    """Returns {part: where it lies now} of those parts that need no download."""
-    found = {part: local(name, part, quiet=True) or downloaded(name, part) for part in DATA[name].parts}
-    return {part: str(path) for part, path in found.items() if path}
+def _at_hand(name, part):
+    """Returns the path of what needs no download, else None."""
+    return _own(name, part) or (_kept(name, part) if _kept(name, part).is_file() else None)
 
 
 def fetched(name):
     """Returns {part: path}, fetching what is not here: of `NAME:PART`, or of all that --train NAME and --dev NAME stand for."""
     if catalogues.knows(name):
         return {"path": path_of(name, "train")}
+    name = name.removesuffix(":")
     wanted = [part for part in DATA[name].parts if part.split(".")[0] in ("train", "dev")] if name in DATA else [None]
-    parts = [look_up(name, part) for part in wanted]
-    return {part: local(known, part) or downloaded(known, part) or fetch(known, part) for known, part in parts}
+    parts = [_look_up(name, part) for part in wanted]
+    return {part: _get(known, part) for known, part in parts}

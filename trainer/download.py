@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import http.client
 import os
+import re
 import time
 import urllib.error
 import urllib.request
@@ -18,7 +19,8 @@ from trainer import Failure
 from trainer.progress import Bytes, say
 
 TRIES = 4  # in a row that bring nothing new
-TIMEOUT = 30  # seconds without a byte
+PATIENCE = 60  # seconds in which nothing new came: a host of many addresses is tried at each of them
+TIMEOUT = 15  # seconds without a byte
 LONGEST_WAIT = 60  # seconds that a busy server may ask for
 
 
@@ -33,40 +35,65 @@ def download(url, target, blob):
     Raises:
         Failure: No connection, no such address, or other content than `blob`; or `target` cannot be written.
     """
-    part = target.with_name(f"{target.name}.part")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with _owned(part, target) as file:
-            if target.is_file():  # fetched by another process meanwhile
-                part.unlink(missing_ok=True)
-                return
-            say(f"downloading {url}")
-            found, whole = _fetch(url, file, blob), file.tell()
-            if found != blob:
-                part.unlink()
-                raise Failure(
-                    f"{url}: expected git blob {blob}, received {found} ({whole:,} bytes); nothing was kept. "
-                    "Something on the way, a proxy or a log-in page, may have answered instead"
-                )
-            os.fsync(file.fileno())
-            part.replace(target)
-    except OSError as error:
-        raise Failure(f"{error.filename or part}: cannot be written ({error.strerror or error})") from None
+    with _made(target) as file:
+        if not file:
+            return
+        say(f"downloading {url}")
+        found, whole = _fetch(url, file, blob), file.tell()
+        if found != blob:
+            _cut(file, 0)
+            raise Failure(
+                f"{url}: expected git blob {blob}, received {found} ({whole:,} bytes); nothing was kept. "
+                "Something on the way, a proxy or a log-in page, may have answered instead"
+            )
+
+
+def put(target, content):
+    """Writes a file of the cache, unless another process has just done so.
+
+    Raises:
+        Failure: It cannot be written.
+    """
+    with _made(target) as file:
+        if file:
+            _cut(file, 0)
+            file.write(content)
 
 
 @contextlib.contextmanager
-def _owned(part, target):
-    """Yields the file `part`, opened at its end, while no other process writes it."""
-    while True:
-        with open(part, "a+b") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                say(f"{target.name}: another process is downloading it; waiting")
-                fcntl.flock(file, fcntl.LOCK_EX)
-            if os.fstat(file.fileno()).st_nlink or target.is_file():  # else thrown away by the one that held it
-                yield file
+def _made(target):
+    """Yields NAME.part at its end while no other process writes it, and gives it the name of `target` then; or yields None,
+    if `target` is there already. What ended early stays, unless it is empty."""
+    part = target.with_name(f"{target.name}.part")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        while True:
+            with open(part, "a+b") as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    say(f"{target.name}: another process is fetching it; waiting")
+                    fcntl.flock(file, fcntl.LOCK_EX)
+                if target.is_file():
+                    part.unlink(missing_ok=True)
+                    yield None
+                    return
+                if not os.fstat(file.fileno()).st_nlink:  # thrown away by the one that held it
+                    continue
+                file.seek(0, os.SEEK_END)  # it may have grown
+                try:
+                    yield file
+                    file.flush()
+                    os.fsync(file.fileno())
+                    part.replace(target)
+                finally:
+                    with contextlib.suppress(OSError):
+                        file.flush()
+                    if not os.fstat(file.fileno()).st_size:
+                        part.unlink(missing_ok=True)
                 return
+    except OSError as error:
+        raise Failure(f"{error.filename or part}: cannot be written ({error.strerror or error})") from None
 
 
 def _fetch(url, file, blob):
@@ -83,26 +110,36 @@ def _fetch(url, file, blob):
 
 def _receive_all(url, file, progress):
     """Returns whether all came in one answer, which said how long it is."""
-    tries, furthest, pieces = 0, file.tell(), file.tell() > 0
+    tries, furthest, pieces, since = 0, file.tell(), file.tell() > 0, time.monotonic()
     while True:
         try:
             return _receive(url, file, progress) and not pieces
         except urllib.error.HTTPError as error:
             if error.code == 416:  # there are no bytes beyond those that are here
                 return False
-            reason = f"HTTP {error.code} {error.reason}".split("\n")[0].strip()
+            reason = _printable(f"HTTP {error.code} {error.reason}")
             final, asked = error.code < 500 and error.code not in (408, 425, 429), error.headers.get("Retry-After", "")
         except (_Unreachable, http.client.HTTPException) as error:
-            reason, final, asked = str(error) or type(error).__name__, False, ""
+            reason, final, asked = _printable(error) or type(error).__name__, False, ""
+        except ValueError as error:  # a redirection to what is no address
+            reason, final, asked = _printable(error), True, ""
         progress.end()
-        tries = 1 if file.tell() > furthest else tries + 1
-        furthest, pieces = max(furthest, file.tell()), True
-        if final or tries == TRIES:
+        if file.tell() > furthest:
+            tries, furthest, since = 0, file.tell(), time.monotonic()
+        tries, pieces = tries + 1, True
+        if final or tries == TRIES or time.monotonic() - since > PATIENCE:
             kept = f"; {file.tell():,} bytes are kept, and it goes on from there" if file.tell() else ""
             raise Failure(f"{url}: not downloaded ({reason}){kept}. Name a local file, or set LINEAGE_DATA")
-        wait = min(int(asked), LONGEST_WAIT) if asked.isdecimal() else 2 ** (tries - 1)
+        wait = min(int(asked), LONGEST_WAIT) if re.fullmatch("[0-9]{1,6}", asked) else 2 ** (tries - 1)
         say(f"{reason}; trying again in {wait} s")
         time.sleep(wait)
+
+
+def _printable(text):
+    """Returns one line of what a server may have written."""
+    return "".join(character if character.isprintable() else " " for character in str(text).split("\n")[0])[
+        :200
+    ].strip()
 
 
 class _Unreachable(Exception):
@@ -135,9 +172,11 @@ def _receive(url, file, progress):
     with _connection():
         answer = urllib.request.urlopen(request, timeout=TIMEOUT)
     with answer:
-        goes_on = answer.status == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {file.tell()}-")
-        if not goes_on:
+        if answer.status != 206:
             _cut(file, 0)
+        elif not answer.headers.get("Content-Range", "").startswith(f"bytes {file.tell()}-"):
+            _cut(file, 0)
+            raise _Unreachable("sent another part than was asked for")
         length = answer.headers.get("Content-Length", "")
         total = file.tell() + int(length) if length.isdecimal() else None
         while True:

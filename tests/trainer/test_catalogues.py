@@ -103,7 +103,8 @@ def test_tfds_made_anew_is_read_anew(tfds_folder, monkeypatch, tmp_path):
     monkeypatch.setattr("tensorflow_datasets.core.constants.DATA_DIR", str(tfds_folder))
     path = catalogues.path_of("tfds:small_tags", "train", tmp_path)
     path.write_text("old\n")
-    os.utime(path, (0, 0))  # older than the set
+    assert catalogues.path_of("tfds:small_tags", "train", tmp_path) == path
+    os.utime(tfds_folder / "small_tags" / "1.0.0")
     assert "old" not in catalogues.path_of("tfds:small_tags", "train", tmp_path).read_text()
 
 

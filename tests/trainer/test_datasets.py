@@ -1,8 +1,10 @@
 """Data by name: the user's own copies, the cache, the public address (a real HTTP server on this machine)."""
 
+import gzip
 import io
 import json
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -21,7 +23,7 @@ def home(tmp_path, monkeypatch):
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         archive.writestr("small/train.tsv", b"packed\n")
-        archive.writestr("__MACOSX/small/._train.tsv", b"rubbish")
+        archive.writestr("__MACOSX/small/._train.tsv", b"of a Mac")
     files = {"dev.txt": TEXT, "all.zip": packed.getvalue()}
     with site(None) as server:
         monkeypatch.setattr(datasets, "GITHUB", server.address)
@@ -62,6 +64,50 @@ def test_out_of_an_archive(home):
     assert datasets.path_of("small", "train").read_bytes() == b"packed\n" and len(server.requests) == 1
 
 
+def test_processes_that_unpack_one_archive(home):
+    folder, server = home
+    server.content = server.files["all.zip"]
+    datasets.path_of("small", "train")
+    for _ in range(10):
+        (folder / "cache/data/small/train.tsv").unlink()
+        with ThreadPoolExecutor(4) as pool:
+            paths = list(pool.map(lambda _: datasets.path_of("small", "train").read_bytes(), range(4)))
+        assert paths == [b"packed\n"] * 4 and kept(folder) == ["all.zip", "train.tsv"]
+
+
+def test_a_damaged_file_is_fetched_anew(home, capsys):
+    folder, server = home
+    server.content = TEXT
+    path = datasets.path_of("small", "dev")
+    path.write_bytes(TEXT[:-1])
+    assert datasets.path_of("small", "dev").read_bytes() == TEXT
+    assert "dev.txt: damaged; fetched anew" in capsys.readouterr().err
+    server.content = server.files["all.zip"]
+    datasets.path_of("small", "train")
+    (folder / "cache/data/small/all.zip").write_bytes(b"no zip")
+    assert datasets.path_of("small", "train").read_bytes() == b"packed\n"
+
+
+def test_titles_tell_no_path(home, monkeypatch):
+    folder, _ = home
+    (folder / "mine.txt").write_text("1 a\n")
+    own = folder / "own" / "small"
+    own.mkdir(parents=True)
+    (own / "part.txt").write_bytes(TEXT)
+    assert datasets.title("small:part", "dev") == "small:part"
+    monkeypatch.setenv("LINEAGE_DATA", str(folder / "own"))
+    for name, title in (
+        ("small", "small:train"),
+        ("small:part", "small:part (the half of it)"),
+        (f"{folder}/mine.txt", "mine.txt"),
+        ("tfds:glue/mnli:validation_matched", "tfds:glue/mnli:validation_matched"),
+        ("hf:nyu-mll/glue/mnli", "hf:nyu-mll/glue/mnli"),
+        ("hf:/home/anna/reviews:test", "hf:reviews:test"),
+        ("hf:./reviews", "hf:reviews"),
+    ):
+        assert datasets.title(name, "train") == title
+
+
 def test_other_content_is_refused(home):
     folder, server = home
     server.content = TEXT[::-1]
@@ -83,6 +129,9 @@ def test_own_copies_come_first_and_are_told_apart(home, monkeypatch, capsys):
     (own / "dev.txt").write_bytes(b"1 mine\n")
     assert datasets.path_of("small", "dev") == own / "dev.txt"
     assert "is not the published dev.txt; taken as it is" in capsys.readouterr().err
+    (own / "dev.txt").unlink()
+    (own / "dev.txt.gz").write_bytes(gzip.compress(TEXT))
+    assert datasets.path_of("small", "dev") == own / "dev.txt.gz" and capsys.readouterr().err == ""
     (own / "part.txt.gz").write_bytes(b"")
     assert datasets.path_of("small:part", "dev") == own / "part.txt.gz"
     assert "stands in for dev.txt: the half of it" in capsys.readouterr().err

@@ -1,5 +1,6 @@
 """Downloads, against a real HTTP server on this machine: every case ends in the right file or a clear line."""
 
+import fcntl
 import random
 import re
 import subprocess
@@ -57,6 +58,8 @@ def test_the_blob_id_is_gits():
         (["302 /moved", "right"], [0, 0]),
         (["cut 30000", "302 /moved", "right"], [0, 30_000, 30_000]),
         (["cut 30000", "other", "right"], [0, 30_000, 0]),  # the rest of something else
+        (["cut 30000", "shifted", "right"], [0, 30_000, 0]),  # another part than was asked for
+        (["503 " + "9" * 5000, "right"], [0, 0]),
     ],
     ids=lambda value: " ".join(value).replace(" ", "_") if isinstance(value[0], str) else "",
 )
@@ -77,6 +80,9 @@ def test_ends_in_the_right_file(place, monkeypatch, answers, pieces):
         (["cut 30000", "cut 0"], "broke off after 30,000 of 100,000 bytes.* are kept", 30_000),
         (["302 /again"], "HTTP 302 .*infinite loop", 0),
         (["302 file:///etc/passwd"], "HTTP 302 ", 0),
+        (["302 http://[bad"], r"not downloaded \(Invalid IPv6 URL\)", 0),
+        (["302 http://a..b/"], r"not downloaded \(", 0),
+        (["rubbish"], r"not downloaded \(", 0),
         (["other"], "expected git blob .*, received .*nothing was kept", None),
         (["cut 30000", "other"], "expected git blob .*, received .*nothing was kept", None),
         (["short 30000"], "expected git blob .*30,000 bytes.*nothing was kept", None),
@@ -89,7 +95,7 @@ def test_or_in_one_line(place, monkeypatch, answers, message, kept):
     with pytest.raises(Failure, match=message) as caught:
         fetch(place)
     assert "\n" not in str(caught.value) and place[0].address in str(caught.value)
-    assert left(place) == ([] if kept is None else ["file.txt.part"])
+    assert left(place) == (["file.txt.part"] if kept else [])
     place[0].answers[:] = ["right"]  # the next try, on a better day
     assert fetch(place) == CONTENT and left(place) == ["file.txt"]
     assert place[0].requests[-1][1] == (f"bytes={kept}-" if kept else "")
@@ -118,6 +124,56 @@ def test_progress(place, monkeypatch, capsys):
     assert "broke off after 70,000 of 100,000 bytes; trying again in 1 s" in lines
 
 
+def test_no_end_of_patience(place, monkeypatch):
+    """Tries at a host that does not answer take as long as it has addresses."""
+    monkeypatch.setattr(download, "PATIENCE", -1)
+    place[0].answers[:] = ["cut 30000", "503"]
+    with pytest.raises(Failure, match="broke off after 30,000"):
+        fetch(place)
+    assert len(place[0].requests) == 1
+
+
+def another(place, answers):
+    """Starts `download` in a thread while this test holds the part; returns (the part's file, the thread)."""
+    server, target = place
+    server.answers[:] = answers
+    target.parent.mkdir(exist_ok=True)
+    held = open(target.with_name("file.txt.part"), "ab")  # noqa: SIM115
+    fcntl.flock(held, fcntl.LOCK_EX)
+    thread = threading.Thread(target=fetch, args=[place])
+    thread.start()
+    thread.join(0.3)
+    assert thread.is_alive() and not server.requests
+    return held, thread
+
+
+def test_goes_on_from_what_another_process_added(place):
+    held, thread = another(place, ["right"])
+    held.write(CONTENT[:60_000])
+    held.close()
+    thread.join(10)
+    assert place[1].read_bytes() == CONTENT and [asked for _, asked in place[0].requests] == ["bytes=60000-"]
+
+
+def test_what_another_process_threw_away_is_made_anew(place):
+    held, thread = another(place, ["right"])
+    place[1].with_name("file.txt.part").unlink()
+    held.close()
+    thread.join(10)
+    assert place[1].read_bytes() == CONTENT and left(place) == ["file.txt"]
+
+
+def test_put_by_many_at_once(tmp_path):
+    threads = [threading.Thread(target=download.put, args=[tmp_path / "new" / "a", CONTENT]) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["a"] and (
+        tmp_path / "new/a"
+    ).read_bytes() == CONTENT
+
+
 def test_a_part_that_is_whole_or_of_another_file(place):
     server, target = place
     target.parent.mkdir()
@@ -144,7 +200,7 @@ def test_two_processes_fetch_once(place, capsys):
     assert other.wait(30) == 0 and not mine.is_alive()
     assert target.read_bytes() == CONTENT and left(place) == ["file.txt"]
     assert [asked for _, asked in server.requests] == ["", "bytes=60000-"]
-    assert "another process is downloading it; waiting" in capsys.readouterr().err
+    assert "another process is fetching it; waiting" in capsys.readouterr().err
 
 
 def test_a_process_that_is_killed_leaves_a_part_that_is_used(place):
