@@ -37,7 +37,7 @@ image:
 	$(ENGINE) build -t lineage-$(IMAGE) -f docker/$(IMAGE).Dockerfile .
 
 serve: image
-	$(ENGINE) run --rm -p 8500:8500 -v "$(CURDIR)/exports:/models:ro,z" lineage-$(IMAGE)
+	$(ENGINE) run --rm -p 8500:8500 $(if $(filter serving,$(IMAGE)),-p 8501:8501) -v "$(CURDIR)/exports:/models:ro,z" lineage-$(IMAGE)
 
 clean:
 	rm -rf .venv .venv-peers .venv-tf-* .pytest_cache .ruff_cache

@@ -28,7 +28,8 @@ else
     for folder in "$models"/*/; do
         versions=("$folder"+([0-9])/saved_model.pb)
         [ ${#versions[@]} -gt 0 ] || continue
-        configs+=("  config { name: \"$(basename "$folder")\" base_path: \"${folder%/}\" model_platform: \"tensorflow\" }")
+        path=${folder%/} path=${path//\\/\\\\} path=${path//\"/\\\"}
+        configs+=("  config { name: \"${path##*/}\" base_path: \"$path\" model_platform: \"tensorflow\" }")
     done
     if [ ${#configs[@]} -eq 0 ]; then
         there=("$models"/*)

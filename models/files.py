@@ -44,10 +44,10 @@ def new_folder(path):
         FileExistsError: `path` is there and not empty.
         ValueError: It cannot be made.
     """
-    path = Path(path)
+    path = Path(path).resolve()  # of `.` and of a link, which cannot be renamed upon
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise FileExistsError(f"{path}: expected a folder that is not there yet or empty, found one that holds files")
-    part = path.absolute().with_name(f".{path.absolute().name}.{os.getpid()}.part")
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         part.mkdir(parents=True)
     except OSError as error:
@@ -59,7 +59,7 @@ def new_folder(path):
                 os.fsync(file.fileno())
         sync_folder(part)
         part.replace(path)
-        sync_folder(path.absolute().parent)
+        sync_folder(path.parent)
     finally:
         shutil.rmtree(part, ignore_errors=True)
 

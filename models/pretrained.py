@@ -142,11 +142,19 @@ def read_vocabulary(folder):
     path, other = Path(folder) / "vocab.txt", Path(folder) / "tokenizer.json"
     if path.is_file() or not other.is_file():
         return path.read_bytes()
-    settings = read_json(other)
+    settings, lower_case = read_json(other), read_lower_case(folder)
     try:
-        kinds, ids = [settings[part]["type"] for part in ("normalizer", "model")], settings["model"]["vocab"]
-        if kinds != ["BertNormalizer", "WordPiece"] or settings["model"]["continuing_subword_prefix"] != "##":
+        normalizer, model = settings["normalizer"], settings["model"]
+        ids, kinds = model["vocab"], [normalizer["type"], model["type"]]
+        if kinds != ["BertNormalizer", "WordPiece"] or model["continuing_subword_prefix"] != "##":
             raise ValueError(f"{other}: expected BERT's word pieces, found {' and '.join(kinds)}")
+        for key, expected in (
+            ("lowercase", [lower_case]),
+            ("strip_accents", [None, lower_case]),
+            ("handle_chinese_chars", [True]),
+        ):
+            if normalizer.get(key, expected[0]) not in expected:
+                raise ValueError(f"{other}: {key} is {normalizer[key]}, expected {expected[0]}")
         pieces = sorted(ids, key=ids.get)
         if [ids[piece] for piece in pieces] != list(range(len(ids))):
             raise ValueError(f"{other}: expected pieces numbered from 0 without a gap, found others")
@@ -156,21 +164,23 @@ def read_vocabulary(folder):
 
 
 def read_lower_case(folder):
-    """Says whether a folder's text is lower-cased: as its `tokenizer_config.json` says, and without one, of Hugging Face's
-    form: yes, as in `transformers`; of Google's: as its vocabulary shows.
+    """Says whether a folder's text is lower-cased: as its `tokenizer_config.json` says; else as the `tokenizer.json` does that
+    stands in for a vocabulary; else, of Hugging Face's form: yes, as in `transformers`; of Google's: as its vocabulary shows.
 
     A cased vocabulary of Google's has capitals in a third of its pieces, the Chinese one (lower-cased) in two of 21,128.
 
     Raises:
         OSError, ValueError: A file cannot be read; a setting that Google's reference tokenisation does not have.
     """
-    path = Path(folder) / "tokenizer_config.json"
-    if not path.is_file() and not is_google(folder):
-        return True
-    if not path.is_file():
-        return is_lower_case(read_vocabulary(folder).decode().splitlines())
-    settings = read_json(path)
-    lower_case = settings.get("do_lower_case", True)
+    path, vocabulary = Path(folder) / "tokenizer_config.json", Path(folder) / "tokenizer.json"
+    usual = True
+    if vocabulary.is_file() and not (Path(folder) / "vocab.txt").is_file():
+        normalizer = read_json(vocabulary).get("normalizer")
+        usual = normalizer.get("lowercase", True) if isinstance(normalizer, dict) else True
+    elif not path.is_file() and is_google(folder):
+        usual = is_lower_case(read_vocabulary(folder).decode().splitlines())
+    settings = read_json(path) if path.is_file() else {}
+    lower_case = settings.get("do_lower_case", usual)
     for key, supported in (("strip_accents", (None, lower_case)), ("tokenize_chinese_chars", (True,))):
         if settings.get(key, supported[0]) not in supported:
             raise ValueError(

@@ -30,13 +30,21 @@ run() { show "$@"; python "$@"; }
 if [ $size = full ]; then
     echo "training all in full: an hour and three quarters on two cores with QUESTIONS=5000, else two to three hours more"
 fi
-models=() left_out=()
+models=() left_out=() offline=
+# have NAME: is the data set here, or can it be fetched? Where one could not, no other is waited for.
+have() {
+    if [ -n "$offline" ]; then
+        python -c "import sys; from trainer import datasets; sys.exit(not datasets.complete('$1'))"
+    else
+        python -m trainer datasets "$1" >/dev/null || { offline=yes; return 1; }
+    fi
+}
 # learn MODEL TASK TRAIN DEV "options of the small run" "options of the full run" options of both
 learn() {
     local data_set model=$1 task=$2 train=$3 dev=$4 options=$5 full=$6
     shift 6
     for data_set in "$train" "$dev"; do
-        if [ ! -f "$data_set" ] && ! python -m trainer datasets "$data_set" >/dev/null; then
+        if ! [ -f "$data_set" ] && ! have "$data_set"; then
             left_out+=("$model")
             return
         fi
@@ -54,7 +62,8 @@ learn() {
 either() { if [ -f "$data/$1" ]; then echo "$data/$1"; else echo "$2"; fi; }
 
 train=sst2 dev=sst2 small="--limit 2000 --epochs 1 --dropout 0"
-if ! run -m trainer datasets sst2; then
+show -m trainer datasets sst2
+if ! have sst2; then
     train=trainer/samples/sentiment.train.txt dev=trainer/samples/sentiment.dev.txt small="--epochs 8 --batch_size 8"
     echo "sentiment is trained on the 80 sentences in trainer/samples (we wrote them; SST-2 is not to be had)"
 fi
@@ -76,7 +85,8 @@ chinese=(--vocabulary bert-base-chinese)
 if python -c "from trainer import hub; hub.vocabulary_of('${chinese[1]}')" 2>/dev/null; then
     learn sentiment-zh sentiment chnsenticorp "$(either sentiment-zh/chnsenticorp/dev.not-in-train.tsv chnsenticorp)" \
         "--model tiny --limit 6000 --epochs 1 --learning_rate 1e-3" "--model mini --epochs 6 --learning_rate 5e-4 --max_length 192" "${chinese[@]}"
-    treebank=tagging-zh/UD_Chinese-simplified-hankcs # tags of UD v1 in both parts
+    treebank=tagging-zh/UD_Chinese-simplified-hankcs # tags of UD v1, in both parts or in none
+    [ -f "$data/$treebank/train.conll" ] || treebank=none
     learn tagging-zh tagging "$(either $treebank/train.conll ud-zh-gsdsimp)" "$(either $treebank/dev.conll ud-zh-gsdsimp)" \
         "--model tiny --dev_limit 100 --epochs 2 --learning_rate 2e-3" "--model mini --epochs 20 --learning_rate 1e-3" "${chinese[@]}"
 else

@@ -84,13 +84,17 @@ def import_tensorflow_quietly():
         import tensorflow as tf
 
         # The ops alone, for the graphs that hold them: the package itself imports Keras, which a server needs not have.
-        for file in Path(find_spec("tensorflow_text").origin).parent.glob("python/*/*.so"):
-            tf.load_library(str(file))
+        text = find_spec("tensorflow_text")
+        libraries = [*Path(text.origin).parent.glob("python/*/*.so")] if text else []
+        for library in libraries:
+            tf.load_library(str(library))
         tf.config.list_physical_devices()  # its notes, too
     finally:
         os.dup2(stderr, 2)
         os.close(stderr)
         os.close(nowhere)
+    if not libraries:
+        fail("expected the package tensorflow-text (docker/requirements.txt), found none of its ops", status=1)
 
 
 def check_port(port):

@@ -265,11 +265,19 @@ def _at_hand(name, part):
     return _own(name, part) or (_kept(name, part) if _kept(name, part).is_file() else None)
 
 
+def complete(name):
+    """Says whether a data set needs no download for what --train NAME and --dev NAME stand for."""
+    return all(_at_hand(name, part) for part in _usual(name))
+
+
+def _usual(name):
+    return [part for part in DATA[name].parts if part.split(".")[0] in ("train", "dev")]
+
+
 def fetched(name):
     """Returns {part: path}, fetching what is not here: of `NAME:PART`, or of all that --train NAME and --dev NAME stand for."""
     if catalogues.knows(name):
         return {"path": path_of(name, "train")}
     name = name.removesuffix(":")
-    wanted = [part for part in DATA[name].parts if part.split(".")[0] in ("train", "dev")] if name in DATA else [None]
-    parts = [_look_up(name, part) for part in wanted]
+    parts = [_look_up(name, part) for part in (_usual(name) if name in DATA else [None])]
     return {part: _get(known, part) for known, part in parts}

@@ -5,11 +5,10 @@ and none of the paths of the machine that it was trained on.
 """
 
 import json
-import re
 from pathlib import Path
 
-from models.files import new_folder
-from trainer import datasets, hub
+from models import files
+from trainer import datasets
 from trainer.runs import Run
 
 # Head -> (class of transformers, task by the hub's name)
@@ -19,6 +18,7 @@ CLASSES = {
     "span": ("AutoModelForQuestionAnswering", "question-answering"),
 }
 PATHS = ("train", "dev", "init", "vocabulary")  # options that name files
+OURS = ("lineage", "_name_or_path", "transformers_version")  # what `config.json` holds for us, or of another machine
 
 
 def export_hf(run, to):
@@ -37,16 +37,18 @@ def export_hf(run, to):
     """
     folder, to = Path(run), Path(to)
     run = Run(folder)
-    config = {name: value for name, value in run.config.items() if name not in ("lineage", "transformers_version")}
+    config = {name: value for name, value in run.config.items() if name not in OURS}
+    tokenizer = run.reading.tokenizer
     content = {
-        name: (folder / name).read_bytes() for name in ("model.safetensors", "vocab.txt", "tokenizer_config.json")
+        "config.json": config,
+        "tokenizer_config.json": {"tokenizer_class": "BertTokenizer", "do_lower_case": tokenizer.lower_case},
+        "vocab.txt": "\n".join(tokenizer.vocabulary) + "\n",
+        "model.safetensors": (folder / "model.safetensors").read_bytes(),
+        "README.md": card(run, to.resolve().name),
     }
-    content["config.json"] = (json.dumps(config, ensure_ascii=False, indent=2) + "\n").encode()
-    result = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    content["README.md"] = card(run, to.name, result).encode()
-    with new_folder(to) as part:
+    with files.new_folder(to) as part:
         for name, one in content.items():
-            (part / name).write_bytes(one)
+            (files.write_json if isinstance(one, dict) else files.write)(part / name, one)
     return {
         "task": run.task_name,
         "path": str(to),
@@ -55,32 +57,33 @@ def export_hf(run, to):
     }
 
 
-def card(run, name, result):
+def card(run, name):
     """Returns a model card: what it is, how it was trained, how well it does, how to ask it, where it may fail.
 
     Args:
         run: A `trainer.runs.Run`.
         name: Of the model, for the heading.
-        result: Of `metrics.json`.
     """
     options = run.config["lineage"]["options"]
+    named = {part: Path(options[part]).name for part in ("train", "dev") if options.get(part)}  # of runs before names
+    named |= run.config["lineage"].get("names", {})
+    base = named.get("init")
+    began = base or ("weights of a folder" if options.get("init") else "random weights")
+    data_set = datasets.DATA.get(named["train"].partition(":")[0])
     class_name, hub_task = CLASSES[run.task.head]
-    named = {option: _without_path(options[option]) for option in PATHS if options.get(option)}
-    named |= {part: f"{named[part]}:{part}" for part in ("train", "dev") if named.get(part) in datasets.DATA}
-    data_set = datasets.DATA.get(options["train"].partition(":")[0])
-    base = hub.PRESETS[options["init"]].repository if options.get("init") in hub.PRESETS else named.get("init")
-    kept = "best" if options.get("keep") == "best" else "final"
-    scores = {name: value for name, value in (result.get(kept) or {}).items() if isinstance(value, float)}
     front = {
         "library_name": "transformers",
         "pipeline_tag": hub_task,
         "tags": ["lineage", "bert", run.task_name],
-        **({"base_model": base} if base and re.fullmatch(r"[\w.-]+/[\w.-]+", base) else {}),
+        **({"base_model": base} if base else {}),
         **({"language": _languages(data_set)} if data_set else {}),
     }
     settings = {
-        name: value for name, value in options.items() if value not in (None, False) and name not in (*PATHS, "labels")
+        option: value
+        for option, value in options.items()
+        if value is not None and value is not False and option not in (*PATHS, "labels")
     }
+    first = f", its first {options['dev_limit']:,} rows" if options.get("dev_limit") else ""
     return "\n".join(
         [
             "---",
@@ -89,8 +92,8 @@ def card(run, name, result):
             "",
             f"# {name}",
             "",
-            f"A BERT of {result['parameters']:,} parameters for {run.task_name}, trained with Lineage"
-            f" from {base or 'random weights'} on {named['train']}.",
+            f"A BERT of {run.model.count_params():,} parameters for {run.task_name}, trained with Lineage"
+            f" from {began} on {named['train']}.",
             f"The licences of the data{f' ({data_set.licence})' if data_set else ''} and of the weights it began with apply.",
             "",
             f"- Reads {' and '.join(run.fields)}, {run.reading.max_length} pieces at once;"
@@ -99,21 +102,13 @@ def card(run, name, result):
             "",
             "## Scores",
             "",
-            *(
-                [
-                    f"On {named['dev']}"
-                    + (f", its first {options['dev_limit']:,} rows" if options.get("dev_limit") else "")
-                    + ":"
-                ]
-                if named.get("dev")
-                else ["It was not scored."]
-            ),
+            f"On {named['dev']}{first}:" if named.get("dev") else "It was not scored.",
             "",
-            *(f"- {metric}: {value:g}" for metric, value in scores.items()),
+            *(f"- {metric}: {value:g}" for metric, value in run.scores.items() if isinstance(value, float)),
             "",
             "## Training",
             "",
-            f"{result['steps']:,} steps; {', '.join(f'{name} {value}' for name, value in settings.items())}.",
+            f"{', '.join(f'{name} {value}' for name, value in settings.items())}.",
             "",
             "## Use",
             "",
@@ -168,11 +163,6 @@ question = torch.tensor([of == 0 for of in inputs.sequence_ids(0)])  # an answer
 start, end = (int(logits[0].masked_fill(question, -1e9).argmax()) for logits in (output.start_logits, output.end_logits))
 print(tokenizer.decode(inputs["input_ids"][0, start : end + 1]))""",
 }
-
-
-def _without_path(name):
-    """Returns a name of data or weights; of a path, which says where somebody keeps them, its last part."""
-    return Path(name).name if "/" in name and (Path(name).exists() or name.startswith(("/", ".", "~"))) else name
 
 
 def _languages(data_set):

@@ -256,14 +256,15 @@ def fingerprint(path):
     return hasher.hexdigest()[:16]
 
 
-def config_of_run(init_config, task_name, reading):
-    """Returns the run's `config.json`: that of its initial weights, and its task; `Folder.start` adds its options."""
+def config_of_run(init_config, task_name, reading, names):
+    """Returns the run's `config.json`: that of its initial weights, its task, and the names of its data and weights that mean
+    something elsewhere; `Folder.start` adds its options."""
     own = {name: getattr(reading, name) for name in READING if getattr(reading, name) is not None}
     return init_config | {
         "architectures": [HEADS[TASKS[task_name].head].ARCHITECTURE],
         "id2label": {str(i): label for i, label in enumerate(reading.labels)},
         "label2id": {label: i for i, label in enumerate(reading.labels)},
-        "lineage": {"task": task_name, **own},
+        "lineage": {"task": task_name, **own, "names": names},
     }
 
 
@@ -294,10 +295,15 @@ class Run:
             raise Mistake(f"--null_threshold: expected a probability, 0 to 1, received {null_threshold:g}")
         reading = {"fields": ["text"]} | {name: own[name] for name in READING if name in own}
         reading |= {"fields": tuple(reading["fields"]), "labels": read_labels(folder, self.config)}
-        result = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-        kept = result.get("best" if own["options"].get("keep") == "best" else "final") or {}
-        if null_threshold is not None or "null_threshold" in kept:
-            reading["null_threshold"] = kept["null_threshold"] if null_threshold is None else null_threshold
+        try:
+            result = pretrained.read_json(folder / "metrics.json")
+        except (OSError, ValueError) as error:
+            raise Mistake(described(error)) from None
+        self.scores = (
+            result.get("best" if own["options"].get("keep") == "best" else "final") or {}
+        )  # of the kept weights
+        if null_threshold is not None or "null_threshold" in self.scores:
+            reading["null_threshold"] = self.scores["null_threshold"] if null_threshold is None else null_threshold
         self.reading = features.Reading(tokenizer, **reading)
         self.fields = self.reading.fields  # of the rows that it was trained on
         trained = next(signature for signature, fields in self.task.inputs if fields == self.fields)

@@ -25,9 +25,12 @@ def finetune(
     options = {name: value for name, value in locals().items() if name not in NOT_OF_THE_RESULT}
     name, task, size = task, TASKS[task], model
     options["labels"] = labels = labels or (task.labels and list(task.labels))
+    given = {"train": train, "dev": dev, "init": init}
     train, dev = datasets.path_of(train, "train", name), datasets.path_of(dev, "dev", name) if dev else None
     init = hub.folder_of(init) if init else None
     vocabulary = hub.vocabulary_of(vocabulary) if vocabulary else None
+    names = {part: datasets.title(given[part], part) for part in ("train", "dev") if given[part]}
+    names |= {"init": given["init"] and hub.repository_of(given["init"])}
     inputs = {"train": train, "dev": dev, "init": init, "vocabulary": vocabulary}
     inputs = {option: path for option, path in inputs.items() if path}
     folder = runs.Folder(out, options, inputs, overwrite=overwrite)
@@ -107,7 +110,7 @@ def finetune(
         folder,
         model,
         optimizer,
-        config=runs.config_of_run(config, name, reading),
+        config=runs.config_of_run(config, name, reading, names),
         tokenizer=tokenizer,
         to_bytes=weights.to_bytes,
         decisions=decisions,

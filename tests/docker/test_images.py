@@ -67,12 +67,12 @@ def image(tmp_path):
 
 
 def test_serves_models_by_the_names_of_their_folders(image, export_folder, tmp_path):
-    for name in ("one", "the other"):
+    for name in ("one", 'the "other"'):
         shutil.copytree(export_folder / "1", tmp_path / "models" / name / "1")
     (tmp_path / "models" / "no model").mkdir()
     image["env"]["MODEL_BASE_PATH"] = str(tmp_path / "models")
     server = Server(**image)
-    for name in ("one", "the other"):
+    for name in ("one", 'the "other"'):
         answers = Client(server.address).answer("sentiment", [{"text": "a good film"}], model=name)
         assert answers[0]["label"] == "positive"
     assert server.stop() == 0 and server.log[-1] == "ending after the requests under way"

@@ -177,7 +177,16 @@ def test_a_vocabulary_as_transformers_5_writes_it(bert_folder, tmp_path):
         ({"model": settings["model"] | {"type": "BPE"}}, "expected BERT's word pieces, found BertNormalizer and BPE"),
         ({"model": settings["model"] | {"vocab": ids | {"more": 1000}}}, "numbered from 0 without a gap"),
         ({"normalizer": None}, "expected BERT's word pieces, found something else"),
+        (
+            {"normalizer": settings["normalizer"] | {"handle_chinese_chars": False}},
+            "handle_chinese_chars is False, expected True",
+        ),
     ):
         path.write_text(json.dumps(settings | wrong))
         with pytest.raises(Mistake, match=message):
             runs.read_init(tmp_path / "new")
+    path.write_text(json.dumps(settings | {"normalizer": settings["normalizer"] | {"lowercase": False}}))
+    assert not runs.read_init(tmp_path / "new")[1].lower_case
+    (tmp_path / "new" / "tokenizer_config.json").write_text('{"do_lower_case": true}')
+    with pytest.raises(Mistake, match="lowercase is False, expected True"):
+        runs.read_init(tmp_path / "new")
