@@ -35,12 +35,12 @@ def convert(source, to):
         pretrained.read_config(source),
         pretrained.read_tensors(source),
     )
-    lower_case, vocabulary = pretrained.read_lower_case(source), pretrained.read_vocabulary(source)
+    vocabulary, lower_case = pretrained.read_tokenizer(source)
     content, left_out = _content(tensors)
     with new_folder(to) as part:
         _write_hugging_face(part, config, content) if google else _write_checkpoint(part, config, content)
         (part / "vocab.txt").write_bytes(vocabulary)
-        settings = {"tokenizer_class": "BertTokenizer", "do_lower_case": lower_case}
+        settings = pretrained.tokenizer_config(lower_case)
         (part / "tokenizer_config.json").write_text(json.dumps(settings, indent=2) + "\n")
         written = pretrained.read_tensors(part)
         for name, tensor in content.items():

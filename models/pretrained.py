@@ -133,64 +133,64 @@ def read_json(path):
     return value
 
 
-def read_vocabulary(folder):
-    """Returns the vocabulary of a folder as the bytes of a `vocab.txt`; transformers 5 writes `tokenizer.json` instead.
+def read_tokenizer(folder):
+    """Returns (the vocabulary as the bytes of a `vocab.txt`, whether text is lower-cased) of a folder of either form.
 
-    Raises:
-        OSError, ValueError: There is neither; or another kind of vocabulary than BERT's.
-    """
-    path, other = Path(folder) / "vocab.txt", Path(folder) / "tokenizer.json"
-    if path.is_file() or not other.is_file():
-        return path.read_bytes()
-    settings, lower_case = read_json(other), read_lower_case(folder)
-    try:
-        normalizer, model = settings["normalizer"], settings["model"]
-        ids, kinds = model["vocab"], [normalizer["type"], model["type"]]
-        if kinds != ["BertNormalizer", "WordPiece"] or model["continuing_subword_prefix"] != "##":
-            raise ValueError(f"{other}: expected BERT's word pieces, found {' and '.join(kinds)}")
-        for key, expected in (
-            ("lowercase", [lower_case]),
-            ("strip_accents", [None, lower_case]),
-            ("handle_chinese_chars", [True]),
-        ):
-            if normalizer.get(key, expected[0]) not in expected:
-                raise ValueError(f"{other}: {key} is {normalizer[key]}, expected {expected[0]}")
-        pieces = sorted(ids, key=ids.get)
-        if [ids[piece] for piece in pieces] != list(range(len(ids))):
-            raise ValueError(f"{other}: expected pieces numbered from 0 without a gap, found others")
-    except (KeyError, TypeError, AttributeError):
-        raise ValueError(f"{other}: expected BERT's word pieces, found something else") from None
-    return ("\n".join(pieces) + "\n").encode()
-
-
-def read_lower_case(folder):
-    """Says whether a folder's text is lower-cased: as its `tokenizer_config.json` says; else as the `tokenizer.json` does that
-    stands in for a vocabulary; else, of Hugging Face's form: yes, as in `transformers`; of Google's: as its vocabulary shows.
-
-    A cased vocabulary of Google's has capitals in a third of its pieces, the Chinese one (lower-cased) in two of 21,128.
+    The vocabulary is `vocab.txt`, else that of `tokenizer.json`, which is all that transformers 5 writes. Lower case is as
+    `tokenizer_config.json` says; else as that `tokenizer.json` does; else, of Hugging Face's form: yes, as in `transformers`;
+    of Google's: as its vocabulary shows.
 
     Raises:
         OSError, ValueError: A file cannot be read; a setting that Google's reference tokenisation does not have.
     """
-    path, vocabulary = Path(folder) / "tokenizer_config.json", Path(folder) / "tokenizer.json"
-    usual = True
-    if vocabulary.is_file() and not (Path(folder) / "vocab.txt").is_file():
-        normalizer = read_json(vocabulary).get("normalizer")
-        usual = normalizer.get("lowercase", True) if isinstance(normalizer, dict) else True
-    elif not path.is_file() and is_google(folder):
-        usual = is_lower_case(read_vocabulary(folder).decode().splitlines())
+    path, other = Path(folder) / "tokenizer_config.json", Path(folder) / "tokenizer.json"
     settings = read_json(path) if path.is_file() else {}
+    if other.is_file() and not (Path(folder) / "vocab.txt").is_file():
+        content, normalizer = _read_word_pieces(other)
+        usual = normalizer.get("lowercase", True)
+    else:
+        content, normalizer = (Path(folder) / "vocab.txt").read_bytes(), {}
+        guessed = not path.is_file() and is_google(folder)
+        usual = is_lower_case(content.decode().splitlines()) if guessed else True
     lower_case = settings.get("do_lower_case", usual)
-    for key, supported in (("strip_accents", (None, lower_case)), ("tokenize_chinese_chars", (True,))):
-        if settings.get(key, supported[0]) not in supported:
-            raise ValueError(
-                f"{path}: {key} is {settings[key]}, expected {supported[0]} with do_lower_case {lower_case}"
-            )
-    return lower_case
+    for file, found, names in (
+        (path, settings, ("do_lower_case", "strip_accents", "tokenize_chinese_chars")),
+        (other, normalizer, ("lowercase", "strip_accents", "handle_chinese_chars")),
+    ):
+        for name, supported in zip(names, ((lower_case,), (None, lower_case), (True,)), strict=True):
+            if found.get(name, supported[0]) not in supported:
+                raise ValueError(
+                    f"{file}: {name} is {found[name]}, expected {supported[0]} with do_lower_case {lower_case}"
+                )
+    return content, lower_case
+
+
+def _read_word_pieces(path):
+    """Returns (the vocabulary as the bytes of a `vocab.txt`, the settings of the normalizer) of a `tokenizer.json`."""
+    settings = read_json(path)
+    try:
+        normalizer, model = settings["normalizer"], settings["model"]
+        ids, kinds = model["vocab"], [normalizer["type"], model["type"]]
+        if kinds != ["BertNormalizer", "WordPiece"] or model["continuing_subword_prefix"] != "##":
+            raise ValueError(f"{path}: expected BERT's word pieces, found {' and '.join(kinds)}")
+        pieces = sorted(ids, key=ids.get)
+        if [ids[piece] for piece in pieces] != list(range(len(ids))):
+            raise ValueError(f"{path}: expected pieces numbered from 0 without a gap, found others")
+    except (KeyError, TypeError, AttributeError):
+        raise ValueError(f"{path}: expected BERT's word pieces, found something else") from None
+    return ("\n".join(pieces) + "\n").encode(), normalizer
+
+
+def tokenizer_config(lower_case):
+    """Returns what a `tokenizer_config.json` of ours holds."""
+    return {"tokenizer_class": "BertTokenizer", "do_lower_case": lower_case}
 
 
 def is_lower_case(vocabulary):
-    """Says whether a vocabulary is one of lower-cased text: at most a hundredth of its pieces have capitals."""
+    """Says whether a vocabulary is one of lower-cased text: at most a hundredth of its pieces have capitals.
+
+    A cased vocabulary of Google's has them in a third of its pieces, the Chinese one (lower-cased) in two of 21,128.
+    """
     words = [piece for piece in vocabulary if not re.fullmatch(r"\[.*\]", piece)]
     return sum(bool(re.search("[A-Z]", word)) for word in words) <= len(words) / 100
 

@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import threading
-from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlsplit
 
@@ -106,15 +104,3 @@ def is_large(file):
 
 def etag(file, content):
     return hashlib.sha256(content).hexdigest() if is_large(file) else git_blob(content)
-
-
-@contextmanager
-def hub_site(repositories):
-    """Yields a `Hub` that runs."""
-    server = Hub(repositories)
-    threading.Thread(target=server.serve_forever, args=[0.02], daemon=True).start()
-    try:
-        yield server
-    finally:
-        server.shutdown()
-        server.server_close()

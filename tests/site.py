@@ -65,13 +65,21 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def site(content):
-    """Yields a `Site` that runs."""
-    server = Site(content)
+def running(server):
+    """Yields a server that runs, in a thread of this process."""
     threading.Thread(target=server.serve_forever, args=[0.02], daemon=True).start()
     try:
         yield server
     finally:
-        server.over.set()
         server.shutdown()
         server.server_close()
+
+
+@contextmanager
+def site(content):
+    """Yields a `Site` that runs."""
+    with running(Site(content)) as server:
+        try:
+            yield server
+        finally:
+            server.over.set()

@@ -20,6 +20,7 @@ from trainer.progress import say
 
 # What to install. TensorFlow Datasets 4.9.10 imports importlib_resources, and does not say so.
 LIBRARIES = {"tfds": "tensorflow-datasets importlib-resources", "hf": "datasets"}
+FOLDER = ("/", ".", "~")  # what a local one begins with, which `hf:` takes, too
 SPLITS = {"train": "train", "dev": "validation"}
 NAME = re.compile(r"(?P<library>tfds|hf):(?P<name>.+?)(?P<version>:\d+\.\d+\.\d+)?(:(?P<split>[A-Za-z_]\w*(\[.*\])?))?")
 
@@ -32,7 +33,7 @@ def knows(name):
 def title(name):
     """Returns a catalogue's name of a data set; of a local folder, which `hf:` takes, too, its last part."""
     library, _, rest = name.partition(":")
-    return f"{library}:{rest.rpartition('/')[2]}" if rest.startswith(("/", ".", "~")) else name
+    return f"{library}:{rest.rpartition('/')[2]}" if rest.startswith(FOLDER) else name
 
 
 def path_of(name, split, folder):
@@ -117,8 +118,8 @@ def _open_hugging_face(name, split):
     import datasets
 
     datasets.disable_progress_bars()
-    local = name.startswith(("/", "."))
-    owner_and_name, config = (name, None) if local or name.count("/") < 2 else name.rsplit("/", 1)
+    whole = name.startswith(FOLDER) or name.count("/") < 2
+    owner_and_name, config = (name, None) if whole else name.rsplit("/", 1)
     try:
         builder = datasets.load_dataset_builder(owner_and_name, config)
     except datasets.exceptions.DatasetNotFoundError as error:

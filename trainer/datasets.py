@@ -20,6 +20,7 @@ from trainer.download import download, git_blob, put
 from trainer.progress import say
 
 GITHUB = "https://raw.githubusercontent.com"
+UNPACKED = "unpacked"  # the published file, out of its archive
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,11 @@ class Part:
     local: str | None = None
     differs: str | None = None
     member: str | None = None
+
+    @property
+    def stands_in(self):
+        """Says whether the local file holds something else than the published one."""
+        return self.differs not in (None, UNPACKED)
 
 
 @dataclass(frozen=True)
@@ -71,9 +77,9 @@ DATA = {
     "chnsenticorp": DataSet(
         ("sentiment", "classification"), "Chinese", "academic research",
         "ymcui/Chinese-BERT-wwm", "f6410cbd89c49dee8a42a7f7d94d9cca87b431aa", {
-            "train": Part(*_ZIP, 9600, "sentiment-zh/chnsenticorp/train.tsv", "unpacked", "train.tsv"),
-            "dev": Part(*_ZIP, 1200, "sentiment-zh/chnsenticorp/dev.tsv", "unpacked", "dev.tsv"),
-            "test": Part(*_ZIP, 1200, "sentiment-zh/chnsenticorp/test.tsv", "unpacked", "test.tsv"),
+            "train": Part(*_ZIP, 9600, "sentiment-zh/chnsenticorp/train.tsv", UNPACKED, "train.tsv"),
+            "dev": Part(*_ZIP, 1200, "sentiment-zh/chnsenticorp/dev.tsv", UNPACKED, "dev.tsv"),
+            "test": Part(*_ZIP, 1200, "sentiment-zh/chnsenticorp/test.tsv", UNPACKED, "test.tsv"),
         }),
     "ud-en-ewt": DataSet(
         ("tagging",), "English", "CC BY-SA 4.0",
@@ -129,13 +135,13 @@ DATA = {
         ("translation",), "English, German", "research and education",
         "multi30k/dataset", "a3d2e0d26b56f3846f66a952536ffed4e401d05a", {
             "train.en": Part("data/task1/raw/train.en.gz", "8226b4b333656238e113284cf738778e1287b52e", 29000,
-                             "translation/multi30k/train.en", "unpacked"),
+                             "translation/multi30k/train.en", UNPACKED),
             "train.de": Part("data/task1/raw/train.de.gz", "3869154c6298e22b3dc9ed3b17fd45bf00276b94", 29000,
-                             "translation/multi30k/train.de", "unpacked"),
+                             "translation/multi30k/train.de", UNPACKED),
             "dev.en": Part("data/task1/raw/val.en.gz", "8eb30ab9e5edd301e4c94330713c88513dd43dbc", 1014,
-                           "translation/multi30k/val.en", "unpacked"),
+                           "translation/multi30k/val.en", UNPACKED),
             "dev.de": Part("data/task1/raw/val.de.gz", "0907cab7a248be8e15ac418d517343899351db18", 1014,
-                           "translation/multi30k/val.de", "unpacked"),
+                           "translation/multi30k/val.de", UNPACKED),
         }),
 }  # fmt: skip
 
@@ -174,9 +180,7 @@ def title(name, split):
         return catalogues.title(name)
     name, part = _look_up(name, split)
     file = DATA[name].parts[part]
-    return f"{name}:{part}" + (
-        f" ({file.differs})" if file.differs not in (None, "unpacked") and _own(name, part) else ""
-    )
+    return f"{name}:{part}" + (f" ({file.differs})" if file.stands_in and _own(name, part) else "")
 
 
 def _look_up(name, split, no=""):
@@ -192,10 +196,10 @@ def _look_up(name, split, no=""):
 
 def _get(name, part):
     """Returns the path of the user's own copy, which it tells apart from the published file; else of that file."""
-    file, published = DATA[name].parts[part], Path(DATA[name].parts[part].path).name
-    own, kept = _own(name, part), _kept(name, part)
+    data_set, file = DATA[name], DATA[name].parts[part]
+    own, kept, published = _own(name, part), _kept(name, part), Path(file.path).name
     if own:
-        if file.differs not in (None, "unpacked"):
+        if file.stands_in:
             say(f"{name}:{part}: {own} stands in for {published}: {file.differs}")
         elif not file.differs and git_blob(_unpacked(own)) != file.blob:
             say(f"{name}:{part}: {own} is not the published {published}; taken as it is")
@@ -208,7 +212,6 @@ def _get(name, part):
         source.unlink()
         kept.unlink(missing_ok=True)
     if not kept.is_file():
-        data_set = DATA[name]
         download(f"{GITHUB}/{data_set.repository}/{data_set.commit}/{file.path}", source, file.blob)
     if not kept.is_file():
         put(kept, _member(source, file.member))
@@ -262,7 +265,8 @@ def known():
 
 def _at_hand(name, part):
     """Returns the path of what needs no download, else None."""
-    return _own(name, part) or (_kept(name, part) if _kept(name, part).is_file() else None)
+    kept = _kept(name, part)
+    return _own(name, part) or (kept if kept.is_file() else None)
 
 
 def complete(name):

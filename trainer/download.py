@@ -41,7 +41,7 @@ def download(url, target, blob):
         say(f"downloading {url}")
         found, whole = _fetch(url, file, blob), file.tell()
         if found != blob:
-            _cut(file, 0)
+            _empty(file)
             raise Failure(
                 f"{url}: expected git blob {blob}, received {found} ({whole:,} bytes); nothing was kept. "
                 "Something on the way, a proxy or a log-in page, may have answered instead"
@@ -56,7 +56,7 @@ def put(target, content):
     """
     with _made(target) as file:
         if file:
-            _cut(file, 0)
+            _empty(file)
             file.write(content)
 
 
@@ -67,33 +67,38 @@ def _made(target):
     part = target.with_name(f"{target.name}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        while True:
-            with open(part, "a+b") as file:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    say(f"{target.name}: another process is fetching it; waiting")
-                    fcntl.flock(file, fcntl.LOCK_EX)
-                if target.is_file():
-                    part.unlink(missing_ok=True)
-                    yield None
-                    return
-                if not os.fstat(file.fileno()).st_nlink:  # thrown away by the one that held it
-                    continue
-                file.seek(0, os.SEEK_END)  # it may have grown
-                try:
-                    yield file
-                    file.flush()
-                    os.fsync(file.fileno())
-                    part.replace(target)
-                finally:
-                    with contextlib.suppress(OSError):
-                        file.flush()
-                    if not os.fstat(file.fileno()).st_size:
-                        part.unlink(missing_ok=True)
+        with _locked(part, target) as file:
+            if target.is_file():
+                part.unlink(missing_ok=True)
+                yield None
                 return
+            try:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+                part.replace(target)
+            finally:
+                with contextlib.suppress(OSError):
+                    file.flush()
+                if not os.fstat(file.fileno()).st_size:
+                    part.unlink(missing_ok=True)
     except OSError as error:
         raise Failure(f"{error.filename or part}: cannot be written ({error.strerror or error})") from None
+
+
+def _locked(part, target):
+    """Returns the file `part`, opened at its end, when no other process holds it."""
+    while True:
+        file = open(part, "a+b")  # noqa: SIM115  the caller closes it
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say(f"{target.name}: another process is fetching it; waiting")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        if os.fstat(file.fileno()).st_nlink or target.is_file():
+            file.seek(0, os.SEEK_END)  # it may have grown
+            return file
+        file.close()  # thrown away by the one that held it
 
 
 def _fetch(url, file, blob):
@@ -105,7 +110,7 @@ def _fetch(url, file, blob):
         if found == blob or in_one_piece or not again:
             return found
         say(f"what came in pieces is not git blob {blob}; once more, from the beginning")
-        _cut(file, 0)
+        _empty(file)
 
 
 def _receive_all(url, file, progress):
@@ -137,9 +142,8 @@ def _receive_all(url, file, progress):
 
 def _printable(text):
     """Returns one line of what a server may have written."""
-    return "".join(character if character.isprintable() else " " for character in str(text).split("\n")[0])[
-        :200
-    ].strip()
+    line = str(text).split("\n")[0]
+    return "".join(character if character.isprintable() else " " for character in line)[:200].strip()
 
 
 class _Unreachable(Exception):
@@ -173,9 +177,9 @@ def _receive(url, file, progress):
         answer = urllib.request.urlopen(request, timeout=TIMEOUT)
     with answer:
         if answer.status != 206:
-            _cut(file, 0)
+            _empty(file)
         elif not answer.headers.get("Content-Range", "").startswith(f"bytes {file.tell()}-"):
-            _cut(file, 0)
+            _empty(file)
             raise _Unreachable("sent another part than was asked for")
         length = answer.headers.get("Content-Length", "")
         total = file.tell() + int(length) if length.isdecimal() else None
@@ -193,8 +197,8 @@ def _receive(url, file, progress):
     return total is not None
 
 
-def _cut(file, length):
-    file.seek(length)
+def _empty(file):
+    file.seek(0)
     file.truncate()
 
 

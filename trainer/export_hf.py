@@ -5,9 +5,11 @@ and none of the paths of the machine that it was trained on.
 """
 
 import json
+import shutil
 from pathlib import Path
 
-from models import files
+from models import pretrained
+from models.files import new_folder
 from trainer import datasets
 from trainer.runs import Run
 
@@ -38,22 +40,22 @@ def export_hf(run, to):
     folder, to = Path(run), Path(to)
     run = Run(folder)
     config = {name: value for name, value in run.config.items() if name not in OURS}
-    tokenizer = run.reading.tokenizer
-    content = {
-        "config.json": config,
-        "tokenizer_config.json": {"tokenizer_class": "BertTokenizer", "do_lower_case": tokenizer.lower_case},
-        "vocab.txt": "\n".join(tokenizer.vocabulary) + "\n",
-        "model.safetensors": (folder / "model.safetensors").read_bytes(),
+    settings = pretrained.tokenizer_config(run.reading.tokenizer.lower_case)
+    written = {
+        "config.json": json.dumps(config, ensure_ascii=False, indent=2) + "\n",
+        "tokenizer_config.json": json.dumps(settings, indent=2) + "\n",
+        "vocab.txt": "\n".join(run.reading.tokenizer.vocabulary) + "\n",
         "README.md": card(run, to.resolve().name),
     }
-    with files.new_folder(to) as part:
-        for name, one in content.items():
-            (files.write_json if isinstance(one, dict) else files.write)(part / name, one)
+    with new_folder(to) as part:
+        shutil.copyfile(folder / "model.safetensors", part / "model.safetensors")
+        for name, content in written.items():
+            (part / name).write_text(content, encoding="utf-8")
     return {
         "task": run.task_name,
         "path": str(to),
         "architecture": config["architectures"][0],
-        "files": sorted(content),
+        "files": sorted([*written, "model.safetensors"]),
     }
 
 

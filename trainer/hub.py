@@ -99,8 +99,8 @@ def folder_of(name):
     if name not in PRESETS and os.path.isdir(name):
         return Path(name)
     preset = PRESETS.get(name)
-    if preset and _packed(name):
-        return _packed(name)
+    if preset and (packed := _packed(name)):
+        return packed
     try:
         return _from_hub(preset.repository if preset else name)
     except (Mistake, Failure) as error:
@@ -153,7 +153,7 @@ def known():
             "size": preset.size,
             "from": preset.repository,
             "known to work": preset.found,
-            "here": str(_packed(name) or _fetched(preset.repository, None) or "") or None,
+            "here": str(here) if (here := _packed(name) or _fetched(preset.repository, None)) else None,
         }
         for name, preset in PRESETS.items()
     ]
@@ -218,8 +218,11 @@ def _fetch(repository, revision, where, weights):
         pretrained.read_config(folder)  # hundreds of megabytes only of what can be read
     except (FileNotFoundError, ValueError) as error:
         raise Mistake(described(error)) from None
+    found = _weights_among(names)
+    if not found:
+        raise _without_weights(names, repository)
     say(f"downloading {repository} from {where}")
-    return Path(snapshot_download(allow_patterns=wanted + _weights_among(names, repository), **place))
+    return Path(snapshot_download(allow_patterns=wanted + found, **place))
 
 
 def _explained(error, where, revision):
@@ -248,27 +251,27 @@ def _fetched(repository, revision, *, weights=True):
     found = [try_to_load_from_cache(repository, file, **place) for file in CONFIGURATIONS]
     folder = next((Path(path).parent for path in found if isinstance(path, str)), None)
     held = {path.name for path in folder.iterdir() if path.exists()} if folder else set()
-    has_weights = SAFETENSORS in held or (CHECKPOINT in held and any(".data-" in name for name in held))
-    return folder if (has_weights or not weights) and held & set(VOCABULARIES) else None
+    return folder if (not weights or _weights_among(held)) and held & set(VOCABULARIES) else None
 
 
-def _weights_among(names, repository):
-    """Returns the files of weights to fetch, of those that a repository holds.
-
-    Raises:
-        Mistake: None that is read; says why, and what to do.
-    """
+def _weights_among(names):
+    """Returns those of a folder's or a repository's files that hold weights in a form that is read; [] if there are none."""
     if SAFETENSORS in names:
         return [SAFETENSORS]
     checkpoint = [one for one in names if one.startswith("bert_model.ckpt.") and "/" not in one]
     if CHECKPOINT in checkpoint and any(".data-" in one for one in checkpoint):
         return [one for one in checkpoint if not one.endswith(".meta")]
+    return []
+
+
+def _without_weights(names, repository):
+    """Returns why a repository that holds no weights that are read is refused, and what to do."""
     if "pytorch_model.bin" in names:
-        raise Mistake(
+        return Mistake(
             f"its weights are in pytorch_model.bin alone, a pickle, which runs whatever code it holds when it is read: refused. "
             f"Take a conversion among its pull requests, if there is one (--init {repository}@refs/pr/NUMBER), or {CONVERT}"
         )
-    raise Mistake(f"expected {SAFETENSORS}, found {', '.join(names) or 'no file'}")
+    return Mistake(f"expected {SAFETENSORS}, found {', '.join(names) or 'no file'}")
 
 
 def _check(folder):

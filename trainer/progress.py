@@ -1,4 +1,4 @@
-"""What a person sees while training runs: one line on standard error, with loss, rate and time left."""
+"""What a person sees of long work: one line on standard error, with rate and time left."""
 
 import sys
 import time
@@ -32,14 +32,7 @@ class Progress:
         self.rate = _smooth(self.rate, self.examples / seconds)
         self._restart(step)
         left = (self.steps - step) / self.speed
-        line = (
-            f"step {step}/{self.steps}  loss {self.loss:.3f}  {self.rate:.0f} examples/s  "
-            f"{int(left // 60)}:{int(left % 60):02d} left"
-        )
-        if self.terminal:
-            print(f"\r\033[K{line}", end="", file=sys.stderr, flush=True)
-        else:
-            say(line)
+        _show(f"step {step}/{self.steps}  loss {self.loss:.3f}  {self.rate:.0f} examples/s  {_clock(left)} left")
 
     def note(self, line):
         """Prints a line of its own, and leaves the time it took out of the rate."""
@@ -52,10 +45,6 @@ class Progress:
 
     def _restart(self, step):
         self.last_time, self.last_step, self.examples = time.monotonic(), step, 0
-
-
-def _smooth(before, now):
-    return now if before is None else 0.7 * before + 0.3 * now
 
 
 class Bytes:
@@ -77,14 +66,27 @@ class Bytes:
             line = f"{have / 1e6:.1f} MB  {self.rate / 1e6:.2f} MB/s"
             if total:
                 left = (total - have) / self.rate if self.rate else 0
-                line = f"{have / 1e6:.1f} of {total / 1e6:.1f} MB  {self.rate / 1e6:.2f} MB/s  {int(left // 60)}:{int(left % 60):02d} left"
-            if self.terminal:
-                print(f"\r\033[K{line}", end="", file=sys.stderr, flush=True)
-            else:
-                say(line)
+                line = f"{have / 1e6:.1f} of {total / 1e6:.1f} MB  {self.rate / 1e6:.2f} MB/s  {_clock(left)} left"
+            _show(line)
 
     def end(self):
         """Leaves the line, so that what is said next has one of its own."""
         if self.terminal and self.shown:
-            print("\r\033[K", end="", file=sys.stderr, flush=True)
+            _show("")
         self.before, self.shown = None, False
+
+
+def _show(line):
+    """Rewrites the line on a terminal, elsewhere prints one."""
+    if sys.stderr.isatty():
+        print(f"\r\033[K{line}", end="", file=sys.stderr, flush=True)
+    else:
+        say(line)
+
+
+def _clock(seconds):
+    return f"{int(seconds // 60)}:{int(seconds % 60):02d}"
+
+
+def _smooth(before, now):
+    return now if before is None else 0.7 * before + 0.3 * now

@@ -48,8 +48,8 @@ def read_init(folder):
     folder = Path(folder)
     try:
         config = pretrained.read_config(folder)
-        vocabulary = read_vocabulary(folder / "vocab.txt", pretrained.read_vocabulary(folder))
-        lower_case = pretrained.read_lower_case(folder)
+        content, lower_case = pretrained.read_tokenizer(folder)
+        vocabulary = read_vocabulary(folder / "vocab.txt", content)
     except (OSError, ValueError) as error:
         raise Mistake(described(error)) from None
     if len(vocabulary) > config["vocab_size"]:
@@ -79,12 +79,7 @@ def new_config(preset, vocabulary_path):
         "hidden_size": size["width"],
         "num_attention_heads": size["heads"],
         "intermediate_size": 4 * size["width"],
-        "max_position_embeddings": 512,
-        "type_vocab_size": 2,
-        "hidden_act": "gelu",
-        "hidden_dropout_prob": 0.1,
-        "attention_probs_dropout_prob": 0.1,
-        "layer_norm_eps": 1e-12,
+        **pretrained.DEFAULTS,
     }
     return config, Tokenizer(vocabulary, lower_case=pretrained.is_lower_case(vocabulary))
 
@@ -220,8 +215,7 @@ class Folder:
         files.write_json(self.out / "config.json", config)
         files.write(self.out / "vocab.txt", "\n".join(tokenizer.vocabulary) + "\n")
         files.write(self.out / "labels.txt", "\n".join(config["id2label"].values()) + "\n")
-        settings = {"tokenizer_class": "BertTokenizer", "do_lower_case": tokenizer.lower_case}
-        files.write_json(self.out / "tokenizer_config.json", settings)
+        files.write_json(self.out / "tokenizer_config.json", pretrained.tokenizer_config(tokenizer.lower_case))
 
     def finish(self, content, result):
         """Writes a run's weights and result; from then on it is finished, and needs no checkpoint."""
@@ -245,9 +239,9 @@ def fingerprint(path):
     """Returns the first 16 digits of the SHA-256 of a file, or of the files of a folder of weights."""
     vocabulary = "vocab.txt" if (path / "vocab.txt").is_file() else "tokenizer.json"
     names = ("*config.json", vocabulary, "model.safetensors", "*.index", "*.data-*")
-    files = sorted(file for name in names for file in path.glob(name)) if path.is_dir() else [path]
+    found = sorted(file for name in names for file in path.glob(name)) if path.is_dir() else [path]
     hasher = hashlib.sha256()
-    for file in files:
+    for file in found:
         try:
             with open(file, "rb") as content:
                 hasher.update(hashlib.file_digest(content, "sha256").digest())
@@ -299,9 +293,8 @@ class Run:
             result = pretrained.read_json(folder / "metrics.json")
         except (OSError, ValueError) as error:
             raise Mistake(described(error)) from None
-        self.scores = (
-            result.get("best" if own["options"].get("keep") == "best" else "final") or {}
-        )  # of the kept weights
+        kept = "best" if own["options"].get("keep") == "best" else "final"
+        self.scores = result.get(kept) or {}  # of the weights that are kept
         if null_threshold is not None or "null_threshold" in self.scores:
             reading["null_threshold"] = self.scores["null_threshold"] if null_threshold is None else null_threshold
         self.reading = features.Reading(tokenizer, **reading)

@@ -25,13 +25,14 @@ from trainer.export_hf import export_hf
 from trainer.runs import Run
 
 TOLERANCE = 1e-4
+PEERS = ROOT / ".venv-peers" / "bin" / "python"
 
 # In .venv-peers: tokenises texts, runs the model on them one by one; prints what loading left over, the ids, the logits.
 SCRIPT = """
 import json, sys
 import torch, transformers
 transformers.logging.set_verbosity_error()
-folder, texts = sys.argv[1], json.load(open(sys.argv[2]))
+folder, texts = sys.argv[1], json.load(sys.stdin)
 name = json.load(open(folder + "/config.json"))["architectures"][0]
 model, info = getattr(transformers, name).from_pretrained(folder, output_loading_info=True)
 tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
@@ -54,7 +55,7 @@ def main():
     options = parser.parse_args()
     if len(options.run) != len(options.data):
         parser.error("expected as many --data as --run")
-    if not (ROOT / ".venv-peers/bin/python").exists():
+    if not PEERS.exists():
         parser.error("expected .venv-peers; `make bench` builds it")
     with tempfile.TemporaryDirectory() as folder:
         pairs = list(zip(options.run, options.data, strict=True)) or tiny_runs(Path(folder))
@@ -82,6 +83,17 @@ def tiny_runs(folder):
         yield train_tiny(task, write, place, suffix, init, epochs=2, batch_size=16, **more), place / f"dev{suffix}"
 
 
+def in_transformers(folder, rows):
+    """Returns (names of tensors missing or left over, [[ids, logits] of each row]) of a folder that transformers opens.
+
+    Args:
+        folder: A run, or what `export_hf` wrote.
+        rows: [[text], ...] or [[first, second], ...].
+    """
+    asked = {"input": json.dumps(rows), "capture_output": True, "text": True, "check": True}
+    return json.loads(subprocess.run([PEERS, "-c", SCRIPT, folder], **asked).stdout.splitlines()[-1])
+
+
 def compare(folder, file, to, limit):
     """Returns a line of the table, and whether all is as it should be."""
     run = Run(folder)
@@ -92,12 +104,7 @@ def compare(folder, file, to, limit):
     pieces = [[*features.tokenize([row[i] for row in texts], run.reading.tokenizer)] for i in range(len(fields))]
     longest = run.config["max_position_embeddings"] - 3
     whole = [i for i in range(len(texts)) if sum(len(field[i]) for field in pieces) <= longest][:limit]
-    (to.parent / "texts.json").write_text(json.dumps([texts[i] for i in whole]))
-    peers = ROOT / ".venv-peers/bin/python"
-    asked = [peers, "-c", SCRIPT, to, to.parent / "texts.json"]
-    left_over, theirs = json.loads(
-        subprocess.run(asked, capture_output=True, text=True, check=True).stdout.splitlines()[-1]
-    )
+    left_over, theirs = in_transformers(to, [texts[i] for i in whole])
     same, largest = 0, 0.0
     for i, (ids, logits) in zip(whole, theirs, strict=True):
         first, *second = [tf.RaggedTensor.from_tensor(field[i][None]) for field in pieces]
@@ -109,7 +116,7 @@ def compare(folder, file, to, limit):
         answers = ours > -1e8  # places of a question are none
         largest = max(largest, float(np.abs(ours - np.array(logits))[answers].max()))
     code = re.search(r"```python\n(.*?)```", (to / "README.md").read_text(encoding="utf-8"), re.S)[1]
-    ran = subprocess.run([peers, "-c", code], cwd=to.parent, capture_output=True, text=True, check=False)
+    ran = subprocess.run([PEERS, "-c", code], cwd=to.parent, capture_output=True, text=True, check=False)
     card = (
         f"runs, prints {ran.stdout.splitlines()[-1][:60]!r}"
         if ran.returncode == 0

@@ -127,9 +127,9 @@ def test_a_run_keeps_its_head_on_the_way(run_folder, tmp_path):
 def test_case_of_a_folder_without_tokenizer_config(tmp_path, vocabulary, lower_case):
     (tmp_path / "bert_config.json").write_text("{}")
     (tmp_path / "vocab.txt").write_text("\n".join(vocabulary), encoding="utf-8")
-    assert pretrained.read_lower_case(tmp_path) is lower_case
+    assert pretrained.read_tokenizer(tmp_path)[1] is lower_case
     (tmp_path / "tokenizer_config.json").write_text(json.dumps({"do_lower_case": not lower_case}))
-    assert pretrained.read_lower_case(tmp_path) is not lower_case
+    assert pretrained.read_tokenizer(tmp_path)[1] is not lower_case
 
 
 def test_what_cannot_be_read_is_said(tmp_path):

@@ -32,6 +32,12 @@ def fetch(place, blob=BLOB):
     return target.read_bytes()
 
 
+def fetch_in_another_process(place):
+    server, target = place
+    command = f"from pathlib import Path; from trainer.download import download; download('{server.address}/f', Path('{target}'), '{BLOB}')"
+    return subprocess.Popen([sys.executable, "-c", command], cwd=ROOT, stderr=subprocess.DEVNULL)
+
+
 def left(place):
     return sorted(path.name for path in place[1].parent.glob("*"))
 
@@ -187,8 +193,7 @@ def test_a_part_that_is_whole_or_of_another_file(place):
 def test_two_processes_fetch_once(place, capsys):
     server, target = place
     server.answers[:] = ["stall 60000", "right"]
-    command = f"from pathlib import Path; from trainer.download import download; download('{server.address}/f', Path('{target}'), '{BLOB}')"
-    other = subprocess.Popen([sys.executable, "-c", command], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    other = fetch_in_another_process(place)
     while not server.requests:
         assert other.poll() is None
     mine = threading.Thread(target=fetch, args=[place])
@@ -206,8 +211,7 @@ def test_two_processes_fetch_once(place, capsys):
 def test_a_process_that_is_killed_leaves_a_part_that_is_used(place):
     server, target = place
     server.answers[:] = ["stall 60000", "right"]
-    command = f"from pathlib import Path; from trainer.download import download; download('{server.address}/f', Path('{target}'), '{BLOB}')"
-    other = subprocess.Popen([sys.executable, "-c", command], cwd=ROOT, stderr=subprocess.DEVNULL)
+    other = fetch_in_another_process(place)
     part = target.with_name("file.txt.part")
     while not part.is_file() or part.stat().st_size < 1000:
         assert other.poll() is None

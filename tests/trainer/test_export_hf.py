@@ -31,7 +31,7 @@ def test_what_is_written(name, architecture, task, request, tmp_path, capsys):
     config, tokenizer = read_init(to)
     theirs = Run(run).config
     assert config == {key: value for key, value in theirs.items() if key != "lineage"}
-    assert tokenizer.vocabulary == Run(run).reading.tokenizer.vocabulary and pretrained.read_lower_case(to)
+    assert tokenizer.vocabulary == Run(run).reading.tokenizer.vocabulary and pretrained.read_tokenizer(to)[1]
     card = (to / "README.md").read_text(encoding="utf-8")
     front = yaml.safe_load(card.split("---\n")[1])
     assert front["pipeline_tag"] == task and front["library_name"] == "transformers"

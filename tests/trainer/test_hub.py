@@ -11,7 +11,8 @@ import pytest
 
 from models import pretrained
 from tests.conftest import ROOT, cli
-from tests.hub_site import hub_site
+from tests.hub_site import Hub
+from tests.site import running
 from trainer import Failure, Mistake, hub
 
 
@@ -30,7 +31,7 @@ def site(bert_folder, tmp_path, monkeypatch):
         "me/empty": {"main": {"config.json": files["config.json"], "vocab.txt": files["vocab.txt"]}},
     }
     monkeypatch.setenv("LINEAGE_CACHE", str(tmp_path / "cache"))
-    with hub_site(repositories) as server:
+    with running(Hub(repositories)) as server:
         monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", server.address)
         monkeypatch.setattr(
             "huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE",
