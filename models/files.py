@@ -12,13 +12,13 @@ def write(path, content):
     """Writes a file: to a temporary name, flushed to disk, then renamed.
 
     Args:
-        path: Its path; one of that name is replaced.
+        path: Its path; one of that name is replaced, a link is followed.
         content: Bytes, or a string for UTF-8.
 
     Raises:
         OSError: It cannot be written; the one before it is whole.
     """
-    path = Path(path)
+    path = Path(os.path.realpath(path))
     temporary = path.with_name(path.name + ".part")
     try:
         with open(temporary, "wb") as file:

@@ -4,18 +4,15 @@ Needs grpcio, protobuf and numpy, not TensorFlow. The keys are those of `python 
 """
 
 import argparse
-import json
 import os
 import re
 import sys
-from contextlib import contextmanager
-from pathlib import Path
 
 import grpc
 
 from serving import tensors
 from serving.messages import PREDICT, PredictRequest, PredictResponse
-from trainer import Mistake, data, defect
+from trainer import Failure, Mistake, data, defect, output
 from trainer.tasks import LISTS, TASKS, answers, requests
 
 UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
@@ -81,7 +78,12 @@ def main(arguments=None):
             command.add_argument(f"--{field}", nargs="+" if field in LISTS else None, help="one row, given here")
         if task.more:
             command.add_argument("--signature", choices=task.more, help="ask this one instead")
-        command.add_argument("--input", help="file of rows, as for `trainer predict`")
+        command.add_argument("--input", help="file of rows, as for `trainer predict`; - for standard input")
+        command.add_argument(
+            "--lines",
+            choices=(data.LABELLED, data.TEXTS),
+            help="what the lines of --input are, where each begins with a label, which `labelled` drops",
+        )
         command.add_argument("--output", help="file to write; default: standard output")
         command.add_argument("--server", default="localhost:8500", help="host:port (default: %(default)s)")
         command.add_argument("--model", help=f"model on the server (default: {name})")
@@ -99,17 +101,20 @@ def main(arguments=None):
     if not re.fullmatch(r".+:\d+", options.server):
         _fail(2, f"--server: expected host:port, received {options.server}")
     try:
-        rows = data.read(options.input, task) if options.input else [given]
+        inputs = {"--input": options.input} if options.input else {}
+        rows = data.read(options.input, task, lines=options.lines) if options.input else [given]
         client = Client(options.server, timeout=options.timeout)
-        with _output(options.output) as file:
+        with output.opened(options.output, inputs) as file:
             for i in range(0, len(rows), options.batch_size):
                 part = rows[i : i + options.batch_size]
                 for answer in client.answer(
                     options.task, part, model=options.model, signature=getattr(options, "signature", None)
                 ):
-                    print(json.dumps(answer, ensure_ascii=False), file=file)
+                    output.print_json(answer, file)
     except Mistake as mistake:
         _fail(2, mistake)
+    except Failure as failure:
+        _fail(1, failure)
     except grpc.RpcError as error:
         _fail(1, f"{options.server}: {error.code().name}: {error.details()}")
     except KeyError as error:
@@ -123,23 +128,6 @@ def main(arguments=None):
         sys.exit(1)
     except Exception as error:
         _fail(1, defect(error))
-
-
-@contextmanager
-def _output(path):
-    """Gives standard output, or a file that appears whole or not at all."""
-    if not path:
-        yield sys.stdout
-        return
-    part = Path(f"{path}.part")
-    try:
-        with open(part, "w", encoding="utf-8") as file:
-            yield file
-        part.replace(path)
-    except OSError as error:
-        raise Mistake(f"{path}: cannot be written ({error.strerror})") from None
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _fail(status, message):

@@ -6,13 +6,13 @@ sees a version whole or not at all. The graph is the very function that `trainer
 
 import argparse
 import errno
-import json
 import os
 import shutil
 import sys
 from pathlib import Path
 
-from trainer import Mistake, defect
+from trainer import Failure, Mistake, defect
+from trainer.output import print_json
 
 
 def export(run, to, *, null_threshold=None):
@@ -28,6 +28,7 @@ def export(run, to, *, null_threshold=None):
 
     Raises:
         Mistake: Not a finished run; or `to` cannot be written.
+        Failure: It could not be written to its end (a full disk).
     """
     from trainer.quiet import tf  # isort: skip  before all that imports TensorFlow
     from trainer.runs import Run
@@ -41,7 +42,10 @@ def export(run, to, *, null_threshold=None):
     signatures = {name: function.get_concrete_function() for name, function in run.functions().items()}
     temporary = to / f".{version}.{os.getpid()}.part"
     try:
-        to.mkdir(parents=True, exist_ok=True)
+        temporary.mkdir(parents=True)
+    except OSError as error:
+        raise Mistake(f"--to {to}: cannot be written ({error.strerror})") from None
+    try:
         tf.saved_model.save(module, str(temporary), signatures=signatures)
         _write_warm_up(temporary, run)
         while True:
@@ -53,7 +57,8 @@ def export(run, to, *, null_threshold=None):
                     raise
                 version += 1  # somebody else exported meanwhile
     except (OSError, tf.errors.OpError) as error:
-        raise Mistake(f"{to}: cannot be written ({getattr(error, 'strerror', None) or error})") from None
+        reason = getattr(error, "strerror", None) or str(error).split("; ")[-1].splitlines()[0]
+        raise Failure(f"--to {to}: cannot be written ({reason})") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return {
@@ -111,13 +116,19 @@ def main(arguments=None):
     parser.add_argument("--null_threshold", type=float, help="of qa, as for `python -m trainer evaluate`")
     parser.error = lambda message: _fail(f"{message} (see --help)")
     options = parser.parse_args(arguments)
-    from trainer.quiet import tf  # isort: skip  before all that imports TensorFlow
-
-    tf.config.set_visible_devices([], "GPU")  # traced beside one, a graph may hold ops that a server without one lacks
     try:
-        print(json.dumps(export(options.run, options.to, null_threshold=options.null_threshold)))
+        from trainer.quiet import tf  # isort: skip  before all that imports TensorFlow
+
+        tf.config.set_visible_devices(
+            [], "GPU"
+        )  # traced beside one, a graph may hold ops that a server without one lacks
+        print_json(export(options.run, options.to, null_threshold=options.null_threshold))
     except Mistake as mistake:
         _fail(mistake)
+    except Failure as failure:
+        _fail(failure, 1)
+    except KeyboardInterrupt:
+        _fail("interrupted", 130)
     except Exception as error:
         _fail(defect(error), 1)
 
