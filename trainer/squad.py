@@ -38,9 +38,14 @@ def questions(content, path, *, answered=True):
     if isinstance(document, dict) and "data" in document:
         yield from _of_document(document, path, answered)
         return
+    if isinstance(document, list) and document and all(isinstance(row, dict) for row in document):
+        for number, row in enumerate(document):
+            yield _row(row, row, str(number + 1), f"{path}:[{number}]", answered)
+        return
     if document is not None and (not isinstance(document, dict) or "question" not in document):
         raise Mistake(f"{path}: expected {FORM}; found JSON without data")
-    lines = [text] if document else text.removesuffix("\n").split("\n") if text else []
+    text = text.rstrip("\r\n")
+    lines = [text] if document else text.split("\n") if text else []
     for number, line in enumerate(lines, 1):
         place = f"{path}:{number}"
         try:

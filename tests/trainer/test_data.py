@@ -1,6 +1,7 @@
 """Data: three forms in, one line out for what is malformed."""
 
 import gzip
+import io
 import json
 import re
 
@@ -48,7 +49,11 @@ MALFORMED = {
     "no object": ("o.jsonl", b'["fine", 1]\n', "o.jsonl:1: expected a JSON object with text, label"),
     "no field": ("f.jsonl", b'{"text": "fine"}\n', "f.jsonl:1: expected the fields text, label, found text"),
     "no string": ("t.jsonl", b'{"text": 5, "label": 1}\n', "t.jsonl:1: expected text to be a string, found '5'"),
-    "other columns": ("x.tsv", b"phrase\tclass\nfine\t1\n", "x.tsv:1: expected `label sentence`"),
+    "other columns": (
+        "x.tsv",
+        b"phrase\tclass\nfine\t1\n",
+        "x.tsv:1: expected the names of its 2 tab-separated columns in the first line (text, label), found 'phrase\\tclass'",
+    ),
 }
 
 
@@ -57,8 +62,8 @@ def test_forms(tmp_path, name):
     (tmp_path / name).write_bytes(FORMS[name].encode("utf-8"))
     assert data.read(tmp_path / name, TASK, LABELS) == ROWS
     assert data.read(tmp_path / name, TASK, LABELS, limit=1) == ROWS[:1]
-    texts = FORMS[name].splitlines() if name == "label_first.txt" else [row["text"] for row in ROWS]
-    assert data.read(tmp_path / name, TASK) == [{"text": text} for text in texts]
+    plain = data.LABELLED if name == "label_first.txt" else None
+    assert data.read(tmp_path / name, TASK, lines=plain) == [{"text": row["text"]} for row in ROWS]
 
 
 @pytest.mark.parametrize("case", MALFORMED)
@@ -75,9 +80,9 @@ def test_labels_may_come_from_the_data(tmp_path):
     task = TASKS["classification"]
     for labels, order in ((["sports", "art", "law"], ["art", "law", "sports"]), (["10", "9", "1"], ["1", "9", "10"])):
         (tmp_path / "train.txt").write_text("".join(f"{label} some text\n" for label in labels * 2))
-        rows = data.read(tmp_path / "train.txt", task, data.ANY)
+        rows = data.read(tmp_path / "train.txt", task, data.ANY, lines=data.LABELLED)
         assert [row["label"] for row in rows] == labels * 2
-        assert data.labels_of(rows, task, tmp_path / "train.txt") == order
+        assert data.labels_of(rows, task) == order
     (tmp_path / "columns.tsv").write_text("label\ttext_a\n\tno label\n")
     with pytest.raises(Mistake, match=r"columns.tsv:2: expected a label, found none"):
         data.read(tmp_path / "columns.tsv", task, data.ANY)
@@ -174,6 +179,75 @@ def test_a_number_is_a_name_where_labels_are_numbers(tmp_path):
     (tmp_path / "a.txt").write_text("0 what\n")
     with pytest.raises(Mistake, match=r"a.txt:1: expected a label of 1, 2, 3, found '0'"):
         data.read(tmp_path / "a.txt", TASKS["classification"], ["1", "2", "3"])
+
+
+NOT_CERTAIN = {
+    "a CSV by name": ("classification", "a.csv", "good,1\n", "a.csv: CSV is not read"),
+    "a CSV by its first line": ("sentiment", "a.txt", "label,text\n1,good\n", "a.txt: CSV is not read"),
+    "one of pairs": ("nli", "a.txt", "premise;hypothesis;label\n", "a.txt: CSV is not read"),
+    "CSV without names": (
+        "classification",
+        "a.txt",
+        "1,good film\n0,bad film\n",
+        "a.txt:1: expected a label before the text",
+    ),
+    "no names": ("classification", "a.tsv", "good film\t1\nbad\t0\n", "a.tsv:1: expected the names of its 2 tab-sep"),
+    "no labels": ("classification", "a.txt", "1 good\na fine film\n", "a.txt:2: expected a label before the text"),
+}
+
+
+@pytest.mark.parametrize("case", NOT_CERTAIN)
+def test_what_is_not_certain_is_not_learned(tmp_path, case):
+    task, name, content, message = NOT_CERTAIN[case]
+    (tmp_path / name).write_text(content)
+    with pytest.raises(Mistake, match=re.escape(message)):
+        data.read(tmp_path / name, TASKS[task], data.ANY)
+
+
+@pytest.mark.parametrize(
+    "content, known",
+    [("0 good\n1 bad\n", None), ("positive a\nnegative b\n", None), ("x a\ny b\n", ["x", "y"]), ("7 a\n", ())],
+)
+def test_labels_are_no_text(tmp_path, content, known):
+    path = tmp_path / "a.txt"
+    path.write_text(content)
+    with pytest.raises(
+        Mistake, match=r"expected texts, found a label before every one.*--lines labelled .*--lines texts"
+    ):
+        data.read(path, TASK, known=known)
+    texts = content.splitlines()
+    assert data.read(path, TASK, known=known, lines=data.TEXTS) == [{"text": text} for text in texts]
+    without = [{"text": text.split(" ", 1)[1]} for text in texts]
+    assert data.read(path, TASK, known=known, lines=data.LABELLED) == without
+    path.write_text(content + "a text of its own\n")
+    assert len(data.read(path, TASK, known=known)) == len(texts) + 1
+
+
+@pytest.mark.parametrize(
+    "name, content",
+    [
+        ("a.tsv", "Sentence\tLabel\na fine film\t1\n坏 ，片\t0\n\n\n"),
+        ("a.json", '[{"text": "a fine film", "label": 1},\n {"TEXT": "坏 ，片", "Label": "negative"}]\n'),
+        ("-", '{"text": "a fine film", "label": 1}\n{"text": "坏 ，片", "label": 0}\n\n'),
+        ("-", "1 a fine film\n0 坏 ，片\n"),
+    ],
+)
+def test_forms_that_people_have(tmp_path, monkeypatch, name, content):
+    path = "-" if name == "-" else tmp_path / name
+    if name != "-":
+        path.write_text(content, encoding="utf-8")
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content.encode())))
+    assert data.read(path, TASK, LABELS) == ROWS
+
+
+def test_a_limit_tells_of_other_shares(tmp_path, capsys):
+    path = tmp_path / "a.txt"
+    path.write_text("0 bad\n" * 100 + "1 good\n" * 300)
+    assert len(data.read(path, TASK, LABELS, limit=40, remedy="; so it is")) == 40
+    assert "the first 40 rows hold positive in 0%, all 400 in 75%; so it is\n" in capsys.readouterr().err
+    path.write_text("0 bad\n1 good\n1 good\n1 good\n" * 100)
+    data.read(path, TASK, LABELS, limit=40)
+    assert capsys.readouterr().err == ""
 
 
 def test_only_line_feeds_end_lines(tmp_path):

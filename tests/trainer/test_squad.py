@@ -85,7 +85,8 @@ MALFORMED = {
     wrong() + "\n\n" + wrong(): "f.json:2: expected a JSON object, found ''",
     wrong(answers="b"): "f.json:1: expected answers to be a list, found '\"b\"'",
     '{"articles": []}': "f.json: expected SQuAD JSON, or JSON lines with question, context, answers; found JSON without data",
-    '[{"question": "a"}]': "f.json: expected SQuAD JSON, or JSON lines with question, context, answers; found JSON without data",
+    '[{"question": "a"}]': "f.json:[0]: expected context, found question",
+    '["question"]': "f.json: expected SQuAD JSON, or JSON lines with question, context, answers; found JSON without data",
     "[" * 200_000: "expected SQuAD JSON, or JSON lines",
     wrong(
         answers={"text": ["b"], "answer_start": []}
