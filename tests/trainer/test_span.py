@@ -234,6 +234,9 @@ def test_a_run_answers(qa_run, capsys, tmp_path):
     assert status == 0 and "40 questions, scored as SQuAD 2.0 is; no answer where its null score is above" in err
     found = json.loads(out)
     assert found["f1"] == result["best_f1"] == found["best_f1"]  # the threshold of the training's dev data is the run's
+    assert {name: found[name] for name in result if name in found} == {
+        name: value for name, value in result.items() if name not in ("epoch", "step")
+    }  # the last scores of the training are those of the run
     status, out, _ = cli(capsys, "evaluate", tmp_path / "found.json", "--data", dev)
     assert json.loads(out)["f1"] == found["f1"] and json.loads(out)["missing"] == 0
     null = json.loads((tmp_path / "found.null_odds.json").read_text())

@@ -15,7 +15,6 @@ Glossary of shapes: B batch, W windows, P pieces of a window's part of the conte
 import json
 from collections import Counter
 from dataclasses import replace
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -249,17 +248,19 @@ class Scorer:
 
     Returns {exact, f1, examples}: of CMRC 2018 where most gold answers are Chinese, else of SQuAD 1.1; of SQuAD 2.0 if some
     questions have no answer, then also HasAns_ and NoAns_ of both, the best thresholds for the null score and what they give
-    (best_), and what answering always gives (AlwaysAns_). `null_threshold`, which the run keeps, lies between the best one
+    (best_), and what answering always gives (AlwaysAns_). `tune`: score with the threshold that is best here, as the run will
+    keep it, not with that of `reading`. `null_threshold`, which the run keeps, lies between the best one
     for f1, which is the null score of a question, and the next one: so the last bit of a score decides nothing.
     `metric` is the one by which epochs are compared.
     """
 
-    def __init__(self, model, reading, rows, task, batch_size):
+    def __init__(self, model, reading, rows, task, batch_size, *, tune=False):
         self.rows, self.threshold = rows, reading.null_threshold
         self.read = reader(model, reading)
         self.golds = [[answer["text"] for answer in row["answers"]] for row in rows]
         self.as_in = squad.scored_as(self.golds)
         self.metric = task.metric if all(self.golds) else "best_f1"
+        self.tune = tune and not all(self.golds)
         self.plan = features.plan_evaluation(np.array([len(row["context"]) for row in rows]), batch_size)
 
     def __call__(self, tick=lambda: None):
@@ -270,26 +271,29 @@ class Scorer:
             for i, text, null in zip(batch, found["answers"][:, 0].numpy(), found["null_score"].numpy(), strict=True):
                 self.best[i], self.null[i] = text.decode("utf-8"), float(null)
             tick()
-        withheld = [self.threshold is not None and null > self.threshold for null in self.null]
+        always = {} if all(self.golds) else squad.score(self.golds, self.best, self.null)
+        if always:
+            best = always["best_f1_thresh"]
+            tuned = (best + min((null for null in self.null if null > best), default=1.0)) / 2
+        threshold = tuned if self.tune else self.threshold
+        withheld = [threshold is not None and null > threshold for null in self.null]
         self.given = ["" if no else text for no, text in zip(withheld, self.best, strict=True)]
         score = squad.score(self.golds, self.given)
-        if not all(self.golds):
-            always = squad.score(self.golds, self.best, self.null)
+        if always:
             score |= {name: value for name, value in always.items() if name.startswith("best_")}
             score |= {f"AlwaysAns_{name}": always[name] for name in ("exact", "f1")}
-            threshold = score["best_f1_thresh"]
-            score["null_threshold"] = (threshold + min((x for x in self.null if x > threshold), default=1.0)) / 2
+            score["null_threshold"] = tuned
         # Thresholds are not rounded: the null scores of a sure model are near 0.
         rounded = {name: value if "thresh" in name else round(value, 6) for name, value in score.items()}
         return rounded | {"examples": len(self.rows)}
 
     def predictions(self, path, column=None):
-        """Returns {path: content} of files of what was predicted, in the official form: {id: answer}; if some questions have
+        """Returns {ending: content} of files of what was predicted, in the official form: {id: answer}; if some questions have
         no answer also {id: null score}, beside it."""
         ids = [row["id"] for row in self.rows]
-        files = {path: dict(zip(ids, self.given, strict=True))}
+        files = {"": dict(zip(ids, self.given, strict=True))}
         if not all(self.golds):
-            files[str(Path(path).with_suffix("")) + ".null_odds.json"] = dict(zip(ids, self.null, strict=True))
+            files[".null_odds.json"] = dict(zip(ids, self.null, strict=True))
         return {name: json.dumps(content, ensure_ascii=False) + "\n" for name, content in files.items()}
 
     def variants(self):
