@@ -142,14 +142,15 @@ def cli(capsys, *arguments):
     """Runs `python -m trainer` in this process; returns (exit status, standard output, standard error)."""
     from trainer.__main__ import main
 
-    before = signal.getsignal(signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
         main([str(argument) for argument in arguments])
         status = 0
     except SystemExit as stop:
         status = stop.code
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
     out, err = capsys.readouterr()
     return status, out, err
 

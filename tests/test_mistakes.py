@@ -15,6 +15,7 @@ import pytest
 from serving import client, export, server
 from tests.conftest import ROOT, VOCABULARY, write_bert_folder, write_examples, write_questions, write_treebank
 from trainer import __main__ as trainer
+from trainer import defect
 
 MAINS = {
     "trainer": trainer.main,
@@ -25,7 +26,7 @@ MAINS = {
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory, bert_folder, run_folder, export_folder):
+def place(tmp_path_factory, bert_folder, run_folder, tagging_run, export_folder):
     """A folder with one of everything that is wrong; the table below names what lies here."""
     folder = tmp_path_factory.mktemp("mistakes")
     write_examples(folder / "train.txt", 8)
@@ -95,6 +96,15 @@ def place(tmp_path_factory, bert_folder, run_folder, export_folder):
     (folder / "unfinished" / "metrics.json").unlink()
     shutil.copytree(folder / "run", folder / "relabelled")
     (folder / "relabelled" / "labels.txt").write_text("negative\npositive\nneutral\n")
+    shutil.copytree(folder / "run", folder / "unlabelled")
+    own = json.loads((folder / "run" / "config.json").read_text())
+    write("unlabelled/config.json", json.dumps({key: value for key, value in own.items() if key != "id2label"}))
+    shutil.copytree(folder / "run", folder / "foreign")
+    write("foreign/config.json", json.dumps(own | {"lineage": {}}))
+    shutil.copytree(tagging_run, folder / "tagged")
+    write("table.csv", "text,label\na film,1\n")
+    write("grades.tsv", "text\tlabel\na\t3.8\nb\t5.0\nc\t3.8\n")
+    write("sorted.txt", "0 bad\n" * 40 + "1 good\n" * 40)
     write("garbage.config", "model_config_list {")
     write("empty.config", "")
     write("field.config", "model_config_list { config { nam: 1 } }")
@@ -118,13 +128,24 @@ TABLE = [
     (["trainer", "tune"], 2, ["'tune'", "finetune"]),
     (["trainer", "finetune", "sentiments", *TUNE[3:]], 2, ["expected one of sentiment, classification, nli, tagging, qa, received sentiments"]),
     (["trainer", "finetune", "sentiment", "--train=train.txt"], 2, ["--out"]),
+    (["trainer", "finetune"], 2, ["required: TASK, --train, --out"]),
+    (["trainer", "finetune", "--task=qa"], 2, ["unrecognized arguments: --task=qa: given by its place alone, COMMAND TASK"]),
+    ([*TUNE, "--train=table.csv"], 2, ["table.csv: CSV is not read; expected tab-separated columns text, label"]),
+    (["trainer", "finetune", "classification", *TUNE[3:], "--train=grades.tsv"], 2, ["grades.tsv: expected names of classes as labels, found numbers with fractions such as 3.8"]),
+    ([*TUNE, "--limit=3", "--sample=3"], 2, ["expected --limit, which takes the first rows, or --sample", "received both"]),
+    ([*TUNE, "--lines=texts"], 2, ["--lines: expected labelled, received texts"]),
+    ([*TUNE, "--init=owner/name", "--dry_run"], 2, ["owner/name: not here, and a dry run fetches nothing"]),
+    ([*TUNE, "--train=cmrc2018", "--dry_run"], 2, ["cmrc2018: a data set for qa"]),
+    (["trainer", "finetune", "qa", *TUNE[3:], "--train=squad2", "--dry_run"], 2, ["squad2:train: not here, and a dry run fetches nothing"]),
+    (["trainer", "finetune", "qa", *TUNE[3:], "--train=tfds:squad", "--dry_run"], 2, ["tfds:squad: not here, and a dry run fetches nothing"]),
     (["trainer", "finetune", "sentiment", "--train=train.txt", "--out=out"], 2, ["expected either --init or --model, received neither"]),
     ([*TUNE, "--model=tiny"], 2, ["expected either --init or --model, received both"]),
     ([*NEW, "--model=tiny"], 2, ["--model and --vocabulary: expected both or neither, received --model tiny"]),
     ([*NEW, "--model=huge", "--vocabulary=tiny/vocab.txt"], 2, ["--model: expected one of tiny, mini", "received huge"]),
     ([*NEW, "--model=tiny", "--vocabulary=none.txt"], 2, ["--vocabulary none.txt: no such file"]),
     ([*NEW, "--model=tiny", "--vocabulary=labels.txt"], 2, ["expected a vocabulary with [PAD]"]),
-    (["trainer", "finetune", "classification", *TUNE[3:], "--train=same.txt"], 2, ["same.txt: expected two or more different labels, found 'good'"]),
+    (["trainer", "finetune", "classification", *TUNE[3:], "--train=same.txt", "--lines=labelled"], 2, ["same.txt: expected two or more different labels, found 'good' in all 2 rows"]),
+    (["trainer", "finetune", "classification", *TUNE[3:], "--train=same.txt"], 2, ["same.txt:1: expected a label before the text", "--lines labelled"]),
     ([*TUNE, "--epoch=3"], 2, ["--epoch=3"]),
     ([*TUNE, "--epochs=two"], 2, ["--epochs: expected a whole number, received two"]),
     ([*TUNE, "--epochs=0"], 2, ["--epochs: expected more than 0, received 0"]),
@@ -238,6 +259,15 @@ TABLE = [
     (["trainer", "predict", "run", "--text=a", "--text_b=b"], 2, ["this run answers --text; received --text and --text_b"]),
     (["trainer", "evaluate", "run", "--data=train.txt", "--output=none/x"], 2, ["--output none/x: expected a file in a folder that is there"]),
     (["trainer", "predict", "run", "--text=a", "--batch_size=0"], 2, ["--batch_size: expected more than 0"]),
+    (["trainer", "evaluate", "run", "--data=train.txt", "--output=train.txt"], 2, ["--output train.txt: expected another file than --data train.txt"]),
+    (["trainer", "evaluate", "run", "--data=train.txt", "--output=run/labels.txt"], 2, ["--output run/labels.txt: expected another file than the run run"]),
+    (["trainer", "evaluate", "tagged", "--data=tree.conllu", "--column=xpos"], 2, ["expected tags that this run knows (ADJ, ", "--column"]),
+    (["trainer", "predict", "run", "--input=train.txt"], 2, ["train.txt: expected texts, found a label before every one", "--lines labelled"]),
+    (["trainer", "predict", "run", "--input=train.txt", "--lines=both"], 2, ["--lines: expected labelled or texts, received both"]),
+    (["trainer", "predict", "run", "--text=a\udcff"], 2, ["--text: expected text in UTF-8, received 'a\\udcff'"]),
+    (["trainer", "predict", "tiny", "--text=a"], 2, ["expected a finished run", "found weights without what a run says of itself"]),
+    (["trainer", "predict", "unlabelled", "--text=a"], 2, ["config.json: expected id2label"]),
+    (["trainer", "predict", "foreign", "--text=a"], 2, ["config.json: expected what a run of this version writes, found nothing of task, max_length, options"]),
     (["trainer", "predict", "unfinished", "--text=a"], 2, ["expected a finished run", "found an unfinished run"]),
     (["trainer", "predict", "relabelled", "--text=a"], 2, ["labels.txt", "expected negative, positive", "found negative"]),
     (["trainer", "predict", "run", "--input=latin.txt"], 2, ["latin.txt:2", "expected UTF-8"]),
@@ -281,6 +311,9 @@ TABLE = [
     (["serving.client", "tagging", "--words", "a", ""], 2, ["expected a list of words without empty ones, received ['a', '']"]),
     (["serving.client", "tagging"], 2, ["expected --text, or --words, or --input"]),
     (["serving.client", "tagging", "--input=words.jsonl"], 2, ["words.jsonl:1: expected words to be a list of strings"]),
+    ([*ASK, "--input=train.txt"], 2, ["train.txt: expected texts, found a label before every one"]),
+    ([*ASK, "--input=labels.txt", "--output=labels.txt"], 2, ["--output labels.txt: expected another file than --input labels.txt"]),
+    ([*ASK, "--input=labels.txt", "--output=nothing"], 2, ["--output nothing: expected a file, found a folder"]),
     (["serving.client", "nli", "--premise=b"], 2, ["expected --premise --hypothesis, or --input FILE"]),
     (["serving.client", "qa", "--question=b"], 2, ["expected --question --context, or --input FILE"]),
     (["serving.client", "qa", "--question=b", "--context=c", "--signature=words"], 2, ["--signature", "words"]),
@@ -310,7 +343,7 @@ def test_one_line(case, place, monkeypatch, capsys):
         used.bind(("", 0))
         used.listen()
         arguments = [argument.replace("USED", str(used.getsockname()[1])) for argument in arguments]
-        before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+        before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
         try:
             MAINS[command](arguments)
             code = 0
@@ -321,6 +354,15 @@ def test_one_line(case, place, monkeypatch, capsys):
                 signal.signal(number, handler)
     one_line(code, *capsys.readouterr(), status, words)
     assert (place / "filled" / "mine").exists() and not (place / "out").exists() and not (place / "new").exists()
+
+
+def test_out_of_memory_says_what_to_do():
+    import tensorflow as tf
+
+    with pytest.raises(tf.errors.ResourceExhaustedError) as caught:
+        tf.zeros([1 << 44])
+    for error in (caught.value, MemoryError()):
+        assert defect(error).startswith("out of memory; a smaller --batch_size needs less")
 
 
 def test_there_are_enough():

@@ -22,6 +22,8 @@ def defect(error):
     """Returns an error that is no user's in one line; raises it where LINEAGE_TRACEBACK is set."""
     if os.environ.get("LINEAGE_TRACEBACK"):
         raise error
+    if type(error).__name__ in ("MemoryError", "ResourceExhaustedError"):  # the latter is TensorFlow's
+        return "out of memory; a smaller --batch_size needs less, in training with --accumulate to keep the examples a step"
     what = f"{type(error).__name__}: {str(error).strip() or 'no detail'}".splitlines()[0]
     return f"a defect of this program, {what} (LINEAGE_TRACEBACK=1 shows where)"
 

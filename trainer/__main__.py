@@ -1,7 +1,7 @@
 """`python -m trainer COMMAND ...`: options are the typed signatures below, on the command line or in `--config FILE`."""
 
+import contextlib
 import inspect
-import json
 import os
 import re
 import signal
@@ -11,7 +11,9 @@ import threading
 import yaml
 from jsonargparse import ArgumentParser
 
-from trainer import Failure, Interrupted, Mistake, defect, described
+from trainer import Failure, Interrupted, Mistake, defect, described, short
+from trainer.output import check, print_json
+from trainer.progress import say
 from trainer.tasks import TASKS
 
 
@@ -41,7 +43,9 @@ def finetune(
     seed: int = 0,
     labels: list[str] | None = None,
     column: str | int | None = None,
+    lines: str | None = None,
     limit: int | None = None,
+    sample: int | None = None,
     dev_limit: int | None = None,
     patience: int | None = None,
     keep: str = "last",
@@ -76,7 +80,9 @@ def finetune(
         seed: Of new weights, dropout and the order of the examples.
         labels: Label names in the order of their numbers, or a file with one a line. By default the task's own, or those of the data.
         column: Where a treebank's tags stand: upos (default) or xpos of CoNLL-U; of other files, a column's number, 2 or more (default: the last).
+        lines: What the lines of a file without names of columns are: labelled (a label, a space, a text); asked for where labels are not known and no numbers, so that it cannot be told.
         limit: Train on the first so many examples only.
+        sample: Train on so many only, drawn from all by the seed; classes keep their shares.
         dev_limit: Score on the first so many only.
         patience: Stop after so many epochs without a better dev score.
         keep: Whose epoch's weights are kept, last or best (on dev).
@@ -92,7 +98,11 @@ def finetune(
             f"--model and --vocabulary: expected both or neither, received {f'--model {model}' if model else '--vocabulary'}"
         )
     _positive(epochs=epochs, batch_size=batch_size, accumulate=accumulate, learning_rate=learning_rate)
-    _positive(limit=limit, dev_limit=dev_limit, patience=patience)
+    _positive(limit=limit, sample=sample, dev_limit=dev_limit, patience=patience)
+    if limit and sample:
+        raise Mistake("expected --limit, which takes the first rows, or --sample, which draws, received both")
+    if lines not in (None, "labelled"):
+        raise Mistake(f"--lines: expected labelled, received {lines}")
     if not 0 < layer_decay <= 1:
         raise Mistake(f"--layer_decay: expected more than 0, 1 at most, received {layer_decay}")
     _positive(epsilon=epsilon)
@@ -136,7 +146,7 @@ def finetune(
     from trainer import quiet  # noqa: F401  isort: skip  before all that imports TensorFlow
     from trainer import train as trainer
 
-    trainer.print_result(trainer.finetune(**options))
+    print_json(trainer.finetune(**options))
 
 
 def evaluate(
@@ -169,10 +179,12 @@ def evaluate(
         from trainer import datasets, squad
 
         rows = files.read(datasets.path_of(data, "dev", "qa"), TASKS["qa"], files.ANY, limit=limit)
-        print(json.dumps(squad.score_file(files.content(run), run, rows), ensure_ascii=False))
+        print_json(squad.score_file(files.content(run), run, rows))
         return
-    if output and (os.path.isdir(output) or not os.path.isdir(os.path.dirname(output) or ".")):
-        raise Mistake(f"--output {output}: expected a file in a folder that is there")
+    if output:
+        check(output, {"--data": data, "the run": run})
+        if not os.path.isdir(os.path.dirname(os.path.realpath(output))):
+            raise Mistake(f"--output {output}: expected a file in a folder that is there")
     from trainer import quiet  # noqa: F401  isort: skip  before all that imports TensorFlow
     from trainer import train as trainer
 
@@ -183,7 +195,7 @@ def evaluate(
         "output": output,
         "batch_size": batch_size,
     }
-    trainer.print_result(trainer.evaluate(run, data_file=data, **options))
+    print_json(trainer.evaluate(run, data_file=data, **options))
 
 
 def predict(
@@ -197,6 +209,7 @@ def predict(
     context: list[str] | None = None,
     words: list[str] | None = None,
     input: str | None = None,
+    lines: str | None = None,
     signature: str | None = None,
     null_threshold: float | None = None,
     batch_size: int = 32,
@@ -212,7 +225,8 @@ def predict(
         question: Of a qa run.
         context: Of a qa run: where the answers are looked for, as many.
         words: Of a tagging run: the words of one sentence, instead of its text: --words She studies .
-        input: File of rows to answer: JSON lines or TSV as for training, CoNLL-U, SQuAD JSON (gold values are not looked at), else a text a line.
+        input: File of rows to answer: JSON lines or TSV as for training, CoNLL-U, SQuAD JSON (gold values are not looked at), else a text a line; - for standard input.
+        lines: What the lines of --input are: texts, or labelled (a label, which is dropped, a space, a text); asked for where every line begins with a label.
         signature: Of a qa run: nbest, for the 20 best answers.
         null_threshold: As for evaluate.
         batch_size: Texts at once.
@@ -223,6 +237,10 @@ def predict(
         "context": context, "words": words,
     }  # fmt: skip
     given = {name: value for name, value in fields.items() if value is not None}
+    for name, values in given.items():
+        _encodable(f"--{name}", values)
+    if lines not in (None, "labelled", "texts"):
+        raise Mistake(f"--lines: expected labelled or texts, received {lines}")
     if bool(given) == bool(input):
         raise Mistake("expected either the fields of one row (--text, ...) or --input")
     from trainer import quiet  # noqa: F401  isort: skip  before all that imports TensorFlow
@@ -236,7 +254,8 @@ def predict(
         expected = f"one of {', '.join(run.task.more)}" if run.task.more else f"none for {run.task_name}"
         raise Mistake(f"--signature: expected {expected}, received {signature}")
     if input:
-        rows = data.read(input, run.task, inputs=run.inputs)
+        known = run.reading.labels if run.task.target == "label" else None
+        rows = data.read(input, run.task, inputs=run.inputs, lines=lines, known=known)
     elif tuple(given) not in run.inputs:
         expected = ", or ".join(f"--{' and --'.join(fields)}" for fields in run.inputs)
         raise Mistake(f"this run answers {expected}; received --{' and --'.join(given)}")
@@ -248,7 +267,7 @@ def predict(
     else:
         rows = [dict(zip(given, values, strict=True)) for values in zip(*given.values(), strict=True)]
     for row in trainer.predict(run, rows, signature=signature, batch_size=batch_size):
-        trainer.print_result(row)
+        print_json(row)
 
 
 def convert(source: str, *, to: str):
@@ -261,12 +280,9 @@ def convert(source: str, *, to: str):
     from trainer import quiet  # noqa: F401  isort: skip  before all that imports TensorFlow
     from models import convert
     from trainer import hub
-    from trainer.train import print_result
 
-    try:
-        print_result(convert.convert(hub.folder_of(source), to))
-    except (FileExistsError, FileNotFoundError, ValueError) as error:
-        raise Mistake(described(error)) from None
+    with _writing(to):
+        print_json(convert.convert(hub.folder_of(source), to))
 
 
 def export_hf(run: str, *, to: str):
@@ -278,12 +294,20 @@ def export_hf(run: str, *, to: str):
     """
     from trainer import quiet  # noqa: F401  isort: skip  before all that imports TensorFlow
     from trainer import export_hf
-    from trainer.train import print_result
 
+    with _writing(to):
+        print_json(export_hf.export_hf(run, to))
+
+
+@contextlib.contextmanager
+def _writing(to):
+    """Turns what goes wrong while a folder is written into an error that names it."""
     try:
-        print_result(export_hf.export_hf(run, to))
-    except (FileExistsError, ValueError) as error:
+        yield
+    except (FileExistsError, FileNotFoundError, ValueError) as error:
         raise Mistake(described(error)) from None
+    except OSError as error:
+        raise Failure(f"--to {to}: cannot be written ({error.strerror or error})") from None
 
 
 def datasets(name: str | None = None):
@@ -297,7 +321,7 @@ def datasets(name: str | None = None):
     if name is None:
         _print_all(datasets.known())
     else:
-        print(json.dumps({"name": name} | {part: str(path) for part, path in datasets.fetched(name).items()}))
+        print_json({"name": name} | {part: str(path) for part, path in datasets.fetched(name).items()})
 
 
 def weights(name: str | None = None):
@@ -311,14 +335,16 @@ def weights(name: str | None = None):
     if name is None:
         _print_all(hub.known())
     else:
-        print(json.dumps({"name": name, "path": str(hub.folder_of(name))}))
+        print_json({"name": name, "path": str(hub.folder_of(name))})
 
 
 def _print_all(rows):
     """Prints rows, dicts of the same keys: a table for a person's terminal, else JSON lines."""
     if not sys.stdout.isatty():
-        print("\n".join(json.dumps(row, ensure_ascii=False) for row in rows))
+        for row in rows:
+            print_json(row)
         return
+    sys.stdout.reconfigure(errors="replace")  # a terminal may know no Chinese
     cells = [list(rows[0]), *([_cell(value) for value in row.values()] for row in rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
     for row in cells:
@@ -348,6 +374,15 @@ FLAGS = {
         option for option, parameter in inspect.signature(function).parameters.items() if parameter.annotation is bool
     ]
     for name, function in COMMANDS.items()
+}
+
+
+# What is given without a name
+POSITIONAL = {
+    parameter.name
+    for function in COMMANDS.values()
+    for parameter in inspect.signature(function).parameters.values()
+    if parameter.kind is parameter.POSITIONAL_OR_KEYWORD
 }
 
 
@@ -403,6 +438,13 @@ def _positive(**options):
             raise Mistake(f"--{name}: expected more than 0, received {value}")
 
 
+def _encodable(option, values):
+    """Refuses bytes of the command line that are no UTF-8, which Python gives as halves of surrogate pairs."""
+    for value in values:
+        if any("\ud800" <= character <= "\udfff" for character in value):
+            raise Mistake(f"{option}: expected text in UTF-8, received {short(value)}")
+
+
 KINDS = {"int": "a whole number", "float": "a number", "str": "a text"}
 
 
@@ -412,6 +454,11 @@ class Parser(ArgumentParser):
     def error(self, message, ex=None):
         line = " ".join(str(message).split()).replace("Parser key ", "option ")
         line = re.sub(rf"\b({'|'.join(COMMANDS)})\.(\w+)", r"--\2", line)
+        by_place = f"--({'|'.join(POSITIONAL)})"
+        if wrong := re.search(rf"unrecognized arguments: {by_place}\b", line):
+            line += f": given by its place alone, COMMAND {wrong[1].upper()}"
+        else:
+            line = re.sub(rf"{by_place}(?=,|$)", lambda match: match[1].upper(), line)
         wrong = re.match(r'option "(\w+)": .*?Expected an? <class \'(\w+)\'>.*(?:Got|Given) value: (.*)$', line)
         if wrong:
             line = f"--{wrong[1]}: expected {KINDS.get(wrong[2], wrong[2])}, received {wrong[3]}"
@@ -432,7 +479,9 @@ def main(arguments=None):
     values = options[options.command].as_dict()
     values.pop("config", None)
     if threading.current_thread() is threading.main_thread():  # no other may set handlers
-        signal.signal(signal.SIGTERM, _stop)
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) != signal.SIG_IGN:  # as `nohup` has it
+                signal.signal(number, _stop)
     try:
         COMMANDS[options.command](**values)
     except Mistake as mistake:
@@ -467,7 +516,8 @@ def _check_recipe(parser, path):
     for name, value in recipe.items():
         if any(name in FLAGS[command] for command in FLAGS) and not isinstance(value, bool):
             parser.error(f"{path}: {name}: expected true or false, received {value!r}")
-        if name == "labels" and not (isinstance(value, list) and all(isinstance(label, str) for label in value)):
+        names = isinstance(value, list) and all(isinstance(label, str) for label in value)
+        if name == "labels" and value is not None and not names:
             parser.error(f"{path}: labels: expected a list of names (in quotes: 'no', '1'), received {value!r}")
 
 
@@ -476,7 +526,7 @@ def _stop(number, _):
 
 
 def _end(command, message, status):
-    print(f"python -m trainer {command}: {message}", file=sys.stderr)
+    say(f"python -m trainer {command}: {message}")
     sys.exit(status)
 
 

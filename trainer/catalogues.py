@@ -4,11 +4,12 @@
     hf:nyu-mll/glue/mnli    hf:imdb:test        Hugging Face datasets  pip install datasets
 
 A name stands for the split `train` after --train, for `validation` after --dev and --data; NAME:SPLIT for another one,
-in the library's own words, `train[:10%]` too. Labels are written by their names. What was downloaded lies where the library
-keeps it (TFDS_DATA_DIR, HF_HOME).
+in the library's own words, `train[:10%]` too. Labels are written by their names. What TensorFlow Datasets downloads lies in
+LINEAGE_CACHE, too, or in TFDS_DATA_DIR; Hugging Face's library has a cache of its own, shared by its other tools (HF_HOME).
 """
 
 import contextlib
+import glob
 import json
 import os
 import re
@@ -36,13 +37,14 @@ def title(name):
     return f"{library}:{rest.rpartition('/')[2]}" if rest.startswith(FOLDER) else name
 
 
-def path_of(name, split, folder):
+def path_of(name, split, folder, *, fetch=True):
     """Returns the path of a split as JSON lines; writes it, if it is not there.
 
     Args:
         name: `tfds:NAME`, `hf:NAME`, or with `:SPLIT`.
         split: `train` or `dev`, what is meant without `:SPLIT`.
         folder: Where downloads lie.
+        fetch: Ask the library, which may download; else take what was written before.
 
     Raises:
         Mistake: The library is not installed; it has no such data set, or that no such split.
@@ -53,11 +55,17 @@ def path_of(name, split, folder):
         raise Mistake(f"{name}: expected tfds:NAME, hf:NAME, or NAME:SPLIT of one, received another form")
     library, packages = found["library"], LIBRARIES[found["library"]]
     split = found["split"] or SPLITS[split]
+    place = folder / library / re.sub(r"[^\w.-]+", "-", found["name"].strip("/."))
+    if not fetch:
+        written = sorted(place.glob(f"*/{glob.escape(split)}.jsonl"), key=os.path.getmtime)
+        if not written:
+            raise Mistake(f"{name}: not here, and a dry run fetches nothing: python -m trainer datasets {name}")
+        return written[-1]
     opened = {"tfds": _open_tfds, "hf": _open_hugging_face}[library]
     try:
         with contextlib.redirect_stdout(sys.stderr):  # where the libraries print what they do
-            version, rows = opened(found["name"] + (found["version"] or ""), split)
-            path = folder / library / re.sub(r"[^\w.-]+", "-", found["name"].strip("/.")) / version / f"{split}.jsonl"
+            version, rows = opened(found["name"] + (found["version"] or ""), split, folder)
+            path = place / version / f"{split}.jsonl"
             if not path.is_file():
                 content = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows())
                 put(path, content.encode())
@@ -73,13 +81,13 @@ def path_of(name, split, folder):
     return path
 
 
-def _open_tfds(name, split):
-    """Returns (version and when it was written, function that yields the rows)."""
+def _open_tfds(name, split, folder):
+    """Returns (version and when it was written, function that yields the rows); downloads lie in `folder`."""
     from trainer import quiet  # noqa: F401  isort: skip  before all that imports TensorFlow
     import tensorflow_datasets as tfds
 
     try:
-        builder = tfds.builder(name)
+        builder = tfds.builder(name, data_dir=os.environ.get("TFDS_DATA_DIR") or folder / "tfds-downloads")
     except tfds.core.registered.DatasetNotFoundError:
         raise Mistake(
             f"tfds:{name}: no such data set in TensorFlow Datasets, and none prepared in its folder"
@@ -113,7 +121,7 @@ def _of_tfds(tfds, feature, value):
     return value.item() if value.ndim == 0 else None
 
 
-def _open_hugging_face(name, split):
+def _open_hugging_face(name, split, _):
     """Returns (version, function that yields the rows)."""
     import datasets
 

@@ -150,25 +150,31 @@ def cache():
     return Path(os.environ.get("LINEAGE_CACHE") or Path.home() / ".cache" / "lineage")
 
 
-def path_of(name, split, task=None):
+def path_of(name, split, task=None, *, fetch=True):
     """Returns the path of a file of data.
 
     Args:
         name: A path; else the name of a data set, of which `split` is meant; or `NAME:PART`.
         split: `train` or `dev`.
         task: Name of the task that it is for, if any.
+        fetch: Download what is not here.
 
     Raises:
-        Mistake: Neither a file nor a known name; a part that it does not have; a data set of another task.
+        Mistake: Neither a file nor a known name; a part that it does not have; a data set of another task; not here, and not
+            to be fetched.
         Failure: The download failed.
     """
     if os.path.isfile(name):
         return Path(name)
     if catalogues.knows(name):
-        return catalogues.path_of(name, split, cache() / "data")
+        return catalogues.path_of(name, split, cache() / "data", fetch=fetch)
     name, part = _look_up(name, split, "no such file, and ")
     if task and task not in DATA[name].tasks:
         raise Mistake(f"{name}: a data set for {' or '.join(DATA[name].tasks)}, received for {task}")
+    if not fetch and not _at_hand(name, part):
+        raise Mistake(
+            f"{name}:{part}: not here, and a dry run fetches nothing: python -m trainer datasets {name}:{part}"
+        )
     return _get(name, part)
 
 

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from trainer.text import PADDING, SEPARATOR, START, Tokenizer
 
-WINDOWS = 32  # of long texts that are read at once: they take more time, not more memory for the model
+WINDOWS = 32  # texts, or parts of long ones, that an exported model reads at once: more take more time, not more memory
 POOL = 16  # batches that are sorted by length together: little padding, and still nearly random batches
 
 

@@ -79,6 +79,7 @@ PRESETS = {
 SAFETENSORS, CHECKPOINT = "model.safetensors", "bert_model.ckpt.index"
 CONFIGURATIONS, VOCABULARIES = ("config.json", "bert_config.json"), ("vocab.txt", "tokenizer.json")
 NEEDED = ("config.json", "vocab.txt", SAFETENSORS)  # of what a package carries
+REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 TIMEOUT = 10  # seconds for the hub's first answer
 CONVERT = (
     "convert it once where transformers and PyTorch are installed: AutoModel.from_pretrained(NAME).save_pretrained(DIR), "
@@ -86,14 +87,15 @@ CONVERT = (
 )
 
 
-def folder_of(name):
+def folder_of(name, *, fetch=True):
     """Returns a folder of pretrained weights, of Hugging Face's form or of Google's, see `models.pretrained`.
 
     Args:
         name: A folder (`./minilm`, where its name is that of a preset), one of `PRESETS`, or OWNER/NAME[@REVISION].
+        fetch: Download what is not here.
 
     Raises:
-        Mistake: No such folder or name; not a BERT; or in a form that is not read.
+        Mistake: No such folder or name; not a BERT; or in a form that is not read; not here, and not to be fetched.
         Failure: The hub is not reached, or sent something else.
     """
     if name not in PRESETS and os.path.isdir(name):
@@ -101,6 +103,8 @@ def folder_of(name):
     preset = PRESETS.get(name)
     if preset and (packed := _packed(name)):
         return packed
+    if not fetch:
+        _require_fetched(name, preset, weights=True)
     try:
         return _from_hub(preset.repository if preset else name)
     except (Mistake, Failure) as error:
@@ -110,7 +114,13 @@ def folder_of(name):
         raise type(error)(f"{name}: no such folder, and not to be had from the Hugging Face hub: {error}") from None
 
 
-def vocabulary_of(name):
+def _require_fetched(name, preset, *, weights):
+    repository, _, revision = (preset.repository if preset else name).partition("@")
+    if REPOSITORY.fullmatch(repository) and not _fetched(repository, revision or None, weights=weights):
+        raise Mistake(f"{name}: not here, and a dry run fetches nothing: python -m trainer weights {name}")
+
+
+def vocabulary_of(name, *, fetch=True):
     """Returns the path of a vocab.txt: a file, or that of weights by name, which need not be fetched for it.
 
     Raises:
@@ -125,7 +135,9 @@ def vocabulary_of(name):
         return own
     preset = PRESETS.get(name)
     if preset and preset.package:
-        return folder_of(name) / "vocab.txt"
+        return folder_of(name, fetch=fetch) / "vocab.txt"
+    if not fetch:
+        _require_fetched(name, preset, weights=False)
     try:
         path = _from_hub(preset.repository if preset else name, weights=False) / "vocab.txt"
         if not path.is_file():

@@ -91,7 +91,7 @@ def run(
         The result, as metrics.json holds it; of a dry run, the plan.
 
     Raises:
-        Interrupted: SIGTERM or SIGINT came; a checkpoint was saved.
+        Interrupted: SIGTERM, SIGINT or SIGHUP came; a checkpoint was saved.
         Failure: A checkpoint cannot be written, or is damaged.
         Mistake: The loss is no number any more; the folder is another process's.
     """
@@ -248,12 +248,14 @@ def _read_best(path, state):
 
 
 class Signals:
-    """Notes SIGTERM and SIGINT instead of dying of them; a second SIGINT (Ctrl-C) ends at once, without a checkpoint."""
+    """Notes signals that ask for an end instead of dying of them; a second SIGINT (Ctrl-C) ends at once, without a
+    checkpoint. SIGHUP says that the terminal is gone; `nohup` ignores it, and so do we then."""
 
     def __enter__(self):
         self.received, self.before = None, {}
         if threading.current_thread() is threading.main_thread():  # no other may set handlers
-            numbers = [n for n in (signal.SIGTERM, signal.SIGINT) if signal.getsignal(n) != signal.SIG_IGN]
+            numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+            numbers = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
             self.before = {number: signal.signal(number, self._note) for number in numbers}
         return self
 

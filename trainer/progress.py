@@ -1,11 +1,14 @@
 """What a person sees of long work: one line on standard error, with rate and time left."""
 
+import contextlib
 import sys
 import time
 
 
-def say(line):
-    print(line, file=sys.stderr, flush=True)
+def say(line, end="\n"):
+    """Prints a line on standard error; where nobody reads it (a closed terminal, a broken pipe), the work goes on without."""
+    with contextlib.suppress(OSError):
+        print(line, file=sys.stderr, end=end, flush=True)
 
 
 class Progress:
@@ -79,7 +82,7 @@ class Bytes:
 def _show(line):
     """Rewrites the line on a terminal, elsewhere prints one."""
     if sys.stderr.isatty():
-        print(f"\r\033[K{line}", end="", file=sys.stderr, flush=True)
+        say(f"\r\033[K{line}", end="")
     else:
         say(line)
 

@@ -91,6 +91,8 @@ def read_labels(folder, config):
         Mistake: `labels.txt` and `config.json` do not say the same: answers would bear wrong names.
     """
     path = folder / "labels.txt"
+    if not isinstance(config.get("id2label"), dict) or not all(key.isdecimal() for key in config["id2label"]):
+        raise Mistake(f"{folder / 'config.json'}: expected id2label, the labels by their numbers, found none")
     labels = [config["id2label"][number] for number in sorted(config["id2label"], key=int)]
     try:
         found = path.read_bytes().decode("utf-8").removesuffix("\n").split("\n")
@@ -262,6 +264,19 @@ def config_of_run(init_config, task_name, reading, names):
     }
 
 
+def _what_is(folder):
+    """Returns what a folder is, in words."""
+    if not (folder / "config.json").is_file():
+        return "no run"
+    try:
+        config = pretrained.read_json(folder / "config.json")
+    except (OSError, ValueError) as error:
+        raise Mistake(described(error)) from None
+    if not isinstance(config.get("lineage"), dict):
+        return "weights without what a run says of itself (as pretrained ones, or those that export_hf writes)"
+    return "a finished run" if (folder / "metrics.json").is_file() else "an unfinished run"
+
+
 class Run:
     """A trained model from its folder: `functions` map raw strings to decoded answers, here and in the exported graph.
 
@@ -275,11 +290,15 @@ class Run:
 
     def __init__(self, folder, *, null_threshold=None):
         folder = Path(folder)
-        if not (folder / "metrics.json").is_file():
-            state = "an unfinished run" if (folder / "config.json").is_file() else "no run"
-            raise Mistake(f"{folder}: expected a finished run (written by `python -m trainer finetune`), found {state}")
+        found = _what_is(folder)
+        if found != "a finished run":
+            raise Mistake(f"{folder}: expected a finished run (written by `python -m trainer finetune`), found {found}")
         self.config, tokenizer = read_init(folder)
         own = self.config["lineage"]
+        missing = [name for name in ("task", "max_length", "options") if name not in own]
+        if missing or own["task"] not in TASKS:
+            wrong = f"nothing of {', '.join(missing)}" if missing else f"the task {own['task']}"
+            raise Mistake(f"{folder / 'config.json'}: expected what a run of this version writes, found {wrong}")
         self.task_name = own["task"]
         self.task = TASKS[self.task_name]
         self.head = HEADS[self.task.head]

@@ -1,14 +1,14 @@
 """Fine-tuning, evaluation and prediction: the functions behind `python -m trainer`."""
 
-import json
-import sys
+import os
 import time
 
 import keras
 import tensorflow as tf
 
-from models import files, weights
-from trainer import Mistake, data, datasets, features, hub, loop, optim, runs, squad
+from models import weights
+from trainer import Mistake, classes, data, datasets, features, hub, loop, optim, runs, squad
+from trainer import output as to
 from trainer.heads import HEADS
 from trainer.progress import say
 from trainer.tasks import TASKS, answers, requests
@@ -17,7 +17,7 @@ NOT_OF_THE_RESULT = ("out", "overwrite", "dry_run", "checkpoint_every")  # optio
 
 
 def finetune(
-    task, *, train, dev, init, model, vocabulary, out, epochs, batch_size, accumulate, learning_rate, layer_decay, warmup,
+    task, *, train, dev, lines, sample, init, model, vocabulary, out, epochs, batch_size, accumulate, learning_rate, layer_decay, warmup,
     weight_decay, epsilon, dropout, freeze, max_length, doc_stride, max_answer_length, unanswerable, seed, labels, column, limit,
     dev_limit, patience, keep, checkpoint_every, dry_run, overwrite,
 ):  # fmt: skip
@@ -26,9 +26,11 @@ def finetune(
     name, task, size = task, TASKS[task], model
     options["labels"] = labels = labels or (task.labels and list(task.labels))
     given = {"train": train, "dev": dev, "init": init}
-    train, dev = datasets.path_of(train, "train", name), datasets.path_of(dev, "dev", name) if dev else None
-    init = hub.folder_of(init) if init else None
-    vocabulary = hub.vocabulary_of(vocabulary) if vocabulary else None
+    fetch = not dry_run
+    train = datasets.path_of(train, "train", name, fetch=fetch)
+    dev = datasets.path_of(dev, "dev", name, fetch=fetch) if dev else None
+    init = hub.folder_of(init, fetch=fetch) if init else None
+    vocabulary = hub.vocabulary_of(vocabulary, fetch=fetch) if vocabulary else None
     names = {part: datasets.title(given[part], part) for part in ("train", "dev") if given[part]}
     names |= {"init": given["init"] and hub.repository_of(given["init"])}
     inputs = {"train": train, "dev": dev, "init": init, "vocabulary": vocabulary}
@@ -44,7 +46,10 @@ def finetune(
     if dropout is not None:
         rates = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout")
         config |= dict.fromkeys(rates, dropout)
-    train_rows = data.read(train, task, labels or data.ANY, limit=limit, column=column)
+    remedy = "; --sample draws from all of them"
+    train_rows = data.read(train, task, labels or data.ANY, limit=limit, column=column, lines=lines, remedy=remedy)
+    if sample:
+        train_rows = classes.sample(train_rows, sample, target=task.target, seed=seed)
     if unanswerable:
         train_rows = squad.with_unanswerable(train_rows, unanswerable, seed)
     fields = task.input_of(train_rows[0])[1]
@@ -53,14 +58,19 @@ def finetune(
     if max_length > positions:
         raise Mistake(f"--max_length {max_length} is more than the {positions} positions of {init or size}")
     reading, train_set = head.examples(train_rows, task, reading, train)
-    dev_rows = data.read(dev, task, reading.labels, inputs=[fields], limit=dev_limit, column=column) if dev else []
+    dev_rows = []
+    if dev:
+        dev_rows = data.read(dev, task, reading.labels, inputs=[fields], limit=dev_limit, column=column, lines=lines)
+    if task.target == "label":
+        remedy = f"; --sample {limit} draws from the whole file"
+        classes.check(train_rows, task, train, labels=labels, remedy=remedy if limit else "")
     keras.utils.set_random_seed(seed)
     model = runs.build_model(config, task, reading.labels, seed=seed)
     unused = runs.load_weights(model, init, ignore=head.LAYERS) if init else []
     depths = optim.depths(model, head.LAYERS)
     optim.freeze(model, depths, _depth_to_freeze(freeze, config["num_hidden_layers"]))
     variables = model.trainable_variables
-    score = head.Scorer(model, reading, dev_rows, task, batch_size) if dev else None
+    score = head.Scorer(model, reading, dev_rows, task, batch_size, tune=True) if dev else None
     metric = score.metric if score else task.metric
     steps = -(-train_set.number // (batch_size * accumulate))  # an epoch
     total = epochs * steps
@@ -85,6 +95,7 @@ def finetune(
         if init
         else f"weights   random: BERT of size {size}; vocabulary {vocabulary}",
         f"train     {train}: {train_set}",
+        *([f"classes   {classes.describe(train_rows, task, reading.labels)}"] if task.target == "label" else []),
         f"dev       {dev}: {score}" if dev else "dev       none: no scores",
         f"text      {'lower-cased, without accents' if tokenizer.lower_case else 'cased'}; "
         f"{len(tokenizer.vocabulary):,} pieces",
@@ -135,18 +146,26 @@ def _frozen(freeze):
 
 def evaluate(run, *, data_file, limit, column, null_threshold, output, batch_size):
     """Scores a run on a labelled file; returns the metrics."""
-    run = runs.Run(run, null_threshold=null_threshold)
+    folder, run = run, runs.Run(run, null_threshold=null_threshold)
     path = datasets.path_of(data_file, "dev", run.task_name)
     column = column or (None if data.is_json(path) else run.column)
-    rows = data.read(path, run.task, run.reading.labels, inputs=[run.fields], limit=limit, column=column)
-    scorer = run.scorer(rows, batch_size)
-    say(f"data      {path}: {scorer}")
-    began = time.monotonic()
-    result = {"task": run.task_name, "data": str(path), **scorer()}
-    if output:
-        for path, content in scorer.predictions(output, column).items():
-            files.write(path, content)
-    return result | scorer.variants() | {"seconds": round(time.monotonic() - began, 1)}
+    inputs = {"--data": path, "the run": folder}
+    beside = os.path.splitext(output)[0] if output and to.is_plain(output) else None  # of more files
+    if beside:
+        to.check(f"{beside}.null_odds.json", inputs)
+    with to.opened(output, inputs) as file:
+        rows = data.read(path, run.task, run.reading.labels, inputs=[run.fields], limit=limit, column=column)
+        scorer = run.scorer(rows, batch_size)
+        say(f"data      {path}: {scorer}")
+        began = time.monotonic()
+        result = {"task": run.task_name, "data": str(path), **scorer()}
+        if output:
+            content, *more = scorer.predictions(output, column).items()
+            file.write(content[1])
+            for ending, text in more if beside else ():
+                with to.opened(beside + ending, inputs) as other:
+                    other.write(text)
+        return result | scorer.variants() | {"seconds": round(time.monotonic() - began, 1)}
 
 
 def predict(run, rows, *, signature=None, batch_size):
@@ -205,8 +224,3 @@ def training_step(model, head, optimizer, *, accumulate=False):
 def device():
     gpus = tf.config.list_physical_devices("GPU")
     return ", ".join(gpu.name for gpu in gpus) or f"CPU, TensorFlow {tf.__version__}, Keras {keras.__version__}"
-
-
-def print_result(result):
-    """A result is JSON on standard output; everything else goes to standard error."""
-    print(json.dumps(result, ensure_ascii=False), flush=True, file=sys.stdout)

@@ -110,7 +110,7 @@ def rows_of(run, path, limit):
     """Returns rows of a file for every signature of the run: of tagged sentences, half as text and half as words; of pairs,
     the last ones with one text empty, and with one of spaces."""
     if run.task.target != "tags":
-        rows = data.read(path, run.task, limit=limit, inputs=run.inputs)
+        rows = data.read(path, run.task, limit=limit, inputs=run.inputs, lines=data.LABELLED)
         fields = run.fields if len(run.fields) > 1 else ()
         return rows + [rows[0] | {field: text} for field in fields for text in ("", "  \u3000 ")]
     rows = data.read(path, run.task, run.reading.labels, limit=limit, column=run.column)

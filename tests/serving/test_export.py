@@ -16,7 +16,9 @@ from trainer import data, runs, train
 
 def test_exported_equals_predict(run_folder, export_folder):
     run = runs.Run(run_folder)
-    rows = data.read(run_folder.parent / "dev.txt", run.task) + [{"text": text} for text in ("", "好 👍", "a" * 500)]
+    rows = data.read(run_folder.parent / "dev.txt", run.task, lines=data.LABELLED) + [
+        {"text": text} for text in ("", "好 👍", "a" * 500)
+    ]
     expected = list(train.predict(run, rows, batch_size=8))
     assert answers_of_export(export_folder / "1", run.task, rows, 8) == expected
 

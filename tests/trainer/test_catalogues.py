@@ -66,7 +66,7 @@ def catalogue(request, monkeypatch, tmp_path):
     monkeypatch.setenv("LINEAGE_CACHE", str(tmp_path / "cache"))
     if request.param == "tfds":
         folder = request.getfixturevalue("tfds_folder")
-        monkeypatch.setattr("tensorflow_datasets.core.constants.DATA_DIR", str(folder))
+        monkeypatch.setenv("TFDS_DATA_DIR", str(folder))
         return lambda name: f"tfds:small_{name}"
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", str(tmp_path / "hf"))
     folder = request.getfixturevalue("hugging_face_folder")
@@ -100,7 +100,7 @@ def test_a_run_trains_on_it(catalogue, bert_folder, tmp_path, capsys):
 
 
 def test_tfds_made_anew_is_read_anew(tfds_folder, monkeypatch, tmp_path):
-    monkeypatch.setattr("tensorflow_datasets.core.constants.DATA_DIR", str(tfds_folder))
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tfds_folder))
     path = catalogues.path_of("tfds:small_tags", "train", tmp_path)
     path.write_text("old\n")
     assert catalogues.path_of("tfds:small_tags", "train", tmp_path) == path
@@ -118,7 +118,7 @@ def test_without_the_library(name, library, monkeypatch, tmp_path):
 
 
 def test_unknown_names(tfds_folder, monkeypatch, tmp_path):
-    monkeypatch.setattr("tensorflow_datasets.core.constants.DATA_DIR", str(tfds_folder))
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tfds_folder))
     with pytest.raises(Mistake, match="no such data set in TensorFlow Datasets"):
         catalogues.path_of("tfds:nobody_has_this", "train", tmp_path)
     for name in ("tfds:", "hf:"):

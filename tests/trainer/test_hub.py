@@ -167,6 +167,9 @@ def test_a_mirror_and_then_offline(site, tmp_path):
 def test_a_run_starts_from_a_name(site, run_folder, tmp_path, capsys):
     options = ["--train", run_folder.parent / "train.txt", "--max_length", 16, "--dry_run", "--out", tmp_path / "run"]
     status, _, err = cli(capsys, "finetune", "sentiment", "--init", "me/tiny", *options)
+    assert (status, site.requests) == (2, []) and "me/tiny: not here, and a dry run fetches nothing" in err
+    hub.folder_of("me/tiny")
+    status, _, err = cli(capsys, "finetune", "sentiment", "--init", "me/tiny", *options)
     assert status == 0 and f"weights   {tmp_path}/cache/hub/models--me--tiny/snapshots/" in err
 
 

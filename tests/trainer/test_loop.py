@@ -46,14 +46,15 @@ def send_when(condition, number, times=1):
 
 @pytest.fixture
 def interruptible():
-    """What runs in a script's background ignores SIGINT, and so would the runs."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    """What runs in a script's background ignores SIGINT, or SIGHUP, and so would the runs."""
+    before = {number: signal.signal(number, signal.default_int_handler) for number in (signal.SIGINT, signal.SIGHUP)}
     yield
-    signal.signal(signal.SIGINT, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.mark.usefixtures("interruptible")
-@pytest.mark.parametrize("number, status", [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize("number, status", [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)])
 def test_a_signal_saves_and_the_same_command_goes_on(options, capsys, tmp_path, number, status):
     options |= {"epochs": 6, "keep": "best"}
     code, undisturbed, _ = finetune(capsys, options | {"out": tmp_path / "undisturbed"})

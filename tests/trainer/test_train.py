@@ -125,6 +125,7 @@ def test_classes_of_the_data_from_random_weights(bert_folder, capsys, tmp_path):
         (tmp_path / name).write_text("".join(f"{label} {text}\n" for label, text in texts.items()) * (count // 3))
     options = {"train": tmp_path / "train.txt", "dev": tmp_path / "dev.txt", "out": tmp_path / "run", "max_length": 16}
     options |= {"model": "tiny", "vocabulary": bert_folder / "vocab.txt", "epochs": 8, "learning_rate": 1e-3}
+    options |= {"lines": "labelled"}
     command = ["finetune", "classification", *[f"--{name}={value}" for name, value in options.items()]]
     status, out, err = cli(capsys, *command, "--batch_size=6")
     assert status == 0 and json.loads(out)["final"]["accuracy"] == 1.0, err

@@ -28,7 +28,7 @@ def build(encoder, classes, *, dropout, seed):
 
 
 def examples(rows, task, reading, path=None):
-    reading = replace(reading, labels=reading.labels or data.labels_of(rows, task, path))
+    reading = replace(reading, labels=reading.labels or data.labels_of(rows, task))
     first, *second = [features.tokenize([row[field] for row in rows], reading.tokenizer) for field in reading.fields]
     targets = tf.constant([reading.labels.index(row[task.target]) for row in rows], tf.int32)
     second = second[0] if second else None
@@ -53,14 +53,23 @@ def decode(logits, labels):
 
 
 def functions(model, reading):
-    """Returns {"serving_default"}: a text [B], or two, -> what `decode` returns."""
+    """Returns {"serving_default"}: a text [B], or two, -> what `decode` returns; `features.WINDOWS` rows are read at once."""
     tokenizer = reading.tokenizer
 
     def answer(*texts):
         # A session does not look at shapes.
         ids = [tokenizer(tf.ensure_shape(strings, [None])).ids for strings in texts]
-        inputs = features.pack(ids[0], tokenizer, reading.max_length, second=ids[1] if len(ids) > 1 else None)
-        return decode(model(inputs, training=False), reading.labels)
+
+        def read(i, logits):
+            first, *second = (rows[i : i + features.WINDOWS] for rows in ids)
+            inputs = features.pack(first, tokenizer, reading.max_length, second=second[0] if second else None)
+            return i + features.WINDOWS, tf.concat([logits, model(inputs, training=False)], axis=0)
+
+        number, classes = ids[0].nrows(tf.int32), len(reading.labels)
+        shapes = (tf.TensorShape([]), tf.TensorShape([None, classes]))
+        loop = (tf.constant(0), tf.zeros([0, classes]))
+        _, logits = tf.while_loop(lambda i, _: i < number, read, loop, shape_invariants=shapes, parallel_iterations=1)
+        return decode(logits, reading.labels)
 
     signature = [tf.TensorSpec([None], tf.string, name=field) for field in reading.fields]
     return {"serving_default": tf.function(answer, input_signature=signature, autograph=False)}
@@ -75,9 +84,10 @@ class Scorer:
         rows: With gold values.
         task: A `Task`.
         batch_size: Rows at once.
+        tune: Of question answering.
     """
 
-    def __init__(self, model, reading, rows, task, batch_size):
+    def __init__(self, model, reading, rows, task, batch_size, *, tune=False):
         self.rows, self.task, self.labels, self.batch_size = rows, task, reading.labels, batch_size
         self.metric = task.metric  # by which epochs are compared
         _, self.examples = examples(rows, task, reading)
@@ -101,9 +111,9 @@ class Scorer:
         return {self.task.metric: round(score, 6), "loss": round(total / number, 6), "examples": len(self.rows)}
 
     def predictions(self, path, column=None):
-        """Returns {path: content} of files of what was predicted: JSON lines."""
+        """Returns {ending: content} of files of what was predicted: JSON lines."""
         lines = [row | {"predicted": label} for row, label in zip(self.rows, self.predicted, strict=True)]
-        return {path: "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)}
+        return {"": "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)}
 
     def variants(self):
         """Returns {name: scores} of other forms of the rows; there are none."""

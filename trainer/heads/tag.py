@@ -7,6 +7,7 @@ overlapping windows (`features.windows`), so nothing is cut.
 Glossary of shapes: B batch, W words of a row, P pieces, U units (tokens of a text, or given words) of all rows, C labels.
 """
 
+from collections import Counter
 from copy import copy
 from dataclasses import replace
 from itertools import pairwise
@@ -16,7 +17,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from trainer import conll, features, metrics, segmentation
+from trainer import Mistake, conll, features, metrics, segmentation
+from trainer.progress import say
 from trainer.text import UNKNOWN
 
 ENCODER = {}
@@ -251,6 +253,26 @@ def functions(model, reading):
     }
 
 
+def _tell_unknown(rows, labels):
+    """Says which gold tags the run does not know: words that have them are never right.
+
+    Raises:
+        Mistake: It knows none.
+    """
+    known = {*labels[: labels.index(segmentation.INSIDE)]}
+    counts = Counter(tag for row in rows for tag in row["tags"])
+    unknown = {tag: count for tag, count in counts.items() if tag not in known}
+    names = ", ".join([*unknown][:20]) + (f", and {len(unknown) - 20} more" if len(unknown) > 20 else "")
+    if len(unknown) == len(counts):
+        raise Mistake(
+            f"expected tags that this run knows ({', '.join(sorted(known))}), found {names}; see --column for others of a treebank"
+        )
+    if unknown:
+        say(
+            f"note      {sum(unknown.values()):,} of {counts.total():,} words have tags that this run does not know: {names}"
+        )
+
+
 class Scorer:
     """Scores a model as it is when called, by the functions that are exported: every word counts, in rows of any length.
 
@@ -259,7 +281,8 @@ class Scorer:
     `metric` is the one by which epochs are compared.
     """
 
-    def __init__(self, model, reading, rows, task, batch_size):
+    def __init__(self, model, reading, rows, task, batch_size, *, tune=False):
+        _tell_unknown(rows, reading.labels)
         self.functions = functions(model, reading)
         self.metric = "spans_f1" if metrics.are_bio([tag for row in rows for tag in row["tags"]]) else task.metric
         self.rows = rows
@@ -295,16 +318,16 @@ class Scorer:
         }
 
     def predictions(self, path, column=None):
-        """Returns {path: content} of files of what was predicted: CoNLL-U of the raw texts (path in .conllu), as the scorers of
+        """Returns {ending: content} of files of what was predicted: CoNLL-U of the raw texts (path in .conllu), as the scorers of
         CoNLL 2018 read it; else columns word, gold tag, predicted tag of the given words, as conlleval reads them."""
         if str(path).endswith(".conllu"):
             pairs = zip(self.rows, self.found, strict=True)
-            return {path: "".join(conll.to_universal(row["text"], found, column) for row, found in pairs)}
+            return {"": "".join(conll.to_universal(row["text"], found, column) for row, found in pairs)}
         lines = [
             [f"{word} {gold} {tag}\n" for word, gold, tag in zip(row["words"], row["tags"], tags, strict=True)]
             for row, tags in zip(self.rows, self.tags, strict=True)
         ]
-        return {path: "\n".join("".join(sentence) for sentence in lines)}
+        return {"": "\n".join("".join(sentence) for sentence in lines)}
 
     def variants(self):
         """Returns {name: scores} of other forms of the rows: Chinese as it is typed, if it was written otherwise."""
