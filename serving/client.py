@@ -12,8 +12,10 @@ import grpc
 
 from serving import tensors
 from serving.messages import PREDICT, PredictRequest, PredictResponse
-from trainer import Failure, Mistake, data, defect, output
-from trainer.tasks import LISTS, TASKS, answers, requests
+from trainer import writing
+from trainer.data import files
+from trainer.errors import Failure, Mistake, defect
+from trainer.tasks.table import LISTS, TASKS, answers, requests
 
 UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
 
@@ -81,7 +83,7 @@ def main(arguments=None):
         command.add_argument("--input", help="file of rows, as for `trainer predict`; - for standard input")
         command.add_argument(
             "--lines",
-            choices=(data.LABELLED, data.TEXTS),
+            choices=(files.LABELLED, files.TEXTS),
             help="what the lines of --input are, where each begins with a label, which `labelled` drops",
         )
         command.add_argument("--output", help="file to write; default: standard output")
@@ -102,15 +104,15 @@ def main(arguments=None):
         _fail(2, f"--server: expected host:port, received {options.server}")
     try:
         inputs = {"--input": options.input} if options.input else {}
-        rows = data.read(options.input, task, lines=options.lines) if options.input else [given]
+        rows = files.read(options.input, task, lines=options.lines) if options.input else [given]
         client = Client(options.server, timeout=options.timeout)
-        with output.opened(options.output, inputs) as file:
+        with writing.opened(options.output, inputs) as file:
             for i in range(0, len(rows), options.batch_size):
                 part = rows[i : i + options.batch_size]
                 for answer in client.answer(
                     options.task, part, model=options.model, signature=getattr(options, "signature", None)
                 ):
-                    output.print_json(answer, file)
+                    writing.print_json(answer, file)
     except Mistake as mistake:
         _fail(2, mistake)
     except Failure as failure:

@@ -34,7 +34,7 @@ models=() left_out=() offline=
 # have NAME: is the data set here, or can it be fetched? Where one could not, no other is waited for.
 have() {
     if [ -n "$offline" ]; then
-        python -c "import sys; from trainer import datasets; sys.exit(not datasets.complete('$1'))"
+        python -c "import sys; from trainer.data import datasets; sys.exit(not datasets.complete('$1'))"
     else
         python -m trainer datasets "$1" >/dev/null || { offline=yes; return 1; }
     fi
@@ -82,7 +82,7 @@ fi
 learn qa qa squad1 squad1 "--limit 1000 --dev_limit 100 --max_length 192" \
     "${QUESTIONS:+--limit $QUESTIONS} --dev_limit 1000" --init minilm --learning_rate 1e-4 --epochs 1 --epsilon 1e-8 --dropout 0
 chinese=(--vocabulary bert-base-chinese)
-if python -c "from trainer import hub; hub.vocabulary_of('${chinese[1]}')" 2>/dev/null; then
+if python -c "from trainer.weights import hub; hub.vocabulary_of('${chinese[1]}')" 2>/dev/null; then
     learn sentiment-zh sentiment chnsenticorp "$(either sentiment-zh/chnsenticorp/dev.not-in-train.tsv chnsenticorp)" \
         "--model tiny --limit 6000 --epochs 1 --learning_rate 1e-3" "--model mini --epochs 6 --learning_rate 5e-4 --max_length 192" "${chinese[@]}"
     treebank=tagging-zh/UD_Chinese-simplified-hankcs # tags of UD v1, in both parts or in none

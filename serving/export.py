@@ -11,8 +11,8 @@ import shutil
 import sys
 from pathlib import Path
 
-from trainer import Failure, Mistake, defect
-from trainer.output import print_json
+from trainer.errors import Failure, Mistake, defect
+from trainer.writing import print_json
 
 
 def export(run, to, *, null_threshold=None):
@@ -21,7 +21,7 @@ def export(run, to, *, null_threshold=None):
     Args:
         run: Run folder.
         to: Base path of the model; the version is one more than the highest there.
-        null_threshold: See `trainer.runs.Run`.
+        null_threshold: See `trainer.runs.run.Run`.
 
     Returns:
         {"task", "path", "version", "signatures"}, the inputs and outputs of each signature as [dtype, shape].
@@ -31,7 +31,7 @@ def export(run, to, *, null_threshold=None):
         Failure: It could not be written to its end (a full disk).
     """
     from trainer.quiet import tf  # isort: skip  before all that imports TensorFlow
-    from trainer.runs import Run
+    from trainer.runs.run import Run
 
     run, to = Run(run, null_threshold=null_threshold), Path(to)
     versions = [int(path.name) for path in to.glob("*") if path.name.isdecimal()]
@@ -84,7 +84,7 @@ def _write_warm_up(folder, run):
     from tensorflow_serving.apis import prediction_log_pb2
 
     from serving import tensors
-    from trainer.tasks import LISTS, requests
+    from trainer.tasks.table import LISTS, requests
 
     path = folder / "assets.extra" / "tf_serving_warmup_requests"
     path.parent.mkdir()

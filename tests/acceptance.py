@@ -283,7 +283,7 @@ def in_other_versions(shop, run, data):
 
 
 def compatibility(shop):
-    from trainer import datasets
+    from trainer.data import datasets
 
     return expect(*in_other_versions(shop, shop.runs[0][0], datasets.path_of("sst2", "dev")))
 
@@ -422,21 +422,21 @@ PROMISES = [
     Promise("It loads and answers the same in TF 2.12.1 and 2.20.0", compatibility),
     Promise("its first answer takes 0.2 seconds from a cold start", serve_and_ask),
     Promise("a new version in the base path takes over while the server runs", tests("test_server::")),
-    Promise("gives the ids of google-research/bert's `FullTokenizer`", tests("test_text::")),
+    Promise("gives the ids of google-research/bert's `FullTokenizer`", tests("test_word_pieces::")),
     Promise("The hidden states of MiniLM are those of `transformers`", tests("test_bert::test_hidden_states", "test_bert::test_packed_equals")),
     Promise("Imports run one way", tests("test_imports::")),
     Promise("training, random batches, sentences/s (more is better)", speed("training", "transformers", 1.5, "ours, random batches")),
     Promise("transformers up to 1.7 times", speed("1x16", "transformers", 0.5, SERVED)),
     Promise("encoder, 32 real sentences, ms", speed("32 real sentences", "transformers", 1.25, SERVED)),
-    Promise("its rows may have two texts", tests("test_train::test_pairs", "test_features::test_pairs")),
+    Promise("its rows may have two texts", tests("test_finetune::test_pairs", "test_frame::test_pairs")),
     Promise("Raw text goes in, words with their tags and places come out", tests("test_tag::", "test_tagging::")),
     Promise("multiword tokens and empty nodes as the format says", tests("test_conll::")),
-    Promise("is read in windows that overlap", tests("test_tag::test_windows", "test_features::test_windows")),
+    Promise("is read in windows that overlap", tests("test_tag::test_windows", "test_frame::test_windows")),
     Promise("aligned as the scorer of CoNLL 2018 does it", tests("test_metrics::")),
     Promise("Tagging, UPOS on dev", scores("tagging_en", accuracy=0.958, words_f1=0.98, tags_f1=0.94)),
     Promise("100,000 characters in one request", long_text),
     Promise("Chinese, from random weights", scores("tagging_zh", accuracy=0.85, words_f1=0.85, tags_f1=0.75)),
-    Promise("Files are read as they come: MNLI, SNLI and OCNLI", tests("test_data::test_inference", "test_data::test_real_inference")),
+    Promise("Files are read as they come: MNLI, SNLI and OCNLI", tests("test_files::test_inference", "test_files::test_real_inference")),
     Promise("Does one sentence follow from another?", scores("nli", accuracy=0.645)),
     Promise("A question and a context of any length go in", scores("qa", exact=40, f1=50)),
     Promise("SQuAD's JSON, 1.1 and 2.0, CMRC 2018, DRCD, XQuAD, and JSON lines", tests("test_squad::")),

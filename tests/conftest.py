@@ -45,8 +45,8 @@ def write_bert_folder(folder, *, seed=0, vocabulary=VOCABULARY, layers=2, width=
     """Writes random weights of a tiny BERT in Hugging Face's form; returns the folder."""
     import keras
 
-    from models import weights
     from models.bert import bert
+    from trainer.weights import tensors
 
     config = {
         "model_type": "bert",
@@ -64,9 +64,9 @@ def write_bert_folder(folder, *, seed=0, vocabulary=VOCABULARY, layers=2, width=
     } | config
     keras.utils.set_random_seed(seed)
     folder.mkdir(parents=True, exist_ok=True)
-    model = bert(len(vocabulary), **weights.builder_arguments(config))
+    model = bert(len(vocabulary), **tensors.builder_arguments(config))
     (folder / "config.json").write_text(json.dumps(config))
-    (folder / "model.safetensors").write_bytes(weights.to_bytes(model))
+    (folder / "model.safetensors").write_bytes(tensors.to_bytes(model))
     (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n", encoding="utf-8")
     return folder
 
@@ -201,7 +201,7 @@ def export_folder(run_folder, tmp_path_factory):
 def answers_of_export(path, task, rows, size, signature=None):
     """Returns what an exported model answers in a session, with nothing of ours in between, joined to its rows."""
     from serving.servable import Servable
-    from trainer.tasks import answers, requests
+    from trainer.tasks.table import answers, requests
 
     servable, found = Servable(path), []
     for asked, inputs, part in requests(task, rows, size, signature):

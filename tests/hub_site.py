@@ -5,7 +5,7 @@ import json
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlsplit
 
-from trainer.download import git_blob
+from trainer.data.download import git_blob
 
 
 class Hub(ThreadingHTTPServer):

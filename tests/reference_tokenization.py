@@ -1,6 +1,6 @@
 """Google's reference tokenisation, restated in plain Python with places in the original string; for tests alone.
 
-Written from the description of google-research/bert `tokenization.py`; `tests/trainer/test_text.py` holds it against the
+Written from the description of google-research/bert `tokenization.py`; `tests/trainer/text/test_word_pieces.py` holds it against the
 golden ids that Google's own code gave.
 """
 

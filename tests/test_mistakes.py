@@ -15,7 +15,7 @@ import pytest
 from serving import client, export, server
 from tests.conftest import ROOT, VOCABULARY, write_bert_folder, write_examples, write_questions, write_treebank
 from trainer import __main__ as trainer
-from trainer import defect
+from trainer.errors import defect
 
 MAINS = {
     "trainer": trainer.main,
@@ -389,11 +389,10 @@ def test_one_line_of_a_process(last, place):
 
 
 def test_our_own_defects_are_one_line_too(capsys, monkeypatch):
-    def defect(name=None):
+    def defect():
         raise KeyError("no such\nthing")
 
-    monkeypatch.setitem(trainer.COMMANDS, "datasets", defect)
-    monkeypatch.setattr(defect, "__doc__", "A command.\n\n    Args:\n        name: Any.\n")
+    monkeypatch.setattr("trainer.data.datasets.known", defect)
     with pytest.raises(SystemExit) as stop:
         trainer.main(["datasets"])
     one_line(stop.value.code, *capsys.readouterr(), 1, ["a defect of this program", "KeyError", "LINEAGE_TRACEBACK"])

@@ -29,7 +29,7 @@ def aligned(rows, found):
     Reference: Zeman et al. 2018, https://universaldependencies.org/conll18/evaluation.html, metrics `Words` and `UPOS`.
 
     Args:
-        rows: With `spans` and `tags`, see `trainer.conll`.
+        rows: With `spans` and `tags`, see `trainer.data.conll`.
         found: For each row, the (start, end, tag) of the words found in its text.
 
     Returns:

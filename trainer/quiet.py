@@ -7,7 +7,7 @@ program is written for, whatever stands there.
 import os
 import sys
 
-from trainer import Mistake
+from trainer.errors import Mistake
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 if "keras" in sys.modules and sys.modules["keras"].backend.backend() != "tensorflow":

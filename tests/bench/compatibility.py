@@ -20,10 +20,11 @@ import numpy as np
 from serving.export import export
 from serving.servable import Servable
 from tests.conftest import ROOT, write_bert_folder, write_examples
-from trainer import data, runs
 from trainer.__main__ import main as trainer
-from trainer.tasks import answers, requests
-from trainer.train import predict
+from trainer.commands.predict import predict
+from trainer.data import files
+from trainer.runs.run import Run
+from trainer.tasks.table import answers, requests
 
 VERSIONS = ("2.12.1", "2.20.0")
 BATCH = 32
@@ -67,7 +68,7 @@ def main():
                 ]
             )
         path = export(options.run, folder / "model")["path"]
-        run = runs.Run(options.run)
+        run = Run(options.run)
         rows = rows_of(run, options.data, options.limit)
         signatures = (None, *run.task.more)
         expected = [row for name in signatures for row in predict(run, rows, signature=name, batch_size=BATCH)]
@@ -110,10 +111,10 @@ def rows_of(run, path, limit):
     """Returns rows of a file for every signature of the run: of tagged sentences, half as text and half as words; of pairs,
     the last ones with one text empty, and with one of spaces."""
     if run.task.target != "tags":
-        rows = data.read(path, run.task, limit=limit, inputs=run.inputs, lines=data.LABELLED)
+        rows = files.read(path, run.task, limit=limit, inputs=run.inputs, lines=files.LABELLED)
         fields = run.fields if len(run.fields) > 1 else ()
         return rows + [rows[0] | {field: text} for field in fields for text in ("", "  \u3000 ")]
-    rows = data.read(path, run.task, run.reading.labels, limit=limit, column=run.column)
+    rows = files.read(path, run.task, run.reading.labels, limit=limit, column=run.column)
     return [{"text": row["text"]} if i < len(rows) // 2 else {"words": row["words"]} for i, row in enumerate(rows)]
 
 

@@ -15,8 +15,8 @@ import numpy as np
 from trainer import quiet  # noqa: F401  isort: skip  before all that imports TensorFlow
 from serving.export import export
 from serving.servable import Servable
-from trainer import data
-from trainer.tasks import TASKS
+from trainer.data import files
+from trainer.tasks.table import TASKS
 
 LENGTHS = (0, 500, 5_000, 50_000)  # words before the paragraph
 
@@ -27,7 +27,7 @@ def main():
     parser.add_argument("--data", required=True)
     parser.add_argument("--questions", type=int, nargs=4, default=[50, 50, 20, 3], help="of each length")
     options = parser.parse_args()
-    rows = data.read(options.data, TASKS["qa"], data.ANY)
+    rows = files.read(options.data, TASKS["qa"], files.ANY)
     paragraphs = list(dict.fromkeys(row["context"] for row in rows))
     with tempfile.TemporaryDirectory() as folder:
         servable = Servable(export(options.run, Path(folder) / "qa", null_threshold=1.0)["path"])

@@ -20,9 +20,11 @@ from trainer.quiet import tf  # isort: skip  before all that imports TensorFlow
 import numpy as np
 
 from tests.conftest import ROOT, train_tiny, write_bert_folder, write_examples, write_questions, write_treebank
-from trainer import data, features
-from trainer.export_hf import export_hf
-from trainer.runs import Run
+from trainer.commands.export_hf import export_hf
+from trainer.data import files
+from trainer.runs.run import Run
+from trainer.text import frame
+from trainer.training import batches
 
 TOLERANCE = 1e-4
 PEERS = ROOT / ".venv-peers" / "bin" / "python"
@@ -98,17 +100,17 @@ def compare(folder, file, to, limit):
     """Returns a line of the table, and whether all is as it should be."""
     run = Run(folder)
     done = export_hf(folder, to)
-    fields = ("text",) if run.task.head == "tag" else run.fields
-    rows = data.read(file, run.task, data.ANY, inputs=[run.fields])
+    fields = ("text",) if run.task.kind == "tag" else run.fields
+    rows = files.read(file, run.task, files.ANY, inputs=[run.fields])
     texts = [[row[field] for field in fields] for row in rows]
-    pieces = [[*features.tokenize([row[i] for row in texts], run.reading.tokenizer)] for i in range(len(fields))]
+    pieces = [[*batches.tokenize([row[i] for row in texts], run.reading.tokenizer)] for i in range(len(fields))]
     longest = run.config["max_position_embeddings"] - 3
     whole = [i for i in range(len(texts)) if sum(len(field[i]) for field in pieces) <= longest][:limit]
     left_over, theirs = in_transformers(to, [texts[i] for i in whole])
     same, largest = 0, 0.0
     for i, (ids, logits) in zip(whole, theirs, strict=True):
         first, *second = [tf.RaggedTensor.from_tensor(field[i][None]) for field in pieces]
-        inputs = features.pack(first, run.reading.tokenizer, longest + 3, second=second[0] if second else None)
+        inputs = frame.pack(first, run.reading.tokenizer, longest + 3, second=second[0] if second else None)
         same += inputs["token_ids"][0].numpy().tolist() == ids
         ours = run.model(inputs, training=False)
         ours = np.asarray(ours.to_tensor() if hasattr(ours, "to_tensor") else ours)

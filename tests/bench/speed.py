@@ -26,13 +26,16 @@ import torch
 from onnxruntime.transformers.optimizer import optimize_model
 from transformers import BertForSequenceClassification, BertModel
 
-from models import weights
 from models.bert import bert
 from serving.servable import Servable
-from trainer import data, datasets, features, hub, optim, runs
-from trainer.heads import HEADS
-from trainer.tasks import TASKS
-from trainer.train import training_step
+from trainer.data import datasets, files
+from trainer.runs.run import read_init
+from trainer.tasks.kinds import KINDS
+from trainer.tasks.table import TASKS
+from trainer.text.reading import Reading
+from trainer.training.batches import optim, plan_training
+from trainer.training.step import training_step
+from trainer.weights import hub, tensors
 
 THREADS, BATCH, LONGEST, CLASSES = 2, 32, 128, ["negative", "positive"]
 NAMES = ("token_ids", "segment_ids", "mask")  # of our inputs
@@ -46,13 +49,13 @@ def main():
     options = parser.parse_args()
     torch.set_num_threads(THREADS)
     folder = hub.folder_of("minilm")
-    config, tokenizer = runs.read_init(folder)
-    rows = data.read(datasets.path_of("sst2", "train"), TASKS["sentiment"], CLASSES)
-    reading = features.Reading(tokenizer, LONGEST, ("text",), CLASSES)
-    _, examples = HEADS["classify"].examples(rows, TASKS["sentiment"], reading)
+    config, tokenizer = read_init(folder)
+    rows = files.read(datasets.path_of("sst2", "train"), TASKS["sentiment"], CLASSES)
+    reading = Reading(tokenizer, LONGEST, ("text",), CLASSES)
+    _, examples = KINDS["classify"].examples(rows, TASKS["sentiment"], reading)
 
     some = np.random.default_rng(0).permutation(len(rows))[: BATCH * options.batches]
-    planned = [some[batch] for batch in features.plan_training(examples.lengths[some], BATCH, seed=0, epoch=1)]
+    planned = [some[batch] for batch in plan_training(examples.lengths[some], BATCH, seed=0, epoch=1)]
     plans = {"planned": planned, "random": list(some.reshape(-1, BATCH))}  # the same sentences
     batches = {name: list(examples.batches(plan)) for name, plan in plans.items()}
     training = measure_training(folder, config, batches, options.rounds)
@@ -105,10 +108,10 @@ def measure_training(folder, config, batches, rounds):
 
 
 def ours_training(folder, config, batches, *, packed):
-    head = HEADS["classify"]
-    encoder = bert(config["vocab_size"], packed=packed, **head.ENCODER, **weights.builder_arguments(config))
+    head = KINDS["classify"]
+    encoder = bert(config["vocab_size"], packed=packed, **head.ENCODER, **tensors.builder_arguments(config))
     model = head.build(encoder, len(CLASSES), dropout=0.1, seed=0)
-    weights.load(model, folder, ignore=head.LAYERS)
+    tensors.load(model, folder, ignore=head.LAYERS)
     optimizer = optim.optimizer(model.trainable_variables, learning_rate=1e-4, warmup=10, total=1000, weight_decay=0.01)
     step = training_step(model, head, optimizer)
     return lambda: [step([(inputs, targets)]) for inputs, targets, _ in batches]
@@ -188,7 +191,7 @@ def measure_encoders(folder, config, real, rounds):
 
 def ours_encoder(folder, config, path, *, pooled_only):
     """As it is served: a SavedModel in a session."""
-    model = bert(config["vocab_size"], packed=True, pooled_only=pooled_only, **weights.builder_arguments(config))
+    model = bert(config["vocab_size"], packed=True, pooled_only=pooled_only, **tensors.builder_arguments(config))
     model_weights = load_encoder(model, folder)
     types = {"token_ids": tf.int32, "segment_ids": tf.int32, "mask": tf.bool}
 
@@ -207,7 +210,7 @@ def ours_encoder(folder, config, path, *, pooled_only):
 
 
 def load_encoder(model, folder):
-    weights.load(model, folder)
+    tensors.load(model, folder)
     return [variable.value for variable in model.variables]
 
 

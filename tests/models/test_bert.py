@@ -5,10 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from models import pretrained, weights
 from models.bert import PRESETS, bert
 from tests.conftest import GOLDEN, needs
-from trainer import hub
+from trainer.weights import hub, pretrained, tensors
 
 SIZE = {"layers": 2, "width": 32, "heads": 4, "feed_forward": 64, "positions": 64}
 
@@ -37,8 +36,8 @@ def test_hidden_states_of_minilm(packed):
     folder = hub.folder_of("minilm")
     golden = np.load(GOLDEN / "minilm-hidden-states.npz")
     config = pretrained.read_config(folder)
-    model = bert(config["vocab_size"], packed=packed, attention_maps=True, **weights.builder_arguments(config))
-    assert weights.load(model, folder) == ["embeddings.position_ids"]
+    model = bert(config["vocab_size"], packed=packed, attention_maps=True, **tensors.builder_arguments(config))
+    assert tensors.load(model, folder) == ["embeddings.position_ids"]
     mask = golden["attention_mask"].astype(bool)
     ids = {"token_ids": golden["input_ids"], "segment_ids": golden["token_type_ids"]}
     outputs = model({name: value.astype("int32") for name, value in ids.items()} | {"mask": mask})

@@ -11,15 +11,17 @@ from serving.export import export, main
 from serving.servable import Servable
 from tests.bench.compatibility import SCRIPT
 from tests.conftest import ROOT, answers_of_export
-from trainer import data, runs, train
+from trainer.commands.predict import predict
+from trainer.data import files
+from trainer.runs.run import Run
 
 
 def test_exported_equals_predict(run_folder, export_folder):
-    run = runs.Run(run_folder)
-    rows = data.read(run_folder.parent / "dev.txt", run.task, lines=data.LABELLED) + [
+    run = Run(run_folder)
+    rows = files.read(run_folder.parent / "dev.txt", run.task, lines=files.LABELLED) + [
         {"text": text} for text in ("", "好 👍", "a" * 500)
     ]
-    expected = list(train.predict(run, rows, batch_size=8))
+    expected = list(predict(run, rows, batch_size=8))
     assert answers_of_export(export_folder / "1", run.task, rows, 8) == expected
 
 
@@ -41,7 +43,7 @@ def test_loads_without_this_project(run_folder, export_folder, tmp_path):
     command = [sys.executable, "-c", SCRIPT, str(export_folder / "1"), str(tmp_path / "requests.json")]
     printed = subprocess.check_output(command, cwd=tmp_path, stderr=subprocess.DEVNULL, text=True)
     found = json.loads(printed.splitlines()[0])
-    expected = list(train.predict(runs.Run(run_folder), [{"text": text} for text in texts], batch_size=3))
+    expected = list(predict(Run(run_folder), [{"text": text} for text in texts], batch_size=3))
     assert found["label"] == [row["label"] for row in expected]
     np.testing.assert_allclose(
         found["probabilities"], [list(row["probabilities"].values()) for row in expected], atol=1e-5

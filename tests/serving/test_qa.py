@@ -10,8 +10,10 @@ import pytest
 from serving.client import Client
 from serving.export import export
 from tests.conftest import ROOT, Server, answers_of_export, train_tiny
-from trainer import data, runs, train
-from trainer.tasks import TASKS
+from trainer.commands.predict import predict
+from trainer.data import files
+from trainer.runs.run import Run
+from trainer.tasks.table import TASKS
 
 TASK = TASKS["qa"]
 ALWAYS = 1.0  # the threshold that withholds no answer
@@ -56,7 +58,7 @@ def server(exports, export_folder, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def questions(qa_run):
-    rows = data.read(qa_run.parent / "dev.json", TASK)
+    rows = files.read(qa_run.parent / "dev.json", TASK)
     long = " ".join(["very 1 film 2"] * 400 + ["好", "👍"])  # more than 32 windows
     more = [
         ("", "a good film"),
@@ -87,9 +89,7 @@ def test_signatures(exports):
 
 @pytest.mark.parametrize("signature", [None, "nbest"])
 def test_exported_equals_predict(exports, qa_run, questions, signature):
-    expected = list(
-        train.predict(runs.Run(qa_run, null_threshold=ALWAYS), questions, signature=signature, batch_size=8)
-    )
+    expected = list(predict(Run(qa_run, null_threshold=ALWAYS), questions, signature=signature, batch_size=8))
     assert answers_of_export(exports["qa"][0] / "1", TASK, questions, 8, signature) == expected
     for row in expected:
         texts = [(row["answer"], row["start"], row["end"])] if signature is None else []
@@ -100,14 +100,14 @@ def test_exported_equals_predict(exports, qa_run, questions, signature):
 
 
 def test_exported_inference_equals_predict(exports, nli_run):
-    run = runs.Run(nli_run)
-    rows = data.read(nli_run.parent / "dev.tsv", run.task)
-    right = data.read(nli_run.parent / "dev.tsv", run.task, run.reading.labels)
+    run = Run(nli_run)
+    rows = files.read(nli_run.parent / "dev.tsv", run.task)
+    right = files.read(nli_run.parent / "dev.tsv", run.task, run.reading.labels)
     rows += [
         {"premise": one, "hypothesis": two}
         for one, two in (("", "a"), ("a", ""), ("  ", "\u3000"), ("a " * 99, "b " * 99))
     ]
-    expected = list(train.predict(run, rows, batch_size=8))
+    expected = list(predict(run, rows, batch_size=8))
     assert answers_of_export(exports["nli"][0] / "1", run.task, rows, 8) == expected
     assert sum(a["label"] == b["label"] for a, b in zip(expected, right, strict=False)) > 36  # of 40
     assert set(expected[0]["probabilities"]) == {"contradiction", "entailment", "neutral"}
@@ -122,9 +122,7 @@ def test_a_threshold_of_its_own(qa_run, questions, tmp_path):
 def test_client(server, qa_run, nli_run, questions):
     client = Client(server.address)
     for signature in (None, "nbest"):
-        expected = list(
-            train.predict(runs.Run(qa_run, null_threshold=ALWAYS), questions, signature=signature, batch_size=8)
-        )
+        expected = list(predict(Run(qa_run, null_threshold=ALWAYS), questions, signature=signature, batch_size=8))
         found = client.answer("qa", questions, signature=signature)
         for one, other in zip(found, expected, strict=True):
             for name, value in other.items():

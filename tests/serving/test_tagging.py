@@ -10,8 +10,10 @@ import pytest
 from serving.client import Client
 from serving.export import export
 from tests.conftest import ROOT, Server, answers_of_export
-from trainer import data, runs, train
-from trainer.tasks import TASKS
+from trainer.commands.predict import predict
+from trainer.data import files
+from trainer.runs.run import Run
+from trainer.tasks.table import TASKS
 
 TASK = TASKS["tagging"]
 
@@ -25,7 +27,7 @@ def tagging_export(tagging_run, tmp_path_factory):
 @pytest.fixture(scope="module")
 def rows(tagging_run):
     """Texts and words, one kind after the other and mixed; some longer than the model can read at once."""
-    tagged = data.read(tagging_run.parent / "dev.conllu", TASK, data.ANY)
+    tagged = files.read(tagging_run.parent / "dev.conllu", TASK, files.ANY)
     texts = [{"text": row["text"]} for row in tagged] + [
         {"text": text} for text in ("", "👍 ab\t。\u200b", "ab 人 . " * 50)
     ]
@@ -35,7 +37,7 @@ def rows(tagging_run):
 
 @pytest.fixture(scope="module")
 def expected(tagging_run, rows):
-    return list(train.predict(runs.Run(tagging_run), rows, batch_size=8))
+    return list(predict(Run(tagging_run), rows, batch_size=8))
 
 
 def test_signatures(tagging_export):

@@ -2,7 +2,8 @@
 
 import pytest
 
-from trainer import conll, metrics
+from trainer import metrics
+from trainer.data import conll
 
 
 def test_aligned():

@@ -1,0 +1,189 @@
+"""The trainer as users call it: learns, writes its folder, repeats itself, answers mistakes by one line."""
+
+import json
+
+import numpy as np
+import pytest
+import yaml
+
+from tests.conftest import cli, write_bert_folder, write_examples
+from trainer.runs.run import Run
+from trainer.text import frame
+
+
+def test_run_learns_and_is_whole(run_folder):
+    result = json.loads((run_folder / "metrics.json").read_text())
+    assert result["final"]["accuracy"] >= 0.95
+    assert result["best"]["accuracy"] >= result["final"]["accuracy"]
+    assert (result["task"], result["seed"], result["steps"]) == ("sentiment", 7, 96)
+    assert sorted(path.name for path in run_folder.iterdir()) == [
+        "config.json", "labels.txt", "metrics.json", "metrics.jsonl", "model.safetensors", "tensorboard",
+        "tokenizer_config.json", "vocab.txt",
+    ]  # fmt: skip
+    lines = [json.loads(line) for line in (run_folder / "metrics.jsonl").read_text().splitlines()]
+    steps = [line for line in lines if "step" in line]
+    assert [line["step"] for line in steps] == [10, 20, 30, 40, 50, 60, 70, 80, 90, 96] and steps[-1][
+        "learning_rate"
+    ] == 0
+    assert steps[-1]["loss"] < steps[0]["loss"] / 2
+    assert len([line for line in lines if "dev" in line]) == 12
+    assert (run_folder / "labels.txt").read_text() == "negative\npositive\n"
+    assert any((run_folder / "tensorboard").iterdir())
+
+
+def test_evaluate_and_predict(run_folder, capsys):
+    dev = run_folder.parent / "dev.txt"
+    status, out, err = cli(capsys, "evaluate", run_folder, "--data", dev)
+    score = json.loads(out)
+    final = json.loads((run_folder / "metrics.json").read_text())["final"]
+    assert status == 0 and "40 examples" in err
+    assert score["accuracy"] == final["accuracy"] and score["loss"] == pytest.approx(final["loss"], abs=1e-5)
+
+    status, out, _ = cli(capsys, "predict", run_folder, "--text", "a good film", "坏 片", "")
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert [row["text"] for row in rows] == ["a good film", "坏 片", ""]
+    assert [row["label"] for row in rows[:2]] == ["positive", "negative"]
+    for row in rows:
+        assert list(row) == ["text", "label", "score", "probabilities"]
+        assert row["score"] == max(row["probabilities"].values()) == row["probabilities"][row["label"]]
+        assert sum(row["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+
+    status, out, _ = cli(capsys, "predict", run_folder, "--text", "a good film", "--text", "坏 片", "")
+    assert [json.loads(line) for line in out.splitlines()] == rows
+
+    (run_folder.parent / "ask.jsonl").write_text('{"text": "a good film"}\n')
+    status, out, _ = cli(capsys, "predict", run_folder, "--input", run_folder.parent / "ask.jsonl")
+    assert [json.loads(line) for line in out.splitlines()] == rows[:1]
+
+
+@pytest.fixture
+def options(bert_folder, tmp_path):
+    train, dev = write_examples(tmp_path / "train.txt", 24), write_examples(tmp_path / "dev.txt", 8)
+    return {"train": train, "dev": dev, "init": bert_folder, "out": tmp_path / "run", "epochs": 1, "max_length": 16}
+
+
+def finetune(capsys, options, *flags):
+    return cli(capsys, "finetune", "sentiment", *[f"--{name}={value}" for name, value in options.items()], *flags)
+
+
+def test_same_settings_give_the_same_bytes_and_another_seed_others(options, capsys, tmp_path):
+    weights = []
+    for name, seed in (("one", 3), ("two", 3), ("three", 4)):
+        status, _, err = finetune(capsys, options | {"out": tmp_path / name, "seed": seed})
+        assert status == 0, err
+        weights.append((tmp_path / name / "model.safetensors").read_bytes())
+    assert weights[0] == weights[1] != weights[2]
+
+
+def test_finished_run_answers_and_other_settings_are_refused(options, capsys):
+    status, first, err = finetune(capsys, options)
+    assert status == 0
+    for said in ("24 examples", "parameters", "seed 0", "0 cut at 16", "new: classifier", "final", "best"):
+        assert said in err
+    status, again, err = finetune(capsys, options)
+    assert (status, again) == (0, first) and "finished" in err
+    status, out, err = finetune(capsys, options | {"epochs": 2})
+    assert (status, out) == (2, "") and "--epochs 1, not 2" in err
+    status, out, err = finetune(capsys, options | {"epochs": 2}, "--overwrite")
+    assert status == 0 and json.loads(out)["steps"] == 2
+
+
+def test_a_mistake_leaves_what_was_there_and_the_mended_command_runs(options, capsys, tmp_path):
+    status, first, _ = finetune(capsys, options)
+    bad = write_bert_folder(tmp_path / "bad")
+    (bad / "model.safetensors").unlink()
+    status, _, err = finetune(capsys, options | {"init": bad}, "--overwrite")
+    assert status == 2 and "not found" in err
+    assert finetune(capsys, options)[:2] == (0, first)  # the old run is whole
+
+    fresh = options | {"out": tmp_path / "fresh", "batch_size": 4}
+    assert finetune(capsys, fresh | {"init": bad})[0] == 2 and not fresh["out"].exists()
+    status, _, err = finetune(capsys, fresh | {"learning_rate": "1e30"})
+    assert status == 2 and "the loss became" in err
+    status, _, err = finetune(capsys, fresh)
+    assert status == 2 and "holds a run with --learning_rate 1e+30, not 5e-05" in err
+    assert finetune(capsys, fresh, "--overwrite")[0] == 0
+
+
+def test_recipe_in_a_file_and_flags_win(options, capsys, tmp_path):
+    recipe = {name: str(value) if name not in ("epochs", "max_length") else value for name, value in options.items()}
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    status, out, err = cli(capsys, "finetune", "--config", tmp_path / "recipe.yaml", "sentiment", "--epochs", "2")
+    assert status == 0, err
+    assert json.loads(out)["final"]["epoch"] == 2
+
+
+def test_labels_by_name(options, capsys):
+    status, _, err = finetune(capsys, options, "--labels", "bad", "good")
+    assert status == 0, err
+    config = json.loads((options["out"] / "config.json").read_text())
+    assert config["id2label"] == {"0": "bad", "1": "good"}
+
+
+def test_classes_of_the_data_from_random_weights(bert_folder, capsys, tmp_path):
+    """Three classes that no option names, a BERT that has learned nothing; and the run folder knows all that it needs."""
+    texts = {"sports": "a good film", "art": "very bad", "law": "中 国 人"}
+    for name, count in (("train.txt", 60), ("dev.txt", 9)):
+        (tmp_path / name).write_text("".join(f"{label} {text}\n" for label, text in texts.items()) * (count // 3))
+    options = {"train": tmp_path / "train.txt", "dev": tmp_path / "dev.txt", "out": tmp_path / "run", "max_length": 16}
+    options |= {"model": "tiny", "vocabulary": bert_folder / "vocab.txt", "epochs": 8, "learning_rate": 1e-3}
+    options |= {"lines": "labelled"}
+    command = ["finetune", "classification", *[f"--{name}={value}" for name, value in options.items()]]
+    status, out, err = cli(capsys, *command, "--batch_size=6")
+    assert status == 0 and json.loads(out)["final"]["accuracy"] == 1.0, err
+    assert "0 art, 1 law, 2 sports" in err and "random: BERT of size tiny" in err
+    assert (tmp_path / "run" / "labels.txt").read_text() == "art\nlaw\nsports\n"
+    status, out, _ = cli(capsys, "predict", tmp_path / "run", "--text", *texts.values())
+    assert [json.loads(line)["label"] for line in out.splitlines()] == list(texts)
+
+
+def test_pairs_from_file_to_export(bert_folder, capsys, tmp_path):
+    """Two texts a row, told apart by their place: `a` after `b` is another class than `b` after `a`."""
+    rows = [("a film", "very bad", "one"), ("very bad", "a film", "two"), ("a film", "a film", "three")]
+    lines = ["sentence1\tsentence2\tlabel", *["\t".join(row) for row in rows] * 20]
+    (tmp_path / "train.tsv").write_text("\n".join(lines) + "\n")
+    options = {
+        "train": tmp_path / "train.tsv",
+        "dev": tmp_path / "train.tsv",
+        "out": tmp_path / "run",
+        "max_length": 16,
+    }
+    options |= {"model": "tiny", "vocabulary": bert_folder / "vocab.txt", "epochs": 8, "learning_rate": 1e-3}
+    command = ["finetune", "classification", *[f"--{name}={value}" for name, value in options.items()]]
+    status, out, err = cli(capsys, *command, "--batch_size=6")
+    assert status == 0 and json.loads(out)["final"]["accuracy"] == 1.0, err
+    status, out, _ = cli(
+        capsys, "predict", tmp_path / "run", "--text", "a film", "very bad", "--text_b", "very bad", "a film"
+    )
+    answers = [json.loads(line) for line in out.splitlines()]
+    assert [(row["text"], row["text_b"], row["label"]) for row in answers] == rows[:2]
+    status, out, err = cli(capsys, "predict", tmp_path / "run", "--text", "a film")
+    assert status == 2 and "this run answers --text and --text_b; received --text" in err
+    assert cli(capsys, "predict", tmp_path / "run", "--text", "a", "b", "--text_b", "c")[0] == 2
+
+    from serving.export import export
+    from serving.servable import Servable
+
+    servable = Servable(export(tmp_path / "run", tmp_path / "export")["path"])
+    inputs = {"text": np.array([b"a film"], object), "text_b": np.array([b"a film"], object)}
+    assert servable.predict("serving_default", inputs)["label"] == [b"three"]
+
+
+def test_dropout_and_epsilon_are_options(options, capsys):
+    import tensorflow as tf
+
+    digests = set()
+    for name, more in (("a", []), ("b", ["--dropout=0"]), ("c", ["--dropout=0", "--epsilon=1e-3"])):
+        options["out"] = options["out"].with_name(name)
+        status, out, err = cli(capsys, "finetune", "sentiment", *[f"--{k}={v}" for k, v in options.items()], *more)
+        assert (
+            status == 0
+            and ("; dropout 0" in err) == ("--dropout=0" in more)
+            and ("epsilon 0.001" in err) == (name == "c")
+        )
+        digests.add(json.loads(out)["digest"])
+        run = Run(options["out"])
+        inputs = frame.pack(tf.ragged.constant([[13, 14, 20]], dtype=tf.int32), run.reading.tokenizer, 16)
+        same = np.array_equal(run.model(inputs, training=True), run.model(inputs, training=False))
+        assert same == ("--dropout=0" in more)
+    assert len(digests) == 3

@@ -1,0 +1,137 @@
+"""Checkpoints: whole or not there; what is damaged is said; a full disk costs nothing that was saved."""
+
+import os
+import resource
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from tests.conftest import ROOT, cli, write_examples
+from trainer.errors import Failure
+from trainer.training import checkpoint
+
+
+def variables(seed):
+    random = np.random.default_rng(seed)
+    values = [random.normal(size=[7, 5]).astype("float32"), np.float32(seed), random.integers(0, 9, [2])]
+    return [keras.Variable(value, dtype=value.dtype.name) for value in values]
+
+
+def same(one, other):
+    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_what_is_saved_is_loaded_and_the_newest_stays(tmp_path):
+    first, second, target = variables(1), variables(2), variables(3)
+    assert checkpoint.load(tmp_path / "checkpoint", target) is None
+    checkpoint.save(tmp_path / "checkpoint", first, {"step": 9, "loss": 0.1 + 0.2})
+    checkpoint.save(tmp_path / "checkpoint", second, {"step": 10, "loss": 1 / 3})
+    assert [path.name for path in (tmp_path / "checkpoint").iterdir()] == ["step-00000010.safetensors"]
+    assert checkpoint.load(tmp_path / "checkpoint", target) == {"step": 10, "loss": 1 / 3}
+    assert same(second, target)
+
+
+def test_damage_is_said(tmp_path):
+    checkpoint.save(tmp_path, variables(1), {"step": 1})
+    path = checkpoint.newest(tmp_path)
+    content = bytearray(path.read_bytes())
+    for damaged, message in (
+        (content[:-1] + bytes([content[-1] ^ 1]), "damaged: expected digest"),
+        (content[: len(content) // 2], "found a damaged file"),
+        (b"", "found a damaged file"),
+    ):
+        path.write_bytes(damaged)
+        with pytest.raises(Failure, match=message):
+            checkpoint.load(tmp_path, variables(2))
+    path.write_bytes(content)
+    with pytest.raises(Failure, match="expected the 2 variables of this model, found 3 others"):
+        checkpoint.load(tmp_path, variables(1)[:2])
+
+
+def test_a_checkpoint_that_finds_no_room_leaves_the_one_before(tmp_path):
+    checkpoint.save(tmp_path, variables(1), {"step": 1})
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))  # bytes of a file
+    try:
+        with pytest.raises(Failure, match=r"step-00000002.*not written .*step-00000001.safetensors is whole"):
+            checkpoint.save(tmp_path, variables(2), {"step": 2})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [path.name for path in tmp_path.iterdir()] == ["step-00000001.safetensors"]
+    target = variables(3)
+    assert checkpoint.load(tmp_path, target) == {"step": 1} and same(variables(1), target)
+
+
+def test_what_counts_is_on_the_disk_before_it_is_relied_on(tmp_path, bert_folder, monkeypatch, capsys):
+    """A power cut: every file is flushed before it gets its name, its name before anything else happens, and the log before
+    the checkpoint that counts on it."""
+    events, fsync, replace = [], os.fsync, os.replace
+    name = lambda path: Path(path).name
+    monkeypatch.setattr(
+        os, "fsync", lambda fd: (events.append(("flush", name(os.readlink(f"/proc/self/fd/{fd}")))), fsync(fd))
+    )
+    monkeypatch.setattr(os, "replace", lambda a, b: (events.append(("name", name(a), name(b))), replace(a, b)))
+    train = write_examples(tmp_path / "train.txt", 16)
+    flags = [f"--train={train}", f"--init={bert_folder}", f"--out={tmp_path / 'run'}", f"--dev={train}", "--keep=best"]
+    status, _, err = cli(
+        capsys, "finetune", "sentiment", *flags, "--max_length=16", "--checkpoint_every=0", "--epochs=1"
+    )
+    assert status == 0, err
+    named = [(i, event) for i, event in enumerate(events) if event[0] == "name"]
+    assert {event[2] for _, event in named} >= {"config.json", "model.safetensors", "metrics.json", "best.safetensors"}
+    for i, (_, part, whole) in named:
+        folder = "checkpoint" if whole.startswith(("step-", "best.")) else "run"
+        assert events[i - 1] == ("flush", part) and events[i + 1] == ("flush", folder), (whole, events)
+    saves = [i for i, event in named if event[2].startswith("step-")]
+    assert saves and all(("flush", "metrics.jsonl") in events[max(i - 4, 0) : i] for i in saves), events
+    result = next(i for i, event in named if event[2] == "metrics.json")
+    assert ("flush", "metrics.jsonl") in events[saves[-1] : result]
+
+
+# A disk of its own, 400 kB large, that fills while a tiny BERT is trained on it.
+FULL_DISK = """
+mount -t tmpfs -o size=400k tmpfs "$1" && cd "$2" || exit 99
+train() { "$3" -m trainer finetune sentiment --init "$4" --train "$5" --out "$1/run" --epochs 40 --batch_size 8 \
+    --max_length 16 --checkpoint_every 0; }
+"$3" -m trainer finetune sentiment --init "$4" --train "$5" --out "$1/small" --limit 8 --max_length 16 >/dev/null 2>"$6/room"
+echo $? >"$6/room_status"
+mount -o remount,size=1300k "$1"
+(while ! ls "$1"/run/checkpoint/step-0*.safetensors >/dev/null 2>&1; do sleep 0.05; done
+    head -c 2000000 /dev/zero >"$1/filler" 2>/dev/null) &
+train "$@" >"$6/full_out" 2>"$6/full"
+echo $? >"$6/full_status"
+wait
+ls "$1/run/checkpoint" >"$6/left"
+rm -f "$1/filler"
+train "$@" >"$6/again" 2>"$6/again_err"
+echo $? >"$6/again_status"
+"""
+MAY_MOUNT = (
+    shutil.which("unshare")
+    and not subprocess.run(
+        ["unshare", "-rm", "mount", "-t", "tmpfs", "tmpfs", "/mnt"], capture_output=True, check=False
+    ).returncode
+)
+
+
+@pytest.mark.skipif(not MAY_MOUNT, reason="no small disk can be mounted here (needs user namespaces)")
+def test_a_full_disk_is_one_line_and_nothing_is_lost(tmp_path, bert_folder):
+    disk, notes = tmp_path / "disk", tmp_path / "notes"
+    for folder in (disk, notes):
+        folder.mkdir()
+    script = [disk, ROOT, sys.executable, bert_folder, write_examples(tmp_path / "train.txt", 128), notes]
+    subprocess.run(["unshare", "-rm", "sh", "-c", FULL_DISK, "sh", *map(str, script)], check=True, timeout=240)
+    said = {path.name: path.read_text() for path in notes.iterdir()}
+    assert said["room_status"] == "1\n" and "MB free, for two checkpoints, found" in said["room"].splitlines()[-1]
+    assert said["full_status"] == "1\n" and said["full_out"] == ""
+    last = said["full"].splitlines()[-1]
+    assert "No space left on device" in last and "the same command" in last and "Traceback" not in said["full"], said[
+        "full"
+    ]
+    assert said["left"].count("\n") == 1 and said["left"].startswith("step-")  # the last one, and no part of another
+    assert said["again_status"] == "0\n" and "resume    from step" in said["again_err"], said["again_err"]

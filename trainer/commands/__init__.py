@@ -1,0 +1,1 @@
+"""One module a command: `run(options)` does its work and prints its result."""

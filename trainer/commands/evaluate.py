@@ -1,0 +1,64 @@
+"""`python -m trainer evaluate RUN`: scores of a run, or of a file of answers, on a labelled file."""
+
+import os
+import time
+
+from trainer.data import datasets, files, squad
+from trainer.errors import Mistake
+from trainer.progress import say
+from trainer.tasks.table import TASKS
+from trainer.writing import check, is_plain, opened, print_json
+
+
+def run(options):
+    if options.run.endswith(".json") and not os.path.isdir(options.run):
+        print_json(score_answers(options))
+        return
+    if options.output:
+        check(options.output, {"--data": options.data, "the run": options.run})
+        if not os.path.isdir(os.path.dirname(os.path.realpath(options.output))):
+            raise Mistake(f"--output {options.output}: expected a file in a folder that is there")
+    print_json(evaluate(options))
+
+
+def score_answers(options):
+    """Returns the scores of a file of answers {id: answer}, as the official scripts read it."""
+    if options.column or options.null_threshold is not None or options.output:
+        raise Mistake(f"expected --data and --limit beside a file of answers ({options.run}), received more")
+    path = datasets.path_of(options.data, "dev", "qa")
+    rows = files.read(path, TASKS["qa"], files.ANY, limit=options.limit)
+    return squad.score_file(files.content(options.run), options.run, rows)
+
+
+def evaluate(options):
+    """Scores a run on a labelled file, and writes what it predicted where that is asked for.
+
+    Args:
+        options: A checked `trainer.options.Evaluate`.
+
+    Returns:
+        The scores, by name.
+    """
+    from trainer import quiet  # noqa: F401  isort: skip  before all that imports TensorFlow
+    from trainer.runs.run import Run
+
+    run = Run(options.run, null_threshold=options.null_threshold)
+    path = datasets.path_of(options.data, "dev", run.task_name)
+    column = options.column or (None if files.is_json(path) else run.column)
+    inputs = {"--data": path, "the run": options.run}
+    beside = os.path.splitext(options.output)[0] if options.output and is_plain(options.output) else None  # more files
+    if beside:
+        check(f"{beside}.null_odds.json", inputs)
+    with opened(options.output, inputs) as file:
+        rows = files.read(path, run.task, run.reading.labels, inputs=[run.fields], limit=options.limit, column=column)
+        scorer = run.scorer(rows, options.batch_size)
+        say(f"data      {path}: {scorer}")
+        began = time.monotonic()
+        result = {"task": run.task_name, "data": str(path), **scorer()}
+        if options.output:
+            (_, content), *more = scorer.predictions(options.output, column).items()
+            file.write(content)
+            for ending, content in more if beside else ():
+                with opened(beside + ending, inputs) as other:
+                    other.write(content)
+        return result | scorer.variants() | {"seconds": round(time.monotonic() - began, 1)}

@@ -1,0 +1,55 @@
+"""`python -m trainer predict RUN`: answers to texts, a JSON object a line."""
+
+from trainer import quiet  # noqa: F401  isort: skip  before all that imports TensorFlow
+
+import tensorflow as tf
+
+from trainer.data import files
+from trainer.errors import Mistake
+from trainer.runs.run import Run
+from trainer.tasks.table import answers, requests
+from trainer.writing import print_json
+
+
+def run(options):
+    trained = Run(options.run, null_threshold=options.null_threshold)
+    if options.signature and options.signature not in trained.task.more:
+        expected = f"one of {', '.join(trained.task.more)}" if trained.task.more else f"none for {trained.task_name}"
+        raise Mistake(f"--signature: expected {expected}, received {options.signature}")
+    for row in predict(trained, rows_of(options, trained), signature=options.signature, batch_size=options.batch_size):
+        print_json(row)
+
+
+def rows_of(options, trained):
+    """Returns the rows that the options ask a `Run` to answer: those of --input, or those given by their fields."""
+    given = options.given()
+    if options.input:
+        known = trained.reading.labels if trained.task.target == "label" else None
+        return files.read(options.input, trained.task, inputs=trained.inputs, lines=options.lines, known=known)
+    if tuple(given) not in trained.inputs:
+        expected = ", or ".join(f"--{' and --'.join(fields)}" for fields in trained.inputs)
+        raise Mistake(f"this run answers {expected}; received --{' and --'.join(given)}")
+    if options.words:
+        return [given]
+    if len({len(values) for values in given.values()}) > 1:
+        received = ", ".join(f"{len(values)} --{name}" for name, values in given.items())
+        raise Mistake(f"expected as many of each, received {received}")
+    return [dict(zip(given, values, strict=True)) for values in zip(*given.values(), strict=True)]
+
+
+def predict(run, rows, *, signature=None, batch_size):
+    """Answers rows in order.
+
+    Args:
+        run: A `trainer.runs.run.Run`.
+        rows: Dicts with the fields of one of the task's inputs.
+        signature: One of the task's `more`, instead of that of the input.
+        batch_size: Rows at once.
+
+    Yields:
+        One dict a row, of the same keys as the client's.
+    """
+    functions = run.functions()
+    for asked, inputs, part in requests(run.task, rows, batch_size, signature):
+        outputs = functions[asked](*[tf.constant(inputs[field]) for field in inputs])
+        yield from answers(run.task, part, {name: value.numpy() for name, value in outputs.items()})

@@ -1,0 +1,12 @@
+"""`python -m trainer weights [NAME]`"""
+
+from trainer.commands.listing import print_all
+from trainer.weights import hub
+from trainer.writing import print_json
+
+
+def run(options):
+    if options.name is None:
+        print_all(hub.known())
+    else:
+        print_json({"name": options.name, "path": str(hub.folder_of(options.name))})

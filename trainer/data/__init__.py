@@ -1,0 +1,1 @@
+"""Files to rows; data by name; download."""

@@ -1,0 +1,112 @@
+"""The classes of training rows, looked at before anything is learned: a file that was misread, sorted or unlabelled shows here.
+
+Imports no framework.
+"""
+
+import re
+from collections import Counter
+
+import numpy as np
+
+from trainer.errors import Mistake, short
+from trainer.progress import say
+
+FRACTION = re.compile(r"[+-]?\d*\.\d+")
+MOST_SHOWN = 20
+SURPRISING = 4  # standard deviations
+
+
+def check(rows, task, path, *, labels=None, remedy=""):
+    """Refuses training rows whose labels cannot be classes, and warns of those that are nearly none.
+
+    Args:
+        rows: With the task's target.
+        task: A `Task` whose target is a label.
+        path: For messages.
+        labels: Those that were asked for; None: they are what the rows say.
+        remedy: What the message about a single class ends with.
+
+    Raises:
+        Mistake: One class; numbers with fractions; nearly as many classes as rows.
+    """
+    counts = Counter(row[task.target] for row in rows)
+    if len(counts) < 2:
+        raise Mistake(
+            f"{path}: expected two or more different labels, found {short(next(iter(counts)))} in all {len(rows)} rows{remedy}"
+        )
+    if labels is None:
+        if all(re.fullmatch(r"[+-]?\d*\.?\d+", label) for label in counts) and any(map(FRACTION.fullmatch, counts)):
+            fraction = next(label for label in counts if FRACTION.fullmatch(label))
+            raise Mistake(
+                f"{path}: expected names of classes as labels, found numbers with fractions such as {fraction}"
+            )
+        if len(counts) > 2 and 2 * len(counts) > len(rows):
+            raise Mistake(
+                f"{path}: expected labels that several rows share, found {len(counts)} different ones in {len(rows)} rows, "
+                f"{short(', '.join(list(counts)[:5]))} among them; --labels names them, if they are right"
+            )
+    once = [label for label, count in counts.items() if count == 1]
+    if once:
+        say(f"note      {path}: seen once only, too little to learn from: {_list(once)}")
+    never = [label for label in labels or () if label not in counts]
+    if never:
+        say(f"note      {path}: without any row: {_list(never)}")
+
+
+def describe(rows, task, labels):
+    """Returns in words how many rows each class has."""
+    counts = Counter(row[task.target] for row in rows)
+    shown = ", ".join(f"{label} {counts[label]:,} ({counts[label] / len(rows):.1%})" for label in labels[:MOST_SHOWN])
+    return shown + (f", and {len(labels) - MOST_SHOWN} more" if len(labels) > MOST_SHOWN else "")
+
+
+def tell_shares(path, counts, all_counts, remedy=""):
+    """Says so where the first rows of a file hold other shares of the classes than the whole file.
+
+    Args:
+        path: For the message.
+        counts: {label: rows} of the first rows.
+        all_counts: {label: rows} of all rows.
+        remedy: What the message ends with.
+    """
+    number, total = sum(counts.values()), sum(all_counts.values())
+    for label, of_all in all_counts.most_common():
+        share = of_all / total
+        # Of rows drawn without replacement: a sorted file stands out, a shuffled one does not.
+        deviation = (number * share * (1 - share) * (total - number) / max(total - 1, 1)) ** 0.5
+        if abs(counts[label] - number * share) > SURPRISING * deviation:
+            say(
+                f"note      {path}: the first {number:,} rows hold {label} in {counts[label] / number:.0%}, all {total:,} in "
+                f"{share:.0%}{remedy}"
+            )
+            return
+
+
+def sample(rows, number, *, target, seed):
+    """Returns so many of the rows, drawn by the seed, in their order; each class keeps its share, to the nearest row.
+
+    Args:
+        rows: All.
+        number: How many; all, where there are not more.
+        target: The field that names the class; other than `label`: rows have no classes.
+        seed: Of the draw.
+    """
+    if number >= len(rows):
+        return rows
+    random = np.random.default_rng([seed, len(rows)])
+    if target != "label":
+        return [rows[i] for i in np.sort(random.choice(len(rows), number, replace=False))]
+    places = {}
+    for i, row in enumerate(rows):
+        places.setdefault(row[target], []).append(i)
+    exact = {label: number * len(own) / len(rows) for label, own in places.items()}
+    quota = {label: int(share) for label, share in exact.items()}
+    for label in sorted(exact, key=lambda label: quota[label] - exact[label])[: number - sum(quota.values())]:
+        quota[label] += 1  # the largest remainders
+    chosen = [random.choice(own, quota[label], replace=False) for label, own in places.items()]
+    return [rows[i] for i in np.sort(np.concatenate(chosen))]
+
+
+def _list(labels):
+    more = f", and {len(labels) - MOST_SHOWN} more" if len(labels) > MOST_SHOWN else ""
+    return ", ".join(labels[:MOST_SHOWN]) + more

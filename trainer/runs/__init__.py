@@ -1,0 +1,1 @@
+"""The run folder, and a trained model from it."""

@@ -1,0 +1,163 @@
+"""The run folder: what a finished run leaves, and the model that it holds.
+
+config.json        Hugging Face's BERT configuration, and under "lineage" the task and every option of the run
+vocab.txt  tokenizer_config.json  labels.txt
+model.safetensors  the weights that are kept, by Hugging Face's names
+metrics.json       the result; written last, so its presence says that the run is finished
+metrics.jsonl      one line a logged step        tensorboard/   the same as curves
+checkpoint/        where an unfinished run stands, see `trainer.training.checkpoint`
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import platform
+import shutil
+from contextlib import contextmanager
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from trainer import writing
+from trainer.errors import Mistake
+from trainer.progress import say
+from trainer.training import checkpoint
+from trainer.weights import pretrained
+
+# What training writes, in the order of its deletion: first what says how far the run is.
+TRAINED = ("metrics.json", "checkpoint", "metrics.jsonl", "tensorboard", "model.safetensors")
+
+
+class Folder:
+    """A run folder to be, or to go on with.
+
+    Args:
+        out: Its path.
+        options: Of the run, those that change its result.
+        inputs: {name of the option: path} of the files and folders that the run reads.
+        overwrite: Whatever run `out` holds may go.
+
+    Raises:
+        Mistake: `out` is one of the inputs, or holds one.
+    """
+
+    def __init__(self, out, options, inputs, *, overwrite):
+        self.out, self.options, self.inputs, self.overwrite = Path(out), options, inputs, overwrite
+        for path in inputs.values():
+            if self.out.resolve() in (path.resolve(), *path.resolve().parents):
+                raise Mistake(f"{out} holds {path}, which this run reads; give another --out")
+        self.fingerprints = {name: fingerprint(path) for name, path in inputs.items()}
+
+    def result(self):
+        """Returns the result of the finished run of these options and inputs that the folder holds, else None: train.
+
+        Raises:
+            Mistake: It holds a run of other options or inputs (names the first that differs), or something that is no run.
+        """
+        out = self.out
+        if not out.exists() or (out.is_dir() and {path.name for path in out.iterdir()} <= {"config.json.part"}):
+            return None  # a kill may leave that part
+        try:
+            before = lineage(out)
+            options, fingerprints = before["options"], before["fingerprints"]
+        except (OSError, ValueError, KeyError, TypeError):
+            raise Mistake(f"{out} exists and is no run folder; give another --out") from None
+        if self.overwrite:
+            return None
+        remedy = "give another --out, or --overwrite to start anew"
+        for name, value in self.options.items():
+            same_content = name in self.inputs and fingerprints.get(name) == self.fingerprints[name]
+            if options.get(name) != value and not same_content:
+                raise Mistake(f"{out} holds a run with --{name} {options.get(name)}, not {value}; {remedy}")
+        for name, value in self.fingerprints.items():
+            if fingerprints.get(name) != value:
+                raise Mistake(
+                    f"{out} holds a run with --{name} {self.inputs[name]} as it was (SHA-256 {fingerprints.get(name)}...), "
+                    f"not as it is now ({value}...); {remedy}"
+                )
+        if not (out / "metrics.json").is_file():
+            return None
+        shutil.rmtree(out / "checkpoint", ignore_errors=True)  # where a kill came right after the result
+        return json.loads((out / "metrics.json").read_text(encoding="utf-8"))
+
+    @contextmanager
+    def owned(self):
+        """Makes the folder if need be, and holds it: no second process trains in it meanwhile.
+
+        Raises:
+            Mistake: It cannot be made, or another process holds it.
+        """
+        try:
+            self.out.mkdir(parents=True, exist_ok=True)
+            writing.sync_folder(self.out.parent)
+            descriptor = os.open(self.out, os.O_RDONLY)
+        except OSError as error:
+            raise Mistake(f"{self.out}: cannot be made ({error.strerror}); give another --out") from None
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # ends with the process, however that ends
+            except BlockingIOError:
+                raise Mistake(
+                    f"{self.out}: another process trains in this folder; wait for it, or give another --out"
+                ) from None
+            except OSError as error:
+                say(f"{self.out}: cannot be locked ({error.strerror}): see that no other process trains in it")
+            yield
+        finally:
+            os.close(descriptor)
+
+    def start(self, config, tokenizer):
+        """Writes what a run folder holds from its first moment; with `overwrite`, deletes the run that it held, no more.
+
+        Says so if the run began in another environment.
+        """
+        if checkpoint.newest(self.out / "checkpoint") and not self.overwrite:
+            before = lineage(self.out).get("environment", {})
+            for name, value in environment().items():
+                if before.get(name) != value:
+                    say(f"note      begun with {name} {before.get(name)}, here {value}: the last bits may differ")
+        if self.overwrite:
+            for name in TRAINED:  # the other files are replaced below
+                path = self.out / name
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
+        own = {"options": self.options, "fingerprints": self.fingerprints, "environment": environment()}
+        config["lineage"] |= own
+        writing.write_json(self.out / "config.json", config)
+        writing.write(self.out / "vocab.txt", "\n".join(tokenizer.vocabulary) + "\n")
+        writing.write(self.out / "labels.txt", "\n".join(config["id2label"].values()) + "\n")
+        writing.write_json(self.out / "tokenizer_config.json", pretrained.tokenizer_config(tokenizer.lower_case))
+
+    def finish(self, content, result):
+        """Writes a run's weights and result; from then on it is finished, and needs no checkpoint."""
+        writing.write(self.out / "model.safetensors", content)
+        writing.write_json(self.out / "metrics.json", result)
+        shutil.rmtree(self.out / "checkpoint", ignore_errors=True)
+
+
+def lineage(out):
+    """Returns what a run's `config.json` says of the run."""
+    return json.loads((out / "config.json").read_text(encoding="utf-8"))["lineage"]
+
+
+def environment():
+    """Returns what the bits of a run depend on beside its options and data."""
+    versions = {"tensorflow": tf.__version__, "keras": keras.__version__, "numpy": np.__version__}
+    return versions | {"cores": os.cpu_count(), "machine": platform.machine()}
+
+
+def fingerprint(path):
+    """Returns the first 16 digits of the SHA-256 of a file, or of the files of a folder of weights."""
+    vocabulary = "vocab.txt" if (path / "vocab.txt").is_file() else "tokenizer.json"
+    names = ("*config.json", vocabulary, "model.safetensors", "*.index", "*.data-*")
+    found = sorted(file for name in names for file in path.glob(name)) if path.is_dir() else [path]
+    hasher = hashlib.sha256()
+    for file in found:
+        try:
+            with open(file, "rb") as content:
+                hasher.update(hashlib.file_digest(content, "sha256").digest())
+        except OSError as error:
+            raise Mistake(f"{file}: cannot be read ({error.strerror})") from None
+    return hasher.hexdigest()[:16]

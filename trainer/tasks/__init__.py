@@ -1,0 +1,1 @@
+"""What each task is, and how each kind of task works."""

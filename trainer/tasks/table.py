@@ -1,0 +1,158 @@
+"""What each task is: the one definition that training, export and client read. Imports no framework."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from trainer.errors import Mistake
+
+
+@dataclass(frozen=True)
+class Task:
+    inputs: tuple[tuple[str, tuple[str, ...]], ...]  # (signature, its fields) that a row may have, the fullest first
+    target: str  # the gold value of a row, by name
+    kind: str  # how it works, see `trainer.tasks.kinds`
+    labels: (
+        tuple[str, ...] | None
+    )  # their names in the order of their numbers; None: given by `--labels`, or those of the data
+    metric: str  # by which the best epoch is chosen, see `trainer.metrics`
+    more: tuple[str, ...] = ()  # signatures beside those of the inputs, that take the same fields
+    max_length: int = 128  # by default
+    unlabelled: tuple[str, ...] = ()  # what stands for a label where annotators did not agree: such rows are left out
+
+    @property
+    def fields(self):
+        """Returns all fields, the simplest input's first."""
+        return list(dict.fromkeys(field for _, fields in reversed(self.inputs) for field in fields))
+
+    def input_of(self, row):
+        """Returns the (signature, fields) that a row has; None if it has none."""
+        return next(((name, fields) for name, fields in self.inputs if all(field in row for field in fields)), None)
+
+
+TEXT = ("serving_default", ("text",))
+TASKS = {
+    "sentiment": Task(
+        inputs=(TEXT,), target="label", kind="classify", labels=("negative", "positive"), metric="accuracy"
+    ),
+    "classification": Task(
+        inputs=(("serving_default", ("text", "text_b")), TEXT),
+        target="label",
+        kind="classify",
+        labels=None,
+        metric="accuracy",
+    ),
+    "nli": Task(
+        inputs=(("serving_default", ("premise", "hypothesis")),),
+        target="label",
+        kind="classify",
+        labels=None,
+        metric="accuracy",
+        unlabelled=("-", "-1"),
+    ),
+    "tagging": Task(inputs=(("words", ("words",)), TEXT), target="tags", kind="tag", labels=None, metric="accuracy"),
+    "qa": Task(
+        inputs=(("serving_default", ("question", "context")),),
+        target="answers",
+        kind="span",
+        labels=("start", "end"),  # what its two logits are of
+        metric="f1",
+        more=("nbest",),
+        max_length=384,
+    ),
+}
+LISTS = ("words", "tags")  # fields with several values a row
+
+
+def requests(task, rows, size, signature=None):
+    """Yields (signature, inputs, rows) of at most `size` rows that follow one another and go to the same signature.
+
+    Args:
+        task: A `Task`.
+        rows: Dicts with the fields of one of its inputs.
+        signature: One of the task's `more`, instead of that of the input.
+
+    Raises:
+        Mistake: A row has the fields of none of the task's inputs; words are no list, or one of them is empty.
+
+    Returns:
+        `inputs` are {field: array of strings [B]}; lists of words [B, W] end in empty strings.
+    """
+    start = 0
+    while start < len(rows):
+        if not task.input_of(rows[start]):
+            expected = ", or ".join(" and ".join(fields) for _, fields in task.inputs)
+            raise Mistake(f"expected a row with {expected}, received {', '.join(rows[start]) or 'nothing'}")
+        own, fields = task.input_of(rows[start])
+        end = start + 1
+        while end < min(start + size, len(rows)) and task.input_of(rows[end]) == (own, fields):
+            end += 1
+        part = rows[start:end]
+        yield signature or own, {field: _array([row[field] for row in part], field in LISTS) for field in fields}, part
+        start = end
+
+
+def _array(values, lists):
+    if not lists:
+        return np.array(values, object)
+    for value in values:
+        if isinstance(value, str) or not all(word.strip() for word in value):
+            raise Mistake(f"expected a list of words without empty ones, received {value!r}")
+    array = np.full([len(values), max(map(len, values), default=0)], "", object)
+    for i, value in enumerate(values):
+        array[i, : len(value)] = value
+    return array
+
+
+def answers(task, rows, outputs):
+    """Joins input rows and a model's outputs to what users read: one dict a row.
+
+    Args:
+        task: A `Task`.
+        rows: Dicts with the fields of one of the task's inputs.
+        outputs: What the exported model returns for them, {name: array}, strings as bytes.
+
+    Returns:
+        A list of dicts of plain Python values: the fields of the row, then its answer.
+    """
+    outputs = {name: array.tolist() for name, array in outputs.items()}
+    return [
+        {field: row[field] for field in task.input_of(row)[1]}
+        | ANSWERS[task.kind](row, {name: value[i] for name, value in outputs.items()})
+        for i, row in enumerate(rows)
+    ]
+
+
+def _classify(_, output):
+    labels = [label.decode("utf-8") for label in output["labels"]]
+    return {
+        "label": output["label"].decode("utf-8"),
+        "score": round(output["score"], 6),
+        "probabilities": {
+            label: round(probability, 6) for label, probability in zip(labels, output["probabilities"], strict=True)
+        },
+    }
+
+
+def _tag(row, output):
+    """Words, tags and scores; of a text also where its words are. What pads the output is left out."""
+    count = len(row["words"]) if "words" in row else sum(start >= 0 for start in output["starts"])
+    words = row["words"] if "words" in row else [word.decode("utf-8") for word in output["words"][:count]]
+    answer = {"words": words}
+    answer["tags"] = [tag.decode("utf-8") for tag in output["tags"][:count]]
+    answer["scores"] = [round(score, 6) for score in output["scores"][:count]]
+    return answer if "words" in row else answer | {name: output[name][:count] for name in ("starts", "ends")}
+
+
+def _span(_, output):
+    """The answer with its place and scores; of `nbest`, lists of all, without what pads them."""
+    if "answer" in output:
+        scores = {name: round(output[name], 6) for name in ("score", "null_score")}
+        return {"answer": output["answer"].decode("utf-8"), "start": output["start"], "end": output["end"]} | scores
+    count = sum(start >= 0 for start in output["starts"])
+    answer = {"answers": [text.decode("utf-8") for text in output["answers"][:count]]}
+    answer |= {name: output[name][:count] for name in ("starts", "ends")}
+    return answer | {"scores": [round(score, 6) for score in output["scores"][:count]]}
+
+
+ANSWERS = {"classify": _classify, "tag": _tag, "span": _span}

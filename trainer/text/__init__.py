@@ -1,0 +1,1 @@
+"""Raw strings to word pieces with places; framing; windows."""

@@ -1,0 +1,1 @@
+"""The loop, its steps, checkpoints, the optimiser, batches."""

@@ -1,0 +1,1 @@
+"""Weights by name; Google's and Hugging Face's forms."""

@@ -1,0 +1,121 @@
+"""From one form of pretrained weights to the other: Google's <-> Hugging Face's, see `trainer.weights.pretrained`."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import save_file
+
+from trainer.weights import pretrained
+from trainer.writing import new_folder
+
+
+def convert(source, to):
+    """Writes a folder of the other form: Google's from Hugging Face's, Hugging Face's from Google's, heads included.
+
+    Every tensor is read back and compared, bit for bit, before the folder appears under its name.
+
+    Args:
+        source: Folder of either form; a run folder is one of Hugging Face's.
+        to: Folder to be.
+
+    Returns:
+        {"form", "path", "tensors", "parameters", "left_out"}: `left_out` names what the other form has no place for.
+
+    Raises:
+        FileNotFoundError, ValueError: `source` cannot be read, or holds a tensor whose name the other form cannot give back;
+            `to` cannot be made.
+        FileExistsError: `to` is there and not empty.
+        OSError: `to` cannot be written.
+    """
+    source, to = Path(source), Path(to)
+    google, config, tensors = (
+        pretrained.is_google(source),
+        pretrained.read_config(source),
+        pretrained.read_tensors(source),
+    )
+    vocabulary, lower_case = pretrained.read_tokenizer(source)
+    content, left_out = _content(tensors)
+    with new_folder(to) as part:
+        _write_hugging_face(part, config, content) if google else _write_checkpoint(part, config, content)
+        (part / "vocab.txt").write_bytes(vocabulary)
+        settings = pretrained.tokenizer_config(lower_case)
+        (part / "tokenizer_config.json").write_text(json.dumps(settings, indent=2) + "\n")
+        written = pretrained.read_tensors(part)
+        for name, tensor in content.items():
+            again = written.readers[name]()
+            if again.dtype != tensor.dtype or again.tobytes() != tensor.tobytes():
+                raise OSError(f"{to}: {name} was not written as it was read")
+    return {
+        "form": "Hugging Face" if google else "Google",
+        "path": str(to),
+        "tensors": len(content),
+        "parameters": sum(tensor.size for tensor in content.values()),
+        "left_out": left_out + [f"{tensors.passed_over} variables of an optimiser"] * (tensors.passed_over > 0),
+    }
+
+
+def _content(tensors):
+    """Returns {name with the encoder's prefix: array} of all that has a name in both forms, and what was left out."""
+    bare = not any(name.startswith("bert.") for name in tensors.readers)
+    same = {  # older versions of transformers saved what is tied
+        "cls.predictions.decoder.weight": "bert.embeddings.word_embeddings.weight",
+        "cls.predictions.decoder.bias": "cls.predictions.bias",
+    }
+    content, left_out = {}, []
+    for name in sorted(tensors.readers):
+        head = name.split(".")[0] in ("cls", "classifier", "qa_outputs")
+        full = name if head or not bare else f"bert.{name}"
+        google, transposed = pretrained.google_name(full)
+        tied = tensors.readers.get(same[name]) if name in same else None
+        if name.endswith("position_ids") or (tied and np.array_equal(tied(), tensors.readers[name]())):
+            left_out.append(tensors.names[name])
+        elif name in same or pretrained.hugging_face_name(google) != (full, transposed):
+            raise ValueError(f"{tensors.path}: tensor {tensors.names[name]} has no name in the other form of a BERT")
+        else:
+            content[full] = np.ascontiguousarray(tensors.readers[name]())
+    return content, left_out
+
+
+def _write_hugging_face(folder, config, content):
+    heads = {
+        "cls": "BertForPreTraining",
+        "classifier": "BertForSequenceClassification",
+        "qa_outputs": "BertForQuestionAnswering",
+    }
+    found = [
+        architecture for head, architecture in heads.items() if any(name.split(".")[0] == head for name in content)
+    ]
+    if found == ["BertForSequenceClassification"] and not any("pooler" in name for name in content):
+        found = ["BertForTokenClassification"]
+    config = {"architectures": found[:1] or ["BertModel"]} | config
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    try:
+        save_file(content, folder / "model.safetensors", metadata={"format": "pt"})
+    except SafetensorError as error:
+        raise OSError(f"{folder.parent}: cannot be written ({error})") from None
+
+
+def _write_checkpoint(folder, config, content):
+    import tensorflow as tf
+
+    # More than Google's code knows, which passes over the rest.
+    kept = ("vocab_size", *pretrained.ARGUMENTS, "initializer_range", "classifier_dropout", "id2label", "label2id")
+    (folder / "bert_config.json").write_text(
+        json.dumps({key: config[key] for key in kept if key in config}, indent=2) + "\n"
+    )
+    names = [pretrained.google_name(name) for name in content]
+    tensors = [
+        tensor.T if transposed else tensor for (_, transposed), tensor in zip(names, content.values(), strict=True)
+    ]
+    try:
+        with tf.device("CPU"):
+            tf.raw_ops.SaveV2(
+                prefix=str(folder / "bert_model.ckpt"),
+                tensor_names=[name for name, _ in names],
+                shape_and_slices=[""] * len(names),
+                tensors=tensors,
+            )
+    except tf.errors.OpError as error:
+        raise OSError(f"{folder.parent}: cannot be written ({error.message.splitlines()[0].split('; ')[-1]})") from None

@@ -1,0 +1,228 @@
+"""Files and folders that appear whole or not at all, and outlast a power cut; results on standard output. Imports no framework.
+
+`write` and `new_folder` are for our own files; `opened` is for what a user names by `--output`: a device, a FIFO or a socket is
+written to as it is, and a symbolic link is followed.
+"""
+
+import contextlib
+import errno
+import io
+import json
+import os
+import re
+import shutil
+import socket
+import stat
+import sys
+from pathlib import Path
+
+from trainer.errors import Failure, Mistake, described
+
+DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/fd/(\d+)")
+STREAMS = {"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2}
+
+
+def write(path, content):
+    """Writes a file: to a temporary name, flushed to disk, then renamed.
+
+    Args:
+        path: Its path; one of that name is replaced, a link is followed.
+        content: Bytes, or a string for UTF-8.
+
+    Raises:
+        OSError: It cannot be written; the one before it is whole.
+    """
+    path = Path(os.path.realpath(path))
+    temporary = path.with_name(path.name + ".part")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(content if isinstance(content, bytes) else content.encode("utf-8"))
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError:
+        temporary.unlink(missing_ok=True)  # it would take the room that the next try needs
+        raise
+    sync_folder(path.parent)
+
+
+def write_json(path, value):
+    write(path, json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+
+
+@contextlib.contextmanager
+def new_folder(path):
+    """Yields a folder of another name beside `path`, which gets that name when all is written in it, and goes otherwise.
+
+    Raises:
+        FileExistsError: `path` is there and not empty.
+        ValueError: It cannot be made.
+    """
+    path = Path(path).resolve()  # of `.` and of a link, which cannot be renamed upon
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise FileExistsError(f"{path}: expected a folder that is not there yet or empty, found one that holds files")
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.mkdir(parents=True)
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be made ({error.strerror})") from None
+    try:
+        yield part
+        for one in part.iterdir():
+            with open(one, "rb") as file:
+                os.fsync(file.fileno())
+        sync_folder(part)
+        part.replace(path)
+        sync_folder(path.parent)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def sync_folder(folder):
+    """Flushes a folder's names to disk: a rename outlasts a power cut only then."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # file systems without it
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def json_line(value, encoding="utf-8"):
+    r"""Returns a value as one line of JSON that the encoding can hold: what it cannot is written as \uXXXX."""
+    line = json.dumps(value, ensure_ascii=False)
+    try:
+        line.encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return json.dumps(value)
+    return line
+
+
+def print_json(value, file=None):
+    """Prints a result, by default on standard output; everything else goes to standard error."""
+    file = file or sys.stdout
+    print(json_line(value, getattr(file, "encoding", None) or "utf-8"), flush=file is sys.stdout, file=file)
+
+
+def is_plain(path):
+    """Says whether a path names a regular file, there or to be: no device, FIFO or socket, no stream of this process."""
+    return _descriptor(path) is None and (not os.path.exists(path) or os.path.isfile(path))
+
+
+def check(path, inputs, option="--output"):
+    """Refuses an output that would destroy what the command reads.
+
+    Args:
+        path: Where the output goes.
+        inputs: {option: path} of what the command reads: a file, or a run folder, of which its own files count.
+
+    Raises:
+        Mistake: It is one of the inputs (by another name, too), or a folder.
+    """
+    if os.path.isdir(path):
+        raise Mistake(f"{option} {path}: expected a file, found a folder")
+    target = Path(os.path.realpath(path))
+    for name, source in inputs.items():
+        folder = Path(os.path.realpath(source))
+        own = folder.is_dir() and folder in target.parents and _is_of_a_run(target.relative_to(folder).parts[0])
+        if own or (os.path.isfile(source) and os.path.exists(path) and os.path.samefile(path, source)):
+            raise Mistake(f"{option} {path}: expected another file than {name} {source}, which this command reads")
+
+
+def _is_of_a_run(name):
+    return name in (
+        "config.json", "vocab.txt", "tokenizer_config.json", "labels.txt", "model.safetensors", "metrics.json",
+        "metrics.jsonl", "tensorboard", "checkpoint",
+    )  # fmt: skip
+
+
+@contextlib.contextmanager
+def opened(path, inputs=(), option="--output"):
+    """Yields a text file to write to, UTF-8, opened before any work is done; a regular one gets its name at the end.
+
+    Args:
+        path: Where it goes. None: standard output.
+        inputs: See `check`.
+
+    Raises:
+        Mistake: See `check`; or it cannot be written.
+        Failure: It could not be written to its end (a full disk).
+    """
+    if not path:
+        yield sys.stdout
+        return
+    check(path, dict(inputs), option)
+    try:
+        file, finish, discard = _open(path)
+    except OSError as error:
+        raise Mistake(f"{option} {path}: cannot be written ({error.strerror or error})") from None
+    try:
+        yield file
+        finish()
+    except OSError as error:
+        if error.filename or isinstance(error, BrokenPipeError):  # of what the command does meanwhile; nobody reads on
+            raise
+        raise Failure(f"{option} {path}: cannot be written ({error.strerror or error})") from None
+    finally:
+        discard()
+
+
+def _open(path):
+    """Returns (file, function that ends it, function that clears up); the file of a regular path bears another name."""
+    number = _descriptor(path)
+    if number is not None or not is_plain(path):
+        file = os.fdopen(os.dup(number), "w", encoding="utf-8") if number is not None else _open_special(path)
+        return file, file.close, lambda: _close(file)
+    target = os.path.realpath(path)  # a link stays one
+    if os.path.exists(target) and not os.access(target, os.W_OK):
+        raise PermissionError(13, "it is read-only")
+    part = os.path.join(os.path.dirname(target), f".{os.getpid()}-{abs(hash(target)):x}.part")
+    mode = stat.S_IMODE(os.stat(target).st_mode) if os.path.exists(target) else None
+    file = open(part, "w", encoding="utf-8")  # noqa: SIM115  closed by the functions below
+    if mode is not None:
+        os.chmod(part, mode)
+
+    def finish():
+        file.flush()
+        os.fsync(file.fileno())
+        file.close()
+        os.replace(part, target)
+
+    def discard():
+        _close(file)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(part)
+
+    return file, finish, discard
+
+
+def _close(file):
+    with contextlib.suppress(OSError, ValueError):
+        file.close()
+
+
+def _descriptor(path):
+    """Returns the number of the stream of this process that a path names, as /dev/stdout does; None if it names none."""
+    match = DESCRIPTOR.fullmatch(str(path))
+    return int(match[1]) if match else STREAMS.get(str(path))
+
+
+def _open_special(path):
+    if not stat.S_ISSOCK(os.stat(path).st_mode):
+        return open(path, "w", encoding="utf-8")
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(path))
+        return io.TextIOWrapper(connection.makefile("wb"), encoding="utf-8")
+
+
+@contextlib.contextmanager
+def naming(to):
+    """Turns what goes wrong while a folder is written into an error that names it."""
+    try:
+        yield
+    except (FileExistsError, FileNotFoundError, ValueError) as error:
+        raise Mistake(described(error)) from None
+    except OSError as error:
+        raise Failure(f"--to {to}: cannot be written ({error.strerror or error})") from None
