@@ -7,7 +7,8 @@ import tensorflow as tf
 
 from models.bert import PRESETS, bert
 from tests.conftest import GOLDEN, needs
-from trainer.weights import hub, pretrained, tensors
+from trainer.architectures import table
+from trainer.weights import hub, tensors
 
 SIZE = {"layers": 2, "width": 32, "heads": 4, "feed_forward": 64, "positions": 64}
 
@@ -35,7 +36,7 @@ def twin(model, **arguments):
 def test_hidden_states_of_minilm(packed):
     folder = hub.folder_of("minilm")
     golden = np.load(GOLDEN / "minilm-hidden-states.npz")
-    config = pretrained.read_config(folder)
+    config = table.read_config(folder)
     model = bert(config["vocab_size"], packed=packed, attention_maps=True, **tensors.builder_arguments(config))
     assert tensors.load(model, folder) == ["embeddings.position_ids"]
     mask = golden["attention_mask"].astype(bool)

@@ -8,6 +8,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
+from trainer.architectures import table
 from trainer.data import classes, datasets, files, squad
 from trainer.errors import Mistake
 from trainer.options import of_result
@@ -19,10 +20,8 @@ from trainer.tasks.table import TASKS
 from trainer.text.reading import Reading
 from trainer.training import loop, optim
 from trainer.training.step import training_step
-from trainer.weights import hub, tensors
+from trainer.weights import hub
 from trainer.writing import print_json
-
-DROPOUT = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout")  # of a configuration
 
 
 def run(options):
@@ -65,17 +64,18 @@ def finetune(options):
         classes.check(train_rows, task, sources.train, labels=options.labels, remedy=remedy)
 
     keras.utils.set_random_seed(options.seed)
+    architecture = table.of(config)
     model = build_model(config, task, reading.labels, seed=options.seed)
-    unused = load_weights(model, sources.init, ignore=kind.LAYERS) if sources.init else []
-    depths = optim.depths(model, kind.LAYERS)
-    optim.freeze(model, depths, _depth_to_freeze(options.freeze, config["num_hidden_layers"]))
+    unused = load_weights(model, config, sources.init, ignore=kind.LAYERS) if sources.init else []
+    depths = architecture.depths(model, kind.LAYERS)
+    optim.freeze(model, depths, _depth_to_freeze(options.freeze, architecture.layers(config)))
     score = kind.Scorer(model, reading, dev_rows, task, options.batch_size, tune=True) if sources.dev else None
     work = work_of(options, model, kind, train_set, score, depths, metric=score.metric if score else task.metric)
     about_data = [
         f"task      {options.task}{f', of {fields[0]} and {fields[1]}' if len(fields) > 1 else ''}: {reading}",
         f"weights   {sources.init}; new: {', '.join(kind.LAYERS)}; in the file but not used: {', '.join(unused) or 'none'}"
         if sources.init
-        else f"weights   random: BERT of size {options.model}; vocabulary {sources.vocabulary}",
+        else f"weights   random: {architecture.TITLE} of size {options.model}; vocabulary {sources.vocabulary}",
         f"train     {sources.train}: {train_set}",
         *([f"classes   {classes.describe(train_rows, task, reading.labels)}"] if task.target == "label" else []),
         f"dev       {sources.dev}: {score}" if score else "dev       none: no scores",
@@ -87,9 +87,9 @@ def finetune(options):
         folder,
         config=config_of_run(config, options.task, reading, sources.names),
         tokenizer=tokenizer,
-        to_bytes=tensors.to_bytes,
+        to_bytes=architecture.to_bytes,
         decisions=about_data + decisions(options, work),
-        result={"task": options.task, "model": "bert", "seed": options.seed},
+        result={"task": options.task, "model": config["model_type"], "seed": options.seed},
         checkpoint_every=options.checkpoint_every,
         dry_run=options.dry_run,
     )
@@ -130,11 +130,11 @@ def initial(options, sources):
     """
     config, tokenizer = read_init(sources.init) if sources.init else new_config(options.model, sources.vocabulary)
     if options.dropout is not None:
-        config |= dict.fromkeys(DROPOUT, options.dropout)
-    positions = config["max_position_embeddings"]
-    if options.max_length > positions:
+        config = table.of(config).with_dropout(config, options.dropout)
+    most = table.of(config).longest(config)
+    if most and options.max_length > most:
         raise Mistake(
-            f"--max_length {options.max_length} is more than the {positions} positions of {sources.init or options.model}"
+            f"--max_length {options.max_length} is more than the {most} positions of {sources.init or options.model}"
         )
     return config, tokenizer
 
@@ -209,7 +209,7 @@ def decisions(options, work):
 
 
 def _depth_to_freeze(freeze, layers):
-    """Returns below which depth (see `optim.depths`) layers keep their weights; `freeze` is None, `embeddings` or a number."""
+    """Returns below which depth (see `Architecture.depths`) layers keep their weights; `freeze` is None, `embeddings` or a number."""
     if freeze in (None, "embeddings"):
         return 1 if freeze else 0
     if not 1 <= int(freeze) <= layers:

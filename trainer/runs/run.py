@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from models.bert import PRESETS, bert
+from trainer.architectures import table
 from trainer.errors import Mistake, described
 from trainer.tasks.kinds import KINDS
 from trainer.tasks.table import TASKS
 from trainer.text.reading import Reading
 from trainer.text.word_pieces import Tokenizer, read_vocabulary
-from trainer.weights import pretrained, tensors
+from trainer.weights import pretrained
 
 # What `config.json` holds of a run's `Reading`, beside its labels
 READING = ("fields", "max_length", "doc_stride", "max_answer_length", "null_threshold")
@@ -25,7 +25,7 @@ def read_init(folder):
     """
     folder = Path(folder)
     try:
-        config = pretrained.read_config(folder)
+        config = table.read_config(folder)
         content, lower_case = pretrained.read_tokenizer(folder)
         vocabulary = read_vocabulary(folder / "vocab.txt", content)
     except (OSError, ValueError) as error:
@@ -37,28 +37,18 @@ def read_init(folder):
     return config, Tokenizer(vocabulary, lower_case=lower_case)
 
 
-def new_config(preset, vocabulary_path):
-    """Returns what `read_init` does, for weights that are yet to be learned: a size of `models.bert.PRESETS`, a vocabulary.
+def new_config(model, vocabulary_path):
+    """Returns what `read_init` does, for weights that are yet to be learned: a model by name, a vocabulary.
 
     Raises:
-        Mistake: No such size; the vocabulary cannot be read.
+        Mistake: No such model; the vocabulary cannot be read.
     """
-    if preset not in PRESETS:
-        raise Mistake(f"--model: expected one of {', '.join(PRESETS)}, received {preset}")
+    architecture, size = table.named(model)
     try:
         vocabulary = read_vocabulary(vocabulary_path)
     except (OSError, ValueError) as error:
         raise Mistake(described(error)) from None
-    size = PRESETS[preset]
-    config = {
-        "model_type": "bert",
-        "vocab_size": len(vocabulary),
-        "num_hidden_layers": size["layers"],
-        "hidden_size": size["width"],
-        "num_attention_heads": size["heads"],
-        "intermediate_size": 4 * size["width"],
-        **pretrained.DEFAULTS,
-    }
+    config = architecture.configuration(size, len(vocabulary))
     return config, Tokenizer(vocabulary, lower_case=pretrained.is_lower_case(vocabulary))
 
 
@@ -83,17 +73,15 @@ def read_labels(folder, config):
 
 def build_model(config, task, labels, *, seed=0):
     """Returns the task's model, untrained: an encoder as `config` says, and the task's head."""
-    kind = KINDS[task.kind]
-    encoder = bert(config["vocab_size"], packed=True, seed=seed, **kind.ENCODER, **tensors.builder_arguments(config))
-    dropout = config.get("classifier_dropout")
-    dropout = config["hidden_dropout_prob"] if dropout is None else dropout
-    return kind.build(encoder, len(labels), dropout=dropout, seed=seed)
+    kind, architecture = KINDS[task.kind], table.of(config)
+    encoder = architecture.build(config, kind.ENCODER, seed=seed)
+    return kind.build(encoder, len(labels), dropout=architecture.head_dropout(config), seed=seed)
 
 
-def load_weights(model, folder, *, ignore=()):
-    """As `trainer.weights.tensors.load`; a file that does not fit is the user's mistake."""
+def load_weights(model, config, folder, *, ignore=()):
+    """As `load` of the configuration's architecture; a file that does not fit is the user's mistake."""
     try:
-        return tensors.load(model, folder, ignore=ignore)
+        return table.of(config).load(model, folder, ignore=ignore)
     except (OSError, ValueError) as error:
         raise Mistake(described(error)) from None
 
@@ -102,8 +90,9 @@ def config_of_run(init_config, task_name, reading, names):
     """Returns the run's `config.json`: that of its initial weights, its task, and the names of its data and weights that mean
     something elsewhere; `Folder.start` adds its options."""
     own = {name: getattr(reading, name) for name in READING if getattr(reading, name) is not None}
+    theirs = {"architectures": [KINDS[TASKS[task_name].kind].ARCHITECTURE]}
     return init_config | {
-        "architectures": [KINDS[TASKS[task_name].kind].ARCHITECTURE],
+        **(theirs if table.of(init_config).OPENS_IN_TRANSFORMERS else {}),
         "id2label": {str(i): label for i, label in enumerate(reading.labels)},
         "label2id": {label: i for i, label in enumerate(reading.labels)},
         "lineage": {"task": task_name, **own, "names": names},
@@ -170,7 +159,7 @@ class Run:
         ]  # that it answers
         self.column = own["options"].get("column")
         self.model = build_model(self.config, self.task, self.reading.labels)
-        load_weights(self.model, folder)
+        load_weights(self.model, self.config, folder)
 
     def functions(self):
         """Returns {signature: tf.function} from strings to outputs: text -> pieces -> features -> logits -> answers."""

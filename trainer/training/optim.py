@@ -109,17 +109,8 @@ def count(variables):
     return sum(int(np.prod(variable.shape)) for variable in variables)
 
 
-def depths(model, head_layers):
-    """Returns {name of a layer of a BERT with a head: its depth}: embeddings 0, layer i of L is 1 + i, pooler, if there is one,
-    and head one more each."""
-    numbers = {layer.name: re.match(r"layer_(\d+)_", layer.name) for layer in model.layers}
-    count = 1 + max(int(number[1]) for number in numbers.values() if number)
-    special = {"pooler": count + 1} | dict.fromkeys(head_layers, count + 1 + ("pooler" in numbers))
-    return {name: 1 + int(number[1]) if number else special.get(name, 0) for name, number in numbers.items()}
-
-
 def freeze(model, depth_of, below):
-    """Makes all layers of `model` that are less deep than `below` keep their weights; `depth_of` as `depths` returns it."""
+    """Makes all layers of `model` that are less deep than `below` keep their weights; `depth_of`: see `Architecture.depths`."""
     for layer in model.layers:
         layer.trainable = depth_of[layer.name] >= below
 

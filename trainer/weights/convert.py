@@ -30,11 +30,9 @@ def convert(source, to):
         OSError: `to` cannot be written.
     """
     source, to = Path(source), Path(to)
-    google, config, tensors = (
-        pretrained.is_google(source),
-        pretrained.read_config(source),
-        pretrained.read_tensors(source),
-    )
+    google, (config, path) = pretrained.is_google(source), pretrained.read_config(source)
+    pretrained.check_config(config, path)
+    tensors = pretrained.read_tensors(source)
     vocabulary, lower_case = pretrained.read_tokenizer(source)
     content, left_out = _content(tensors)
     with new_folder(to) as part:

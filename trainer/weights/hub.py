@@ -227,7 +227,7 @@ def _fetch(repository, revision, where, weights):
     if not weights:
         return folder
     try:
-        pretrained.read_config(folder)  # hundreds of megabytes only of what can be read
+        pretrained.check_config(*pretrained.read_config(folder))  # hundreds of megabytes only of what can be read
     except (FileNotFoundError, ValueError) as error:
         raise Mistake(described(error)) from None
     found = _weights_among(names)

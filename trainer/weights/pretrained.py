@@ -91,10 +91,10 @@ def is_google(folder):
 
 
 def read_config(folder):
-    """Returns the configuration of a folder of either form, under Hugging Face's keys.
+    """Returns (the configuration of a folder of either form, under Hugging Face's keys; its file); BERT's is not checked.
 
     Raises:
-        FileNotFoundError, ValueError: no such file; another model type; a setting that this BERT does not have.
+        FileNotFoundError, ValueError: No such file; it holds something else.
     """
     folder, google = Path(folder), is_google(folder)
     path = folder / ("bert_config.json" if (folder / "bert_config.json").is_file() and google else "config.json")
@@ -104,7 +104,18 @@ def read_config(folder):
             f"{path}: not found; expected a Hugging Face folder (config.json, model.safetensors, vocab.txt) or one of "
             f"Google's (bert_config.json, bert_model.ckpt.*, vocab.txt), found {', '.join(held) or 'nothing'}"
         )
-    config = DEFAULTS | ({"model_type": "bert"} if google else {}) | read_json(path)
+    config = read_json(path)
+    if google or config.get("model_type") == "bert":
+        config = DEFAULTS | {"model_type": "bert"} | config
+    return config, path
+
+
+def check_config(config, path):
+    """Refuses a configuration of BERT.
+
+    Raises:
+        ValueError: Another model type; a setting that our BERT does not have, or one that is missing.
+    """
     for key, supported in (
         ("model_type", ["bert"]),
         ("position_embedding_type", ["absolute", None]),
@@ -115,7 +126,6 @@ def read_config(folder):
     missing = [key for key in ("vocab_size", *ARGUMENTS) if key not in config]
     if missing:
         raise ValueError(f"{path}: {', '.join(missing)} missing")
-    return config
 
 
 def read_json(path):

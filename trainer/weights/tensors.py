@@ -106,3 +106,26 @@ def to_bytes(model):
         for name, part in zip(theirs, np.split(value, len(theirs), axis=-1), strict=True):
             tensors[name] = np.ascontiguousarray(part.T if attribute == "kernel" else part)
     return save(tensors, metadata={"format": "pt"})
+
+
+def load_by_path(model, folder, *, ignore=()):
+    """As `load`, of a model that has names of its own: tensors are named after the paths of its variables, kernels as they are."""
+    found, used = pretrained.read_tensors(folder), set()
+    for variable in model.weights:
+        name = variable.path
+        if name.split("/")[0] in ignore:
+            continue
+        if name not in found.readers:
+            raise ValueError(f"{found.path}: tensor {name} is missing ({len(found.readers)} others are there)")
+        tensor = found.readers[name]()
+        if tensor.shape != tuple(variable.shape):
+            shapes = [list(tensor.shape), list(variable.shape)]
+            raise ValueError(f"{found.path}: tensor {name} has shape {shapes[0]}, expected {shapes[1]}")
+        variable.assign(tensor)
+        used.add(name)
+    return sorted(found.names[name] for name in found.readers.keys() - used)
+
+
+def to_bytes_by_path(model):
+    """Returns the weights of `model` as the content of a `model.safetensors`, by the paths of its variables."""
+    return save({variable.path: np.ascontiguousarray(variable) for variable in model.weights})

@@ -12,6 +12,7 @@ import pytest
 from tests.conftest import ROOT, cli
 from tests.hub_site import Hub
 from tests.site import running
+from trainer.architectures import table
 from trainer.errors import Failure, Mistake
 from trainer.weights import hub, pretrained, tensors
 
@@ -187,7 +188,7 @@ def test_googles_checkpoint_where_there_is_no_safetensors(site, bert_folder, tmp
     assert pretrained.is_google(folder) and not (folder / "bert_model.ckpt.meta").exists()
     found = []
     for one in (folder, bert_folder):
-        config = pretrained.read_config(one)
+        config = table.read_config(one)
         model = bert(config["vocab_size"], **tensors.builder_arguments(config))
         tensors.load(model, one)
         found.append(tensors.to_bytes(model))

@@ -10,6 +10,7 @@ from safetensors.numpy import load_file, save_file
 
 from models.bert import bert
 from tests.conftest import DATA, VOCABULARY, needs, write_bert_folder
+from trainer.architectures import table
 from trainer.errors import Mistake
 from trainer.runs.run import build_model, load_weights, read_init
 from trainer.tasks.table import TASKS
@@ -19,7 +20,7 @@ TINY = DATA / "tiny-checkpoints" / "keras-bert-test-checkpoint"  # Google's form
 
 
 def encoder(folder, **arguments):
-    config = pretrained.read_config(folder)
+    config = table.read_config(folder)
     model = bert(config["vocab_size"], **tensors.builder_arguments(config), **arguments)
     return model, tensors.load(model, folder)
 
@@ -138,13 +139,13 @@ def test_what_cannot_be_read_is_said(tmp_path):
     convert.convert(tmp_path / "hf", tmp_path / "google")
     config, _ = read_init(tmp_path / "google")
     model = build_model(config, TASKS["sentiment"], ["a", "b"])
-    assert load_weights(model, tmp_path / "google", ignore=("classifier",)) == []
+    assert load_weights(model, config, tmp_path / "google", ignore=("classifier",)) == []
 
     data, index = (tmp_path / "google" / f"bert_model.ckpt.{part}" for part in ("data-00000-of-00001", "index"))
     shutil.copytree(tmp_path / "google", tmp_path / "renamed")
     for part in ("data-00000-of-00001", "index"):
         (tmp_path / "renamed" / f"bert_model.ckpt.{part}").rename(tmp_path / "renamed" / f"model.ckpt-7.{part}")
-    assert load_weights(model, tmp_path / "renamed", ignore=("classifier",)) == []
+    assert load_weights(model, config, tmp_path / "renamed", ignore=("classifier",)) == []
 
     content = data.read_bytes()
     for damage, message in (
@@ -155,7 +156,7 @@ def test_what_cannot_be_read_is_said(tmp_path):
     ):
         damage()
         with pytest.raises(Mistake, match=message) as raised:
-            load_weights(model, tmp_path / "google", ignore=("classifier",))
+            load_weights(model, config, tmp_path / "google", ignore=("classifier",))
         assert "\n" not in str(raised.value)
     with pytest.raises(FileExistsError, match="not there yet or empty"):
         convert.convert(tmp_path / "hf", tmp_path)

@@ -7,7 +7,8 @@ import pytest
 from safetensors.numpy import load, load_file, save_file
 
 from models.bert import bert
-from trainer.weights import hub, pretrained, tensors
+from trainer.architectures import table
+from trainer.weights import hub, tensors
 
 
 def tiny(**arguments):
@@ -26,7 +27,7 @@ def test_round_trip_is_exact(tmp_path):
 
 def test_round_trip_of_real_weights_is_exact():
     folder = hub.folder_of("minilm")
-    config = pretrained.read_config(folder)
+    config = table.read_config(folder)
     model = bert(config["vocab_size"], **tensors.builder_arguments(config))
     tensors.load(model, folder)
     path = folder / "model.safetensors"
@@ -73,4 +74,4 @@ def test_configurations_that_are_not_ours(tmp_path, bert_folder, change, message
     config = json.loads((bert_folder / "config.json").read_text()) | change
     (tmp_path / "config.json").write_text(json.dumps({k: v for k, v in config.items() if v is not None}))
     with pytest.raises(ValueError, match=message):
-        pretrained.read_config(tmp_path)
+        table.read_config(tmp_path)
