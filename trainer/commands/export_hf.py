@@ -10,7 +10,9 @@ import json
 import shutil
 from pathlib import Path
 
+from trainer.architectures import table
 from trainer.data import datasets
+from trainer.errors import Mistake
 from trainer.runs.run import Run
 from trainer.weights import pretrained
 from trainer.writing import naming, new_folder, print_json
@@ -41,11 +43,13 @@ def export_hf(run, to):
         {"task", "path", "architecture", "files"}.
 
     Raises:
-        Mistake: Not a finished run.
+        Mistake: Not a finished run; of a model that transformers has not.
         FileExistsError, ValueError: `to` is there and holds files, or cannot be made.
     """
     folder, to = Path(run), Path(to)
     run = Run(folder)
+    if not table.of(run.config).OPENS_IN_TRANSFORMERS:
+        raise Mistake(f"{folder}: expected a run of a model that transformers has, found {table.of(run.config).TITLE}")
     config = {name: value for name, value in run.config.items() if name not in OURS}
     settings = pretrained.tokenizer_config(run.reading.tokenizer.lower_case)
     written = {
