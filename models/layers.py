@@ -6,7 +6,10 @@ Glossary of shapes: B batch, S sequence length, N real tokens of the batch (N <=
 import keras
 from keras import ops
 
+register = keras.saving.register_keras_serializable(package="lineage")  # so that a saved model can be loaded
 
+
+@register
 class Packing(keras.layers.Layer):
     """Tells where the real tokens are: mask [B, S] -> index [N] into the flattened batch, in reading order."""
 
@@ -17,6 +20,7 @@ class Packing(keras.layers.Layer):
         return keras.KerasTensor([None], dtype="int32")
 
 
+@register
 class Pack(keras.layers.Layer):
     """Keeps real tokens only: (x [B, S, ...], index [N]) -> [N, ...]."""
 
@@ -28,6 +32,7 @@ class Pack(keras.layers.Layer):
         return keras.KerasTensor([None, *x.shape[2:]], dtype=x.dtype)
 
 
+@register
 class Unpack(keras.layers.Layer):
     """The way back, zeros where no token is: (x [N, D], index [N], mask [B, S]) -> [B, S, D]."""
 
@@ -41,6 +46,7 @@ class Unpack(keras.layers.Layer):
         return keras.KerasTensor([*mask.shape, x.shape[-1]], dtype=x.dtype)
 
 
+@register
 class Positions(keras.layers.Layer):
     """Position of every token within its sequence: mask [B, S] -> [B, S], each row 0 ... S-1."""
 
@@ -52,6 +58,7 @@ class Positions(keras.layers.Layer):
         return keras.KerasTensor(mask.shape, dtype="int32")
 
 
+@register
 class SelfAttention(keras.layers.Layer):
     """Scaled dot-product self-attention of several heads (Vaswani et al. 2017, section 3.2); owns no weight.
 
@@ -73,6 +80,7 @@ class SelfAttention(keras.layers.Layer):
         super().__init__(**kwargs)
         self.heads = heads
         self.first_query_only = first_query_only
+        self.rate, self.seed = dropout, seed
         self.dropout = keras.layers.Dropout(dropout, seed=seed, name="dropout")
 
     def call(self, queries_keys_values, mask, training=None):
@@ -90,6 +98,10 @@ class SelfAttention(keras.layers.Layer):
         context = ops.matmul(self.dropout(probabilities, training=training), values)  # [B, H, S, D/H]
         context = ops.reshape(ops.transpose(context, [0, 2, 1, 3]), [batch, -1, width])
         return context, probabilities
+
+    def get_config(self):
+        own = {"heads": self.heads, "dropout": self.rate, "first_query_only": self.first_query_only, "seed": self.seed}
+        return super().get_config() | own
 
     def compute_output_spec(self, queries_keys_values, mask, training=None):
         batch, length, triple = queries_keys_values.shape
