@@ -24,6 +24,12 @@ def without_effect(default=MISSING):
     return field(default=default, metadata={"changes_result": False})
 
 
+def default(options_class, name):
+    """Returns what an option is where nobody gave it; None where it must be given, or there is none of that name."""
+    value = next((one.default for one in fields(options_class) if one.name == name), None)
+    return None if value is MISSING else value
+
+
 def of_result(options):
     """Returns {name: value} of the options on which a run's result depends."""
     names = {one.name for one in fields(options) if one.metadata.get("changes_result", True)}
@@ -113,14 +119,20 @@ class Optimisation:
     """Examples at once."""
     accumulate: int = 1
     """Batches a step; their gradients are summed and divided by their examples."""
+    optimizer: str = "adamw"
+    """adamw, or sgd with momentum 0.9."""
     learning_rate: float = 5e-5
-    """At the end of the warm-up; falls linearly to 0."""
+    """At the end of the warm-up."""
+    schedule: str = "linear"
+    """What the learning rate does after the warm-up: linear or cosine (to 0), inverse_square_root, constant."""
     layer_decay: float = 1.0
     """Times the learning rate, for each layer further from the output (ELECTRA: 0.8 to 0.9)."""
     warmup: float = 0.1
     """Share of the steps in which the learning rate rises."""
     weight_decay: float = 0.01
-    """Of AdamW; not on biases and layer normalisation."""
+    """Decoupled, times the learning rate; not on biases and layer normalisation."""
+    clip_norm: float = 1.0
+    """Norm of all gradients together at which they are clipped; 0: they are not."""
     epsilon: float | None = None
     """Of Adam (default: 1e-6, as google-research/bert has it; transformers has 1e-8)."""
     seed: int = 0
@@ -136,6 +148,10 @@ class Optimisation:
         if not 0 < self.layer_decay <= 1:
             raise Mistake(f"--layer_decay: expected more than 0, 1 at most, received {self.layer_decay}")
         _one_of("keep", self.keep, ("last", "best"))
+        _one_of("optimizer", self.optimizer, ("adamw", "sgd"))
+        _one_of("schedule", self.schedule, ("linear", "cosine", "inverse_square_root", "constant"))
+        if not self.clip_norm >= 0:
+            raise Mistake(f"--clip_norm: expected 0 or more, received {self.clip_norm}")
         if dev is None and (self.patience or self.keep == "best"):
             raise Mistake(
                 f"--{'patience' if self.patience else 'keep best'}: expected --dev to score on, received none"
@@ -331,7 +347,8 @@ class Weights:
 
 def _one_of(option, value, expected):
     if value not in expected:
-        names = " or ".join(name for name in expected if name)
+        *names, last = (name for name in expected if name)
+        names = f"{', '.join(names)} or {last}" if names else last
         raise Mistake(f"--{option}: expected {names}, received {value}")
 
 

@@ -112,7 +112,7 @@ def ours_training(folder, config, batches, *, packed):
     encoder = bert(config["vocab_size"], packed=packed, **head.ENCODER, **tensors.builder_arguments(config))
     model = head.build(encoder, len(CLASSES), dropout=0.1, seed=0)
     tensors.load(model, folder, ignore=head.LAYERS)
-    optimizer = optim.optimizer(model.trainable_variables, learning_rate=1e-4, warmup=10, total=1000, weight_decay=0.01)
+    optimizer = optim.optimizer(model.trainable_variables, optim.Schedule(1e-4, 10, 1000), weight_decay=0.01)
     step = training_step(model, head, optimizer)
     return lambda: [step([(inputs, targets)]) for inputs, targets, _ in batches]
 

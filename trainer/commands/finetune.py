@@ -3,6 +3,7 @@
 from trainer import quiet  # noqa: F401  isort: skip  before all that imports TensorFlow
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -11,7 +12,7 @@ import tensorflow as tf
 from trainer.architectures import table
 from trainer.data import classes, datasets, files, squad
 from trainer.errors import Mistake
-from trainer.options import of_result
+from trainer.options import Finetune, default, of_result
 from trainer.progress import say
 from trainer.runs.folder import Folder
 from trainer.runs.run import build_model, config_of_run, load_weights, new_config, read_init
@@ -42,7 +43,8 @@ def finetune(options):
     """
     task, sources = TASKS[options.task], Sources.of(options)
     kind = KINDS[task.kind]
-    folder = Folder(options.out, of_result(options), sources.inputs(), overwrite=options.overwrite)
+    before = partial(default, Finetune)  # of runs from before an option was there
+    folder = Folder(options.out, of_result(options), sources.inputs(), overwrite=options.overwrite, default=before)
     finished = folder.result()
     if finished:
         say(f"{options.out} holds this run, finished; here is its result (--overwrite trains anew)")
@@ -160,12 +162,13 @@ def work_of(options, model, kind, train_set, score, depths, *, metric):
     examples = options.batch_size * options.accumulate  # a step
     steps = -(-train_set.number // examples)  # an epoch
     variables = model.trainable_variables
+    total = options.epochs * steps
     optimizer = optim.optimizer(
         variables,
-        learning_rate=options.learning_rate,
-        warmup=round(options.warmup * options.epochs * steps),
-        total=options.epochs * steps,
+        optim.Schedule(options.learning_rate, round(options.warmup * total), total, options.schedule),
+        name=options.optimizer,
         weight_decay=options.weight_decay,
+        clip_norm=options.clip_norm,
         epsilon=optim.EPSILON if options.epsilon is None else options.epsilon,
         scales=optim.layer_scales(variables, depths, options.layer_decay),
     )
@@ -198,12 +201,15 @@ def decisions(options, work):
     if options.accumulate > 1:
         batches += f" times {options.accumulate}, divided by their examples"
     falling = f", times {options.layer_decay:g} a layer downwards" if options.layer_decay < 1 else ""
-    adam = f"; epsilon {options.epsilon:g}" if options.epsilon else ""
+    others = f"; {options.optimizer}" if options.optimizer != "adamw" else ""
+    others += f"; epsilon {options.epsilon:g}" if options.epsilon else ""
+    clipped = f"clipped at norm {options.clip_norm:g}" if options.clip_norm else "not clipped"
+    _, after = optim.SCHEDULES[options.schedule]
     stop = f"; stops after {options.patience} without a better {work.metric}" if options.patience else ""
     return [
         f"model     {work.model.count_params():,} parameters{kept}; {optim.describe(variables)}{dropped}",
         f"steps     {total} in {options.epochs} epochs of {batches}; learning rate {options.learning_rate:g}{falling} after "
-        f"{round(options.warmup * total)} steps, then linearly to 0; clipped at norm 1{adam}; seed {options.seed}{stop}",
+        f"{round(options.warmup * total)} steps, {after}; {clipped}{others}; seed {options.seed}{stop}",
         f"device    {device()}",
     ]
 

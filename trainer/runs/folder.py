@@ -39,13 +39,15 @@ class Folder:
         options: Of the run, those that change its result.
         inputs: {name of the option: path} of the files and folders that the run reads.
         overwrite: Whatever run `out` holds may go.
+        default: What an option is that a run does not name.
 
     Raises:
         Mistake: `out` is one of the inputs, or holds one.
     """
 
-    def __init__(self, out, options, inputs, *, overwrite):
+    def __init__(self, out, options, inputs, *, overwrite, default=lambda name: None):
         self.out, self.options, self.inputs, self.overwrite = Path(out), options, inputs, overwrite
+        self.default = default
         for path in inputs.values():
             if self.out.resolve() in (path.resolve(), *path.resolve().parents):
                 raise Mistake(f"{out} holds {path}, which this run reads; give another --out")
@@ -70,8 +72,9 @@ class Folder:
         remedy = "give another --out, or --overwrite to start anew"
         for name, value in self.options.items():
             same_content = name in self.inputs and fingerprints.get(name) == self.fingerprints[name]
-            if options.get(name) != value and not same_content:
-                raise Mistake(f"{out} holds a run with --{name} {options.get(name)}, not {value}; {remedy}")
+            held = options.get(name, self.default(name))
+            if held != value and not same_content:
+                raise Mistake(f"{out} holds a run with --{name} {held}, not {value}; {remedy}")
         for name, value in self.fingerprints.items():
             if fingerprints.get(name) != value:
                 raise Mistake(

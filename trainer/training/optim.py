@@ -1,4 +1,4 @@
-"""AdamW as BERT is fine-tuned with: decoupled decay, linear warm-up and decay, clipping by global norm."""
+"""Optimisers with decoupled decay, schedules of the learning rate, clipping by global norm; by default as BERT is fine-tuned."""
 
 import re
 
@@ -7,28 +7,59 @@ import numpy as np
 import tensorflow as tf
 
 EPSILON = 1e-6  # of google-research/bert; Keras has 1e-7, transformers 1e-8
+MOMENTUM = 0.9  # of SGD
 UNDECAYED = r"(bias|gamma|beta)$"  # biases and layer normalisation
 
 
-class WarmupLinearDecay(keras.optimizers.schedules.LearningRateSchedule):
-    """0 to `peak` in `warmup` steps, then linearly to 0 at step `total`; as `get_linear_schedule_with_warmup` of transformers.
+def _linear(step, warmup, total):
+    return (total - step) / max(total - warmup, 1)
+
+
+def _cosine(step, warmup, total):
+    done = (step - warmup) / max(total - warmup, 1)
+    return 0.5 * (1.0 + tf.cos(np.pi * tf.clip_by_value(done, 0.0, 1.0)))
+
+
+def _inverse_square_root(step, warmup, total):
+    return tf.sqrt(max(warmup, 1) / tf.maximum(step, 1.0))
+
+
+def _constant(step, warmup, total):
+    return tf.ones_like(step)
+
+
+# What follows the warm-up, by name: (step, warmup, total) -> share of the peak; and in words
+SCHEDULES = {
+    "linear": (_linear, "then linearly to 0"),  # `get_linear_schedule_with_warmup` of transformers
+    "cosine": (_cosine, "then along a cosine to 0"),
+    "inverse_square_root": (
+        _inverse_square_root,
+        "then with the inverse square root of the steps",
+    ),  # Vaswani et al. 2017
+    "constant": (_constant, "then constant"),
+}
+
+
+class Schedule(keras.optimizers.schedules.LearningRateSchedule):
+    """0 to `peak` in `warmup` steps, then as `SCHEDULES` say, never below 0.
 
     Args:
         peak: Learning rate at the end of the warm-up.
         warmup, total: Steps.
+        kind: One of `SCHEDULES`.
     """
 
-    def __init__(self, peak, warmup, total):
-        self.peak, self.warmup, self.total = peak, warmup, total
+    def __init__(self, peak, warmup, total, kind="linear"):
+        self.peak, self.warmup, self.total, self.kind = peak, warmup, total, kind
 
     def __call__(self, step):
         step = tf.cast(step, tf.float32)
         up = step / max(self.warmup, 1)
-        down = (self.total - step) / max(self.total - self.warmup, 1)
+        down = SCHEDULES[self.kind][0](step, self.warmup, self.total)
         return self.peak * tf.maximum(0.0, tf.minimum(1.0, tf.where(step < self.warmup, up, down)))
 
     def get_config(self):
-        return {"peak": self.peak, "warmup": self.warmup, "total": self.total}
+        return {"peak": self.peak, "warmup": self.warmup, "total": self.total, "kind": self.kind}
 
 
 class AdamW(keras.optimizers.Adam):
@@ -39,8 +70,8 @@ class AdamW(keras.optimizers.Adam):
 
     Args:
         learning_rate: Number or schedule.
-        scales: One number a variable, times the learning rate.
-        decays: One number a variable, times its learning rate and itself, taken off it at each step.
+        scales: A learning-rate multiplier for each variable.
+        decays: A decoupled weight decay for each variable: this times its learning rate and itself is taken off it at each step.
         **arguments: Of `keras.optimizers.Adam`.
     """
 
@@ -72,23 +103,48 @@ class AdamW(keras.optimizers.Adam):
         )
 
 
-def optimizer(variables, *, learning_rate, warmup, total, weight_decay, epsilon=EPSILON, scales=None):
-    """Returns an `AdamW` built for `variables`, as BERT is fine-tuned with: linear schedule, clipped at norm 1.
+class SGD(keras.optimizers.SGD):
+    """Stochastic gradient descent with momentum; scales and decoupled decays as in `AdamW`."""
+
+    def __init__(self, learning_rate, *, scales, decays, **arguments):
+        super().__init__(learning_rate, **arguments)
+        self.scales, self.decays = scales, decays
+
+    def apply(self, grads, trainable_variables=None):
+        super().apply([tf.convert_to_tensor(gradient) for gradient in grads], trainable_variables)
+
+    def update_step(self, gradient, variable, learning_rate):
+        index = self._get_variable_index(variable)
+        rate = tf.cast(learning_rate, tf.float32) * self.scales[index]
+        if self.decays[index]:
+            variable.assign_sub(variable * (rate * self.decays[index]))
+        super().update_step(gradient, variable, rate)
+
+
+OPTIMIZERS = {
+    "adamw": lambda rate, epsilon, **arguments: AdamW(rate, epsilon=epsilon, **arguments),
+    "sgd": lambda rate, epsilon, **arguments: SGD(rate, momentum=MOMENTUM, **arguments),
+}
+
+
+def optimizer(variables, schedule, *, weight_decay, name="adamw", epsilon=EPSILON, clip_norm=1.0, scales=None):
+    """Returns an optimiser built for `variables`; the defaults are those that BERT is fine-tuned with.
 
     Args:
         variables: Trainable Keras variables.
-        learning_rate: At the end of the warm-up.
-        warmup, total: Steps.
+        schedule: Learning rate: a number, or a `Schedule`.
         weight_decay: Decoupled, times the learning rate, on all but biases and layer normalisation.
-        epsilon: Added to the root of the second moment as it is; PyTorch corrects its bias before.
-        scales: Times the learning rate, one number a variable (see `layer_scales`); 1 by default.
+        name: One of `OPTIMIZERS`.
+        epsilon: Of Adam, added to the root of the second moment as it is; PyTorch corrects its bias before.
+        clip_norm: Norm of all gradients together at which they are clipped; 0: they are not.
+        scales: A learning-rate multiplier for each variable (see `layer_scales`); 1 by default.
     """
-    result = AdamW(
-        WarmupLinearDecay(learning_rate, warmup, total),
+    result = OPTIMIZERS[name](
+        schedule,
+        epsilon,
         scales=[1.0] * len(variables) if scales is None else scales,
         decays=[weight_decay if _decayed(variable) else 0.0 for variable in variables],
-        epsilon=epsilon,
-        global_clipnorm=1.0,
+        global_clipnorm=clip_norm or None,
     )
     result.build(variables)
     return result

@@ -187,3 +187,27 @@ def test_dropout_and_epsilon_are_options(options, capsys):
         same = np.array_equal(run.model(inputs, training=True), run.model(inputs, training=False))
         assert same == ("--dropout=0" in more)
     assert len(digests) == 3
+
+
+def test_optimiser_schedule_and_clipping_are_options(options, capsys):
+    """And a run from before an option was there is one with its default."""
+    status, out, err = cli(capsys, "finetune", "sentiment", *[f"--{k}={v}" for k, v in options.items()])
+    path = options["out"] / "config.json"
+    config = json.loads(path.read_text())
+    for name in ("optimizer", "schedule", "clip_norm"):
+        del config["lineage"]["options"][name]
+    path.write_text(json.dumps(config))
+    assert cli(capsys, "finetune", "sentiment", *[f"--{k}={v}" for k, v in options.items()])[1] == out
+    digests = {json.loads(out)["digest"]}
+    for more, said in (
+        ("--schedule=cosine", "then along a cosine to 0"),
+        ("--optimizer=sgd", "clipped at norm 1; sgd;"),
+        ("--clip_norm=0", "not clipped;"),
+    ):
+        command = [f"--{k}={v}" for k, v in options.items()]
+        status, _, err = cli(capsys, "finetune", "sentiment", *command, more)
+        assert status == 2 and "holds a run with --" in err
+        status, out, err = cli(capsys, "finetune", "sentiment", *command, more, "--overwrite")
+        assert status == 0 and said in err
+        digests.add(json.loads(out)["digest"])
+    assert len(digests) == 4

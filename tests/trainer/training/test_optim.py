@@ -19,7 +19,7 @@ def test_decay_spares_biases_and_normalisation():
     weights = variables()
     for variable in weights:
         variable.assign(tf.ones_like(variable))
-    optimizer = optim.optimizer(weights, learning_rate=0.1, warmup=0, total=10**9, weight_decay=0.5)
+    optimizer = optim.optimizer(weights, optim.Schedule(0.1, 0, 10**9), weight_decay=0.5)
     optimizer.apply([tf.zeros(variable.shape) for variable in weights], weights)
     for variable in weights:
         kept = variable.name in ("bias", "gamma", "beta")
@@ -31,7 +31,7 @@ def test_fused_steps_equal_keras(epsilon):
     ours, theirs = variables(), variables()
     for one, other in zip(ours, theirs, strict=True):
         other.assign(one)
-    fused = optim.optimizer(ours, learning_rate=1e-3, warmup=0, total=10**9, weight_decay=0.01, epsilon=epsilon)
+    fused = optim.optimizer(ours, optim.Schedule(1e-3, 0, 10**9), weight_decay=0.01, epsilon=epsilon)
     plain = keras.optimizers.AdamW(1e-3, weight_decay=0.01, epsilon=epsilon, global_clipnorm=1.0)
     plain.exclude_from_weight_decay(
         var_names=[r"(bias|gamma|beta)(:0)?$"]
@@ -48,7 +48,7 @@ def test_fused_steps_equal_keras(epsilon):
 def test_repeated_words_count_once_in_the_norm():
     """Two slices of one row, 3 and 4, are a gradient of 7: clipped to 1, not to 7/5."""
     table = keras.Variable(tf.zeros([5, 1]))
-    optimizer = optim.optimizer([table], learning_rate=0.1, warmup=0, total=100, weight_decay=0.0)
+    optimizer = optim.optimizer([table], optim.Schedule(0.1, 0, 100), weight_decay=0.0)
     slices = tf.IndexedSlices(tf.constant([[3.0], [4.0]]), tf.constant([2, 2]), tf.constant([5, 1]))
     optimizer.apply([slices], [table])
     np.testing.assert_allclose(optimizer._momentums[0], [[0], [0], [0.1], [0], [0]], rtol=1e-5)
@@ -65,9 +65,7 @@ def test_rate_and_decay_fall_from_layer_to_layer():
             variable.assign(tf.ones_like(variable))
         optimizer = optim.optimizer(
             weights,
-            learning_rate=0.1,
-            warmup=0,
-            total=10**9,
+            optim.Schedule(0.1, 0, 10**9),
             weight_decay=decay,
             scales=optim.layer_scales(weights, depths, 0.5),
         )
@@ -82,13 +80,47 @@ def test_rate_and_decay_fall_from_layer_to_layer():
 
 @pytest.mark.parametrize("step, rate", [(0, 0.0), (5, 0.5), (10, 1.0), (55, 0.5), (100, 0.0), (120, 0.0)])
 def test_schedule(step, rate):
-    assert float(optim.WarmupLinearDecay(1.0, 10, 100)(step)) == pytest.approx(rate)
+    assert float(optim.Schedule(1.0, 10, 100)(step)) == pytest.approx(rate)
 
 
 def test_gradients_are_clipped_by_their_global_norm():
     """Adam forgets the size of a gradient, not the sizes of two beside each other: the moments show the clipping."""
     weights = [keras.Variable(tf.zeros([2])), keras.Variable(tf.zeros([2]))]
-    optimizer = optim.optimizer(weights, learning_rate=0.1, warmup=0, total=100, weight_decay=0.0)
+    optimizer = optim.optimizer(weights, optim.Schedule(0.1, 0, 100), weight_decay=0.0)
     optimizer.apply([tf.constant([3.0, 0.0]), tf.constant([0.0, 4.0])], weights)
     np.testing.assert_allclose(optimizer._momentums[0], [0.06, 0.0], rtol=1e-5)  # 0.1 * 3/5
     np.testing.assert_allclose(optimizer._momentums[1], [0.0, 0.08], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "kind, rates",
+    [
+        ("linear", {0: 0, 5: 0.5, 10: 1, 55: 0.5, 100: 0}),
+        ("cosine", {5: 0.5, 10: 1, 55: 0.5, 32.5: (1 + 0.5**0.5) / 2, 100: 0}),
+        ("inverse_square_root", {5: 0.5, 10: 1, 40: 0.5, 1000: 0.1}),
+        ("constant", {5: 0.5, 10: 1, 100: 1}),
+    ],
+)
+def test_schedules(kind, rates):
+    schedule = optim.Schedule(2.0, 10, 100, kind)
+    for step, rate in rates.items():
+        assert float(schedule(step)) == pytest.approx(2 * rate, abs=1e-6), step
+    without = optim.Schedule(2.0, 0, 100, kind)
+    assert np.isfinite(float(without(0))) and float(without(0)) == 2.0
+    assert {name for name in optim.SCHEDULES} == {"linear", "cosine", "inverse_square_root", "constant"}
+
+
+def test_sgd_equals_keras():
+    ours, theirs = variables(), variables()
+    for one, other in zip(ours, theirs, strict=True):
+        other.assign(one)
+    rate = optim.Schedule(0.1, 0, 10**9, "constant")
+    sgd = optim.optimizer(ours, rate, name="sgd", weight_decay=0.0, clip_norm=0)
+    plain = keras.optimizers.SGD(0.1, momentum=0.9)
+    plain.build(theirs)
+    for optimizer, weights in ((sgd, ours), (plain, theirs)):
+        random = np.random.default_rng(0)
+        for _ in range(3):
+            optimizer.apply([tf.constant(random.normal(size=v.shape), tf.float32) for v in weights], weights)
+    for one, other in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6, err_msg=one.path)
