@@ -4,6 +4,7 @@ Real data and golden values lie outside the project: LINEAGE_DATA names the fold
 checkout, golden values in `golden` beside it). Tests that need them are skipped, with that reason, where they are not.
 """
 
+import fcntl
 import json
 import os
 import signal
@@ -71,9 +72,23 @@ def write_bert_folder(folder, *, seed=0, vocabulary=VOCABULARY, layers=2, width=
     return folder
 
 
+def shared(tmp_path_factory, name, make):
+    """Returns what `make(folder)` returned, a path in it: made once, by whichever process of this test run comes first."""
+    root = tmp_path_factory.getbasetemp()
+    if os.environ.get("PYTEST_XDIST_WORKER"):
+        root = root.parent  # of this worker alone
+    folder, note = root / f"shared-{name}", root / f"shared-{name}.path"
+    with open(root / f"shared-{name}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not note.exists():
+            folder.mkdir()
+            note.write_text(str(make(folder)))
+    return Path(note.read_text())
+
+
 @pytest.fixture(scope="session")
 def bert_folder(tmp_path_factory):
-    return write_bert_folder(tmp_path_factory.mktemp("bert") / "tiny")
+    return shared(tmp_path_factory, "bert", lambda folder: write_bert_folder(folder / "tiny"))
 
 
 def write_examples(path, count=64, seed=0):
@@ -158,24 +173,23 @@ def cli(capsys, *arguments):
 @pytest.fixture(scope="session")
 def run_folder(bert_folder, tmp_path_factory):
     """A finished sentiment run of the tiny BERT, good on its own kind of sentences."""
-    folder = tmp_path_factory.mktemp("runs")
-    return train_tiny("sentiment", write_examples, folder, ".txt", bert_folder, epochs=12, batch_size=16)
+    make = lambda folder: train_tiny("sentiment", write_examples, folder, ".txt", bert_folder, epochs=12, batch_size=16)
+    return shared(tmp_path_factory, "runs", make)
 
 
 @pytest.fixture(scope="session")
 def tagging_run(bert_folder, tmp_path_factory):
     """A finished tagging run of the tiny BERT, good on its own kind of sentences."""
-    folder = tmp_path_factory.mktemp("tagging")
-    return train_tiny("tagging", write_treebank, folder, ".conllu", bert_folder, epochs=16, batch_size=8)
+    make = lambda folder: train_tiny("tagging", write_treebank, folder, ".conllu", bert_folder, epochs=16, batch_size=8)
+    return shared(tmp_path_factory, "tagging", make)
 
 
 @pytest.fixture(scope="session")
 def qa_run(bert_folder, tmp_path_factory):
     """A finished question answering run of the tiny BERT, good on its own kind of questions."""
-    folder = tmp_path_factory.mktemp("qa")
-    return train_tiny(
-        "qa", write_questions, folder, ".json", bert_folder, epochs=20, batch_size=8, max_length=32, doc_stride=12
-    )
+    options = {"epochs": 20, "batch_size": 8, "max_length": 32, "doc_stride": 12}
+    make = lambda folder: train_tiny("qa", write_questions, folder, ".json", bert_folder, **options)
+    return shared(tmp_path_factory, "qa", make)
 
 
 def train_tiny(task, write, folder, suffix, init, **options):
@@ -193,9 +207,11 @@ def train_tiny(task, write, folder, suffix, init, **options):
 def export_folder(run_folder, tmp_path_factory):
     from serving.export import export
 
-    to = tmp_path_factory.mktemp("exports") / "sentiment"
-    export(run_folder, to)
-    return to
+    def make(folder):
+        export(run_folder, folder / "sentiment")
+        return folder / "sentiment"
+
+    return shared(tmp_path_factory, "exports", make)
 
 
 def answers_of_export(path, task, rows, size, signature=None):

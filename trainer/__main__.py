@@ -1,5 +1,6 @@
 """`python -m trainer COMMAND ...`: options are the dataclasses of `trainer.options`, on the command line or in `--config FILE`."""
 
+import functools
 import importlib
 import os
 import re
@@ -50,11 +51,17 @@ class Parser(ArgumentParser):
         sys.exit(2)
 
 
-def main(arguments=None):
+@functools.cache
+def parser_of_all():
     parser = Parser(prog="python -m trainer", description=__doc__, allow_abbrev=False)
     commands = parser.add_subcommands(required=True, dest="command")
     for name, (own, _) in COMMANDS.items():
         commands.add_subcommand(name, parser_of(own), help=own.__doc__)
+    return parser
+
+
+def main(arguments=None):
+    parser = parser_of_all()
     arguments = sys.argv[1:] if arguments is None else arguments
     for before, argument in zip(["", *arguments], arguments, strict=False):
         if argument.startswith("--config=") or before == "--config":

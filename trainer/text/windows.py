@@ -66,9 +66,8 @@ def begins(pieces):
 
 def pieces_of(texts, tokenizer, chunk=256):
     """Yields, for each text: ids of its pieces, which of them begin a word, where the words of the pieces start and end."""
-    step = tf.function(tokenizer.__call__, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
     for i in range(0, len(texts), chunk):
-        pieces = step(tf.constant(texts[i : i + chunk]))
+        pieces = tokenizer.traced(tf.constant(texts[i : i + chunk]))
         ids, starts, ends = (field.flat_values for field in (pieces.ids, pieces.starts, pieces.ends))
         columns = [column.numpy() for column in (ids, begins(pieces), starts, ends)]
         for start, end in pairwise(pieces.ids.row_splits.numpy()):

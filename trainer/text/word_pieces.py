@@ -9,6 +9,7 @@ Every op here loads in TF 2.12.1 with TF Text 2.12.1 and later.
 Shapes: B batch (strings), W words of one string, P word pieces of one string.
 """
 
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ import tensorflow_text as tf_text
 
 UNKNOWN, PADDING, START, SEPARATOR = "[UNK]", "[PAD]", "[CLS]", "[SEP]"
 
+STRINGS = [tf.TensorSpec([None], tf.string)]
 MAX_WORD_CHARACTERS = 200  # longer words become one [UNK], as in the reference
 
 _SPACE = r"\t\n\r\p{Z}"
@@ -110,6 +112,16 @@ class Tokenizer:
             starts=ragged(tf.gather(starts, word_of_piece)),
             ends=ragged(tf.gather(ends, word_of_piece)),
         )
+
+    @cached_property
+    def traced(self):
+        """The tokenizer as one graph, traced once: strings [B] -> `Pieces`."""
+        return tf.function(self.__call__, input_signature=STRINGS, autograph=False)
+
+    @cached_property
+    def traced_ids(self):
+        """As `traced`, the ids alone: their places need not be found."""
+        return tf.function(lambda strings: self(strings).ids, input_signature=STRINGS, autograph=False)
 
     def _split(self, strings):
         """Returns the normalised words of all strings, their starts and ends, and the string each belongs to."""

@@ -36,8 +36,9 @@ def plan_evaluation(lengths, batch_size):
 
 def tokenize(texts, tokenizer, chunk=1024):
     """Returns ragged ids int32 [len(texts), (P)], by the function that the exported model holds."""
-    step = tf.function(lambda strings: tokenizer(strings).ids, input_signature=[tf.TensorSpec([None], tf.string)])
-    return tf.concat([step(tf.constant(texts[i : i + chunk])) for i in range(0, len(texts), chunk)], axis=0)
+    return tf.concat(
+        [tokenizer.traced_ids(tf.constant(texts[i : i + chunk])) for i in range(0, len(texts), chunk)], axis=0
+    )
 
 
 class Examples:
