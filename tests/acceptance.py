@@ -1,4 +1,4 @@
-"""`make acceptance`: runs what README.md promises and prints a line a promise: what was promised, what was found.
+"""`make acceptance`: runs what README.md and docs/ promise and prints a line a promise: what was promised, what was found.
 
     python -m tests.acceptance [--only WORDS] [--folder DIR]
 
@@ -183,15 +183,18 @@ def demo(shop):
 
 def readmes_agree(shop):
     """The same commands in the same order in both languages."""
-    commands = [
-        re.findall(r"^ +\$ .*|^ +make \w+|^    python .*", (ROOT / name).read_text(encoding="utf-8"), re.M)
-        for name in ("README.md", "README.zh.md")
-    ]
+    commands = [re.findall(r"^ +\$ .*|^ +make \w+|^    python .*", text_of(zh), re.M) for zh in ("", ".zh")]
     return expect(
         commands[0] == commands[1],
         f"{len(commands[0])} commands in the one, {len(commands[1])} in the other, "
         + ("equal" if commands[0] == commands[1] else "not equal"),
     )
+
+
+def text_of(suffix):
+    """Returns the README and the pages of docs/, in English ("") or in Chinese (".zh")."""
+    pages = sorted(path for path in (ROOT / "docs").glob("*.md") if (".zh" in path.suffixes) == bool(suffix))
+    return "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / f"README{suffix}.md", *pages))
 
 
 def malformed_line(shop):
@@ -460,7 +463,7 @@ def main():
     parser.add_argument("--only", default="", help="promises that hold these words")
     parser.add_argument("--folder", help="where the runs lie, and stay")
     options = parser.parse_args()
-    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    readme = " ".join(text_of("").split())
     chosen = [promise for promise in PROMISES if options.only in promise.quote]
     if not chosen:
         parser.error(f"--only: expected words of a promise, received {options.only!r}")
@@ -473,7 +476,7 @@ def main():
             started = time.monotonic()
             try:
                 if promise.quote not in readme:
-                    raise Fallen("README.md does not say this (any more)")
+                    raise Fallen("neither README.md nor docs/ says this (any more)")
                 state, words = "holds", promise.found(shop)
             except Fallen as error:
                 state, words = "FALLS", str(error)

@@ -1,4 +1,4 @@
-"""Lineage from Python: the lines of the README, on a tiny model."""
+"""Lineage from Python: the lines of docs/train.md, on a tiny model."""
 
 import doctest
 import json
@@ -88,8 +88,8 @@ def test_the_import_is_fast():
     assert subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True) == "[]\n"
 
 
-def test_the_readmes_show_what_there_is():
-    for name in ("README.md", "README.zh.md"):
+def test_the_pages_show_what_there_is():
+    for name in ("docs/train.md", "docs/train.zh.md"):
         text = (ROOT / name).read_text(encoding="utf-8")
         used = set(re.findall(r"\btrainer\.(\w+)\(", text))
         assert used >= {"from_preset", "load", "finetune"} and all(hasattr(trainer, one) for one in used)
