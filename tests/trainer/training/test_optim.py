@@ -15,6 +15,14 @@ def variables():
     return bert(50, layers=1, width=32, heads=4).trainable_variables
 
 
+def twins():
+    """Returns the variables of two models, equal."""
+    ours, theirs = variables(), variables()
+    for one, other in zip(ours, theirs, strict=True):
+        other.assign(one)
+    return ours, theirs
+
+
 def test_decay_spares_biases_and_normalisation():
     weights = variables()
     for variable in weights:
@@ -28,9 +36,7 @@ def test_decay_spares_biases_and_normalisation():
 
 @pytest.mark.parametrize("epsilon", [1e-8, 1e-6, 1e-2])
 def test_fused_steps_equal_keras(epsilon):
-    ours, theirs = variables(), variables()
-    for one, other in zip(ours, theirs, strict=True):
-        other.assign(one)
+    ours, theirs = twins()
     fused = optim.optimizer(ours, optim.Schedule(1e-3, 0, 10**9), weight_decay=0.01, epsilon=epsilon)
     plain = keras.optimizers.AdamW(1e-3, weight_decay=0.01, epsilon=epsilon, global_clipnorm=1.0)
     plain.exclude_from_weight_decay(
@@ -111,9 +117,7 @@ def test_schedules(kind, rates):
 
 
 def test_sgd_equals_keras():
-    ours, theirs = variables(), variables()
-    for one, other in zip(ours, theirs, strict=True):
-        other.assign(one)
+    ours, theirs = twins()
     rate = optim.Schedule(0.1, 0, 10**9, "constant")
     sgd = optim.optimizer(ours, rate, name="sgd", weight_decay=0.0, clip_norm=0)
     plain = keras.optimizers.SGD(0.1, momentum=0.9)

