@@ -72,6 +72,15 @@ def write_bert_folder(folder, *, seed=0, vocabulary=VOCABULARY, layers=2, width=
     return folder
 
 
+# Files that take longest, which two processes begin with: so neither waits for the other at the end.
+LONGEST = ("test_loop.py", "test_finetune.py", "test_checkpoint.py", "test_span.py", "test_mistakes.py", "test_qa.py")
+
+
+def pytest_collection_modifyitems(items):
+    place = {name: i for i, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.name, len(LONGEST)))
+
+
 def shared(tmp_path_factory, name, make):
     """Returns what `make(folder)` returned, a path in it: made once, by whichever process of this test run comes first."""
     root = tmp_path_factory.getbasetemp()
