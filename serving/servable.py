@@ -10,23 +10,12 @@ import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
-from serving import tensors
+from serving import checks, tensors
+from serving.refusal import Refused
 
 tf.get_logger().setLevel("ERROR")
 v1 = tf.compat.v1
-
-
-class Refused(Exception):
-    """A request that cannot be answered.
-
-    Args:
-        code: Name of a gRPC status code.
-        message: TensorFlow Serving's text.
-    """
-
-    def __init__(self, code, message):
-        super().__init__(message)
-        self.code, self.message = code, message
+MOST_CALLABLES = 32  # each choice of outputs has its own; past this, all are run and those wanted are picked
 
 
 class Servable:
@@ -41,14 +30,24 @@ class Servable:
     """
 
     def __init__(self, path, *, intra_op_threads=0):
-        graph = tf.Graph()
+        self._graph = tf.Graph()
         config = v1.ConfigProto(intra_op_parallelism_threads=intra_op_threads)
-        self._session = v1.Session(graph=graph, config=config)
-        with graph.as_default():
+        self._session = v1.Session(graph=self._graph, config=config)
+        with self._graph.as_default():
             meta_graph = v1.saved_model.loader.load(self._session, [tf.saved_model.SERVING], str(path))
         self.signatures = dict(meta_graph.signature_def)
+        self._fetches = {}  # {name of a tensor: that of the one fetched for it}
+        for signature in self.signatures.values():
+            for output in signature.outputs.values():
+                self._fetches[output.name] = self._checked(output)
         self._callables = {}
         self._warm_up(Path(path) / "assets.extra" / "tf_serving_warmup_requests")
+
+    def signature(self, name):
+        """Returns the `SignatureDef` of a name; raises `Refused` if there is none."""
+        if name not in self.signatures:
+            raise Refused("FAILED_PRECONDITION", f'Serving signature key "{name}" not found.')
+        return self.signatures[name]
 
     def predict(self, signature_name, inputs, output_filter=()):
         """Runs one signature.
@@ -64,22 +63,36 @@ class Servable:
         Raises:
             Refused: With TensorFlow Serving's code and text.
         """
-        signature = self.signatures.get(signature_name)
-        if signature is None:
-            raise Refused("FAILED_PRECONDITION", f'Serving signature key "{signature_name}" not found.')
-        _check_inputs(signature, inputs)
-        outputs = _check_outputs(signature, output_filter)
+        signature = self.signature(signature_name)
+        checks.names(signature, inputs)
+        outputs = checks.outputs(signature, output_filter)
+        checks.types(signature, {name: tensors.NUMBERS[array.dtype] for name, array in inputs.items()})
+        return self.run(signature_name, inputs, outputs)
+
+    def run(self, signature_name, inputs, outputs):
+        """Runs one signature on inputs that `checks` let pass; `outputs` are the names of those wanted, sorted."""
         names = sorted(inputs)
-        for i, name in enumerate(names):
-            expected, given = signature.inputs[name].dtype, _type_number(inputs[name])
-            if expected != given:
-                types = [tf.as_dtype(number).name for number in (expected, given)]
-                raise Refused("INVALID_ARGUMENT", f"Expects arg[{i}] to be {types[0]} but {types[1]} is provided")
-        call = self._callable(signature_name, signature, names, outputs)
+        call, fetched = self._callable(signature_name, names, outputs)
         try:
-            return dict(zip(outputs, call(*[inputs[name] for name in names]), strict=True))
+            values = zip(fetched, call(*[inputs[name] for name in names]), strict=True)
+            return {name: value for name, value in values if fetched is outputs or name in outputs}
         except tf.errors.OpError as error:
             raise Refused(CODES.get(error.error_code, "UNKNOWN"), error.message) from None
+        except UnicodeDecodeError as error:
+            # The text of an error that quotes bytes of the input. TensorFlow loses its code with it; operations that
+            # quote what they read call it an invalid argument.
+            raise Refused("INVALID_ARGUMENT", bytes(error.object).decode("utf-8", "replace")) from None
+
+    def _checked(self, output):
+        """Returns the name of the tensor to fetch for an output: strings of too many dimensions would end the process."""
+        if output.dtype != tensors.STRING or not output.tensor_shape.unknown_rank or not output.name:
+            return output.name
+        most = tensors.HELD_DIMENSIONS_OF_STRINGS
+        with self._graph.as_default():
+            tensor = self._graph.get_tensor_by_name(output.name)
+            message = f"expected an output of at most {most} dimensions, as {output.name} has not"
+            with tf.control_dependencies([tf.debugging.Assert(tf.rank(tensor) <= most, [message])]):
+                return tf.identity(tensor).name
 
     def _warm_up(self, path):
         """Runs the recorded Predict requests that came with the model; an error among them is an error of loading."""
@@ -92,49 +105,19 @@ class Servable:
     def close(self):
         self._session.close()
 
-    def _callable(self, signature_name, signature, inputs, outputs):
+    def _callable(self, signature_name, inputs, outputs):
+        """Returns (callable, names of the outputs that it gives)."""
         key = (signature_name, *outputs)
         if key not in self._callables:  # two threads may both build one: no harm, and no lock for all others
+            signature = self.signatures[signature_name]
+            if len(self._callables) >= MOST_CALLABLES and len(outputs) < len(signature.outputs):
+                return self._callable(signature_name, inputs, sorted(signature.outputs))
             options = config_pb2.CallableOptions()
             options.feed.extend(signature.inputs[name].name for name in inputs)
-            options.fetch.extend(signature.outputs[name].name for name in outputs)
+            options.fetch.extend(self._fetches[signature.outputs[name].name] for name in outputs)
             options.run_options.inter_op_thread_pool = -1  # run in the calling thread
             self._callables[key] = self._session._make_callable_from_options(options)
-        return self._callables[key]
-
-
-def _check_inputs(signature, inputs):
-    known, given = set(signature.inputs), set(inputs)
-    if len(given) != len(known):
-        raise Refused(
-            "INVALID_ARGUMENT",
-            f"input size does not match signature: {len(given)}!={len(known)} len({{{','.join(sorted(given))}}}) != "
-            f"len({{{','.join(sorted(known))}}}). Sent extra: {{{','.join(sorted(given - known))}}}. "
-            f"Missing but required: {{{','.join(sorted(known - given))}}}.",
-        )
-    for name in sorted(known - given):
-        raise Refused(
-            "INVALID_ARGUMENT",
-            f"Signature input alias: {name}(feed name: {signature.inputs[name].name}) not found in request and no default "
-            f"value provided. Inputs expected to be in the request {{{','.join(sorted(given))}}}, or default input alias set: ",
-        )
-
-
-def _check_outputs(signature, output_filter):
-    for i, name in enumerate(output_filter):
-        if name not in signature.outputs:
-            expected = ",".join(sorted(signature.outputs))
-            raise Refused(
-                "INVALID_ARGUMENT",
-                f"output tensor alias not found in signature: {name} Outputs expected to be in the set {{{expected}}}.",
-            )
-        if name in output_filter[:i]:
-            raise Refused("INVALID_ARGUMENT", f"duplicate output tensor alias: {name}")
-    return sorted(output_filter or signature.outputs)
-
-
-def _type_number(array):
-    return tensors.STRING if array.dtype == object else tf.as_dtype(array.dtype).as_datatype_enum
+        return self._callables[key], outputs
 
 
 # Codes of tf.errors are those of gRPC.
