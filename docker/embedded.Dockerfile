@@ -14,7 +14,8 @@ RUN cd /venv/lib/python3*/site-packages \
 FROM python:3.11-slim
 COPY --from=packages /venv /venv
 # Readable to the server's user whatever the umask of the checkout was
-COPY --chmod=755 serving/__init__.py serving/server.py serving/services.py serving/servable.py serving/tensors.py \
+COPY --chmod=755 serving/__init__.py serving/server.py serving/flags.py serving/config.py serving/services.py serving/health.py \
+    serving/gate.py serving/limits.py serving/checks.py serving/refusal.py serving/servable.py serving/tensors.py \
     serving/versions.py /app/serving/
 COPY --chmod=755 docker/entrypoint.sh /
 COPY --chmod=755 exports /models

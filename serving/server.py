@@ -2,78 +2,28 @@
 
 Takes the flags of `tensorflow_model_server` that it has; answers Predict, GetModelMetadata and GetModelStatus with its
 codes and texts of errors, and `grpc.health.v1` with the real state. The port opens when every model is loaded.
-SIGTERM ends it after the requests under way.
+SIGTERM ends it after the requests under way; those that come later are UNAVAILABLE, which clients try elsewhere.
 """
 
-import argparse
+import errno
 import os
 import signal
 import socket
 import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor
+import time
 from importlib.util import find_spec
 from pathlib import Path
 
+from serving.flags import fail, parse
+from serving.limits import Limits
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
-
-# Flags of tensorflow_model_server that we do not have and that may be left out without harm. The others, TLS above all, are
-# refused: who gives them relies on them.
-WITHOUT_EFFECT = (
-    "rest_api_port", "rest_api_num_threads", "rest_api_timeout_in_ms", "rest_api_enable_cors_support", "enable_batching",
-    "batching_parameters_file", "enable_per_model_batching_parameters", "enable_model_warmup", "monitoring_config_file",
-    "enable_grpc_healthcheck_service", "tensorflow_inter_op_parallelism", "tensorflow_session_parallelism",
-    "num_load_threads", "num_unload_threads", "max_num_load_retries", "load_retry_interval_micros",
-    "flush_filesystem_caches", "per_process_gpu_memory_fraction", "allow_version_labels_for_unavailable_models",
-    "remove_unused_fields_from_bundle_metagraph", "enable_profiler", "xla_cpu_compilation_enabled",
-)  # fmt: skip
-
-
-def parse(arguments):
-    parser = argparse.ArgumentParser(
-        prog="python -m serving.server", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )  # fmt: skip
-    parser.error = lambda message: fail(f"{message} (see --help)")
-    add = parser.add_argument
-    add("--port", type=int, default=8500, help="gRPC port on all addresses (default: %(default)s)")
-    add("--model_name", default="default", help="name of the one model of --model_base_path (default: %(default)s)")
-    add("--model_base_path", help="folder with the version folders 1, 2, ... of one model")
-    add(
-        "--model_config_file",
-        help="several models: a text tensorflow.serving.ModelServerConfig; wins over --model_base_path",
-    )
-    add(
-        "--file_system_poll_wait_seconds",
-        type=float,
-        default=1,
-        help="look for new versions so often; 0: once (default: %(default)s)",
-    )
-    add(
-        "--grpc_max_threads",
-        type=int,
-        default=4 * (os.cpu_count() or 1),
-        help="requests at once (default: %(default)s)",
-    )
-    add("--tensorflow_intra_op_parallelism", type=int, default=0, help="threads of one operation; 0: as many as cores")
-    options, others = parser.parse_known_args(arguments)
-    for flag in others:
-        if flag.removeprefix("--").partition("=")[0] not in WITHOUT_EFFECT:
-            fail(f"unrecognized argument {flag} (see --help)")
-        print(f"{flag}: a flag of TensorFlow Serving that has no effect here", file=sys.stderr)
-    if not options.model_base_path and not options.model_config_file:
-        fail("expected --model_base_path or --model_config_file")
-    if not 0 < options.port < 65536:
-        fail(f"--port: expected 1 to 65535, received {options.port}")
-    if options.grpc_max_threads < 1:
-        fail(f"--grpc_max_threads: expected more than 0, received {options.grpc_max_threads}")
-    return options
-
-
-def fail(message, status=2):
-    print(f"python -m serving.server: {message}", file=sys.stderr)
-    sys.exit(status)
+# Memory from the system: TensorFlow's own pool keeps for ever what the largest requests took.
+os.environ.setdefault("TF_ONEDNN_USE_SYSTEM_ALLOCATOR", "1")
+GRACE = 30  # seconds for the requests under way when the server is told to end
+LINGER = 0.25  # seconds after them, in which their answers reach the network
+MOST_CALLS = 10_000  # at hand at once; beyond it gRPC answers RESOURCE_EXHAUSTED
 
 
 def import_tensorflow_quietly():
@@ -107,70 +57,23 @@ def check_port(port):
             fail(f"--port {port}: cannot be listened on ({error.strerror})")
 
 
-def read_models(options):
-    """Returns the `Model`s that the options ask for."""
-    from serving.versions import Model
-
-    if options.model_config_file:
-        models = read_config(Path(options.model_config_file))
-    else:
-        models = [Model(options.model_name, Path(options.model_base_path))]
-    for model in models:
-        if not model.aspired():
-            fail(
-                f"No versions of servable {model.name} found under base path {model.base_path}. "
-                "Did you forget to name your leaf directory as a number (eg. '/1/')?"
-            )
-    return models
-
-
-def read_config(path):
-    from google.protobuf import text_format
-    from tensorflow_serving.config import model_server_config_pb2
-
-    from serving.versions import Model
-
+def check_socket(path):
+    """gRPC takes the path of a socket from whoever listens on it, and tells all else in lines of its own."""
     try:
-        config = text_format.Parse(path.read_text(encoding="utf-8"), model_server_config_pb2.ModelServerConfig())
-    except OSError as error:
-        fail(f"{path}: cannot be read ({error.strerror})")
-    except (text_format.ParseError, UnicodeDecodeError) as error:
-        fail(f"{path}: expected a text-format tensorflow.serving.ModelServerConfig, found: {error}")
-    models = []
-    for one in config.model_config_list.config:
-        if not one.name or not one.base_path:
-            fail(
-                f"{path}: expected a name and a base_path for every model, found {text_format.MessageToString(one, as_one_line=True)}"
-            )
-        if one.name in [model.name for model in models]:
-            fail(f"Illegal to list model {one.name} multiple times in config list")
-        if one.model_platform not in ("tensorflow", ""):
-            fail(f"{path}: model {one.name}: expected model_platform tensorflow, found {one.model_platform}")
-        policy = one.model_version_policy
-        kind = policy.WhichOneof("policy_choice")
-        models.append(
-            Model(
-                one.name,
-                Path(one.base_path),
-                latest=0 if kind == "all" else max(policy.latest.num_versions, 1),
-                specific=tuple(policy.specific.versions),
-                labels=dict(one.version_labels),
-            )
-        )
-    if not models:
-        fail(f"{path}: expected model_config_list with at least one config, found none")
-    return models
+        with socket.socket(socket.AF_UNIX) as trial:
+            if Path(path).is_socket():
+                if trial.connect_ex(path) != errno.ECONNREFUSED:
+                    raise OSError(errno.EADDRINUSE, "a server listens there")
+                Path(path).unlink()  # one that was left behind
+            trial.bind(path)
+            Path(path).unlink()
+    except (OSError, ValueError) as error:
+        fail(f"--grpc_socket_path {path}: cannot be listened on ({getattr(error, 'strerror', None) or error})")
 
 
-def main(arguments=None):
-    options = parse(arguments)
-    for number in (signal.SIGTERM, signal.SIGINT):  # until there are requests to wait for
-        signal.signal(number, lambda number, _: sys.exit(128 + number))
-    check_port(options.port)  # before models are loaded for minutes
-    import_tensorflow_quietly()
-    import grpc
-
-    from serving.services import register
+def load(options):
+    """Returns the `Models`, loaded; ends the process if one of them has no version that can be."""
+    from serving.config import read_models
     from serving.versions import Models, log
 
     models = Models(read_models(options), intra_op_threads=options.tensorflow_intra_op_parallelism)
@@ -181,33 +84,83 @@ def main(arguments=None):
         for label, number in model.labels.items():
             if number not in model.available():
                 log(f"{model.name}: label {label} is for version {number}, which is not loaded")
+    return models
 
-    server = grpc.server(
-        ThreadPoolExecutor(options.grpc_max_threads),
-        options=[
-            ("grpc.max_receive_message_length", -1),
-            ("grpc.max_send_message_length", -1),
-            ("grpc.so_reuseport", 0),  # else two servers share a port in silence
-        ],
-    )
-    register(server, models)
-    try:
-        server.add_insecure_port(f"0.0.0.0:{options.port}")
-    except RuntimeError:
-        fail(f"--port {options.port}: cannot be listened on")
-    ended = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ended.set())
+
+def start(options, models):
+    """Opens the port, or the socket; returns (server, gate, health, addresses)."""
+    import grpc
+
+    from serving.gate import THREADS, Gate, Threads
+    from serving.services import register
+
+    limits = Limits(**{name: getattr(options, name) for name in Limits.__dataclass_fields__})
+    gate = Gate(options.grpc_max_threads, limits.max_bytes_under_way)
+    arguments = {
+        "grpc.max_receive_message_length": limits.max_request_bytes,  # gRPC unpacks no more than this, either
+        "grpc.max_send_message_length": -1,
+        "grpc.so_reuseport": 0,  # else two servers share a port in silence
+        "grpc.server.max_pending_requests": MOST_CALLS,  # from a thousand on, gRPC would cancel some by chance
+        "grpc.server.max_pending_requests_hard_limit": 2 * MOST_CALLS,
+        "grpc.keepalive_time_ms": 60_000,  # the calls of a client that is gone without a word are ended
+    } | options.grpc_channel_arguments
+    threads = Threads(gate, max(THREADS, 2 * options.grpc_max_threads))
+    server = grpc.server(threads, options=list(arguments.items()), maximum_concurrent_rpcs=MOST_CALLS)
+    health = register(server, models, gate, limits)
+    addresses = [f"0.0.0.0:{options.port}"] if options.port else []
+    addresses += [f"unix:{options.grpc_socket_path}"] if options.grpc_socket_path else []
+    for address in addresses:
+        try:
+            server.add_insecure_port(address)
+        except RuntimeError:
+            fail(f"{address}: cannot be listened on")
     server.start()
+    threading.Thread(target=gate.watch, name="stalled calls", daemon=True).start()
+    return server, gate, health, addresses
+
+
+def told_to_end():
+    """Returns a pipe that a byte comes through at SIGTERM or SIGINT.
+
+    Written to by the C code of Python's handler, in whatever thread the signal met. A handler in Python would wait for the
+    main thread to wake, which no signal does that met another thread.
+    """
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    return reading
+
+
+def main(arguments=None):
+    options = parse(arguments, __doc__)
+    for number in (signal.SIGTERM, signal.SIGINT):  # until there are requests to wait for
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
+    if options.port:
+        check_port(options.port)  # before models are loaded for minutes
+    if options.grpc_socket_path:
+        check_socket(options.grpc_socket_path)
+    import_tensorflow_quietly()
+    from serving.versions import log
+
+    models = load(options)
+    ended = told_to_end()
+    _server, gate, health, addresses = start(options, models)  # held: gRPC ends one that nobody refers to
     if options.file_system_poll_wait_seconds > 0:
         models.watch(options.file_system_poll_wait_seconds)
-    log(f"serving {', '.join(models.models)} at 0.0.0.0:{options.port}")
-    ended.wait()
+    log(f"serving {', '.join(models.models)} at {', '.join(addresses)}")
+    os.read(ended, 1)
     log("ending after the requests under way")
     models.stop()
-    server.stop(grace=30).wait()
+    health.end()
+    gate.close(GRACE)
+    # Not `server.stop`, which answers CANCELLED to what it had not begun: the end of the connection is UNAVAILABLE.
+    time.sleep(LINGER)
+    if options.grpc_socket_path:
+        Path(options.grpc_socket_path).unlink(missing_ok=True)
     sys.stderr.flush()
-    os._exit(0)  # a version that is just being loaded, or a request past its 30 s, holds nothing up
+    os._exit(0)  # a version that is just being loaded, or a request past its time, holds nothing up
 
 
 if __name__ == "__main__":

@@ -302,7 +302,8 @@ def test_two_models_labels_and_new_versions(export_folder, tmp_path):
         wait_for(lambda: status(channel, "one")[2] == (50, 0))
 
         # With no version left there is nothing to serve, and health says so.
-        shutil.rmtree(tmp_path / "one")
+        for folder in (tmp_path / "one").iterdir():
+            folder.rename(tmp_path / f"away-{folder.name}")
         wait_for(lambda: health(channel, "one") == health_pb2.HealthCheckResponse.NOT_SERVING)
         assert health(channel, "two") == health_pb2.HealthCheckResponse.SERVING
     assert server.stop() == 0 and "ending after the requests under way" in server.log
