@@ -8,6 +8,7 @@ import contextlib
 import errno
 import io
 import json
+import math
 import os
 import re
 import shutil
@@ -91,13 +92,28 @@ def sync_folder(folder):
 
 
 def json_line(value, encoding="utf-8"):
-    r"""Returns a value as one line of JSON that the encoding can hold: what it cannot is written as \uXXXX."""
-    line = json.dumps(value, ensure_ascii=False)
+    r"""Returns a value as one line of JSON that the encoding can hold: what it cannot is written as \uXXXX.
+
+    JSON has no number that is none, nor an infinite one: null stands for it.
+    """
+    try:
+        line = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    except ValueError:
+        value = _finite(value)
+        line = json.dumps(value, ensure_ascii=False)
     try:
         line.encode(encoding)
     except (UnicodeEncodeError, LookupError):
         return json.dumps(value)
     return line
+
+
+def _finite(value):
+    if isinstance(value, dict):
+        return {name: _finite(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def print_json(value, file=None):

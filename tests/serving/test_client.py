@@ -1,0 +1,165 @@
+"""The client: rows on its command line, and servers that answer what was not asked."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+import numpy as np
+import pytest
+
+from serving import client, tensors
+from serving.messages import PREDICT, PredictRequest, PredictResponse
+
+
+class Fake(grpc.GenericRpcHandler):
+    """A server of one process that answers what it is told to: {output: array}, or bytes."""
+
+    def __init__(self):
+        self.answer, self.requests = None, []
+
+    def service(self, details):
+        return grpc.unary_unary_rpc_method_handler(self.predict) if details.method == PREDICT else None
+
+    def predict(self, data, context):
+        request = PredictRequest.FromString(data)
+        self.requests.append({name: tensors.to_array(proto).tolist() for name, proto in request.inputs.items()})
+        rows = len(next(iter(self.requests[-1].values())))
+        if isinstance(self.answer, bytes):
+            return self.answer
+        if self.answer is None:
+            return respond(sentiment(rows))
+        return respond(self.answer)
+
+
+def respond(outputs):
+    response = PredictResponse()
+    for name, value in outputs.items():
+        tensors.fill(response.outputs[name], value)
+    return response.SerializeToString()
+
+
+def sentiment(rows):
+    labels, half = [[b"negative", b"positive"]] * rows, np.full([rows], 0.5, np.float32)
+    return {"label": [b"positive"] * rows, "labels": labels, "score": half, "probabilities": np.stack([half, half], 1)}
+
+
+@pytest.fixture(scope="module")
+def handler():
+    handler = Fake()
+    server = grpc.server(ThreadPoolExecutor(2), handlers=[handler])
+    handler.address = f"localhost:{server.add_insecure_port('localhost:0')}"
+    server.start()
+    yield handler
+    server.stop(None)
+
+
+@pytest.fixture
+def ask(handler, capsys):
+    def ask(*arguments, answer=None):
+        handler.answer, handler.requests = answer, []
+        try:
+            client.main([*arguments, f"--server={handler.address}"])
+            status = 0
+        except SystemExit as stop:
+            status = stop.code
+        return status, *capsys.readouterr()
+
+    return ask
+
+
+@pytest.mark.parametrize("arguments", [["--text", "one", "two"], ["--text", "one", "--text", "two"]], ids=len)
+def test_several_texts_are_several_rows(ask, handler, arguments):
+    status, out, err = ask("sentiment", *arguments)
+    assert (status, err) == (0, "") and [json.loads(line)["text"] for line in out.splitlines()] == ["one", "two"]
+    assert handler.requests == [{"text": [b"one", b"two"]}]
+    ask("sentiment", *arguments, "--batch_size=1")
+    assert handler.requests == [{"text": [b"one"]}, {"text": [b"two"]}]
+
+
+def test_fields_of_pairs_and_words(ask, handler):
+    ask("nli", "--premise", "a", "b", "--hypothesis", "c", "--hypothesis", "d")
+    assert handler.requests == [{"premise": [b"a", b"b"], "hypothesis": [b"c", b"d"]}]
+    ask("tagging", "--words", "a", "film")
+    assert handler.requests == [{"words": [[b"a", b"film"]]}]
+    for arguments, text in (
+        (
+            ["nli", "--premise", "a", "b", "--hypothesis", "c"],
+            "expected as many of each, received 2 --premise, 1 --hypothesis",
+        ),
+        (
+            ["tagging", "--words", "a", "--words", "b"],
+            "--words: expected once, for one row is all of it; received 2 times",
+        ),
+        (["sentiment", "--text"], "argument --text: expected at least one argument"),
+    ):
+        status, out, err = ask(*arguments)
+        assert (status, out, err.count("\n")) == (2, "", 1) and text in err, err
+        assert not handler.requests
+
+
+@pytest.mark.parametrize("timeout", ["inf", "nan", "0", "-1", "1e300", "soon"])
+def test_timeouts(ask, timeout):
+    status, out, err = ask("sentiment", "--text=a", f"--timeout={timeout}")
+    assert (
+        (status, out, err.count("\n")) == (2, "", 1)
+        and "--timeout: " in err
+        and timeout.replace("1e300", "1e+300") in err
+    )
+    assert ask("sentiment", "--text=a", "--timeout=1e8")[0] == 0
+
+
+UNEXPECTED = [
+    (sentiment(1), "expected 2 rows of output", "1]"),
+    (sentiment(3), "expected 2 rows of output", "[3"),
+    (sentiment(2) | {"score": np.float32(1)}, "expected 2 rows of output score, received float32 []"),
+    (sentiment(2) | {"score": [b"a", b"b"]}, "expected output score to be floats of 1 dimensions, received string [2]"),
+    (sentiment(2) | {"label": np.ones([2], np.int64)}, "expected output label to be strings of 1 dimensions, received int64 [2]"),
+    (sentiment(2) | {"label": [[b"a"], [b"b"]]}, "expected output label to be strings of 1 dimensions, received string [2, 1]"),
+    (sentiment(2) | {"labels": [[b"a"], [b"b"]]}, "expected an answer for sentiment, received outputs that are none"),
+    (sentiment(2) | {"label": [b"a\xff", b"b"]}, "expected texts of UTF-8, received b'a\\xff'"),
+    ({"label": [b"a", b"b"]}, "is none for sentiment: no output 'labels'"),
+    ({}, "is none for sentiment: no output"),
+    (b"\xff", "INTERNAL"),
+    (PredictResponse(outputs={"label": {"dtype": 7, "tensor_shape": {"dim": [{"size": 2**62}]}}}).SerializeToString(),
+     "output label is not a tensor: expected at most"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", UNEXPECTED, ids=lambda case: case[1][:60])
+def test_answers_that_were_not_asked_for(ask, handler, case):
+    answer, *texts = case
+    status, out, err = ask("sentiment", "--text", "one", "two", answer=answer)
+    assert (status, out, err.count("\n")) == (1, "", 1) and handler.address in err and "defect" not in err, err
+    assert all(text in err for text in texts), err
+
+
+def test_numbers_that_json_has_not(ask):
+    bad = sentiment(1) | {
+        "score": np.array([np.nan], np.float32),
+        "probabilities": np.array([[np.inf, -np.inf]], np.float32),
+    }
+    status, out, _ = ask("sentiment", "--text=a", answer=bad)
+    found = json.loads(out, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+    assert status == 0 and found["score"] is None and found["probabilities"] == {"negative": None, "positive": None}
+
+
+def test_errors_of_several_lines(ask, handler, monkeypatch):
+    def fails(data, context):
+        context.abort(grpc.StatusCode.INVALID_ARGUMENT, "one\n\t [[two]]")
+
+    monkeypatch.setattr(handler, "predict", fails)
+    assert ask("sentiment", "--text=a")[2].endswith(": INVALID_ARGUMENT: one [[two]]\n")
+
+
+def test_texts_that_end_in_nul(ask, handler):
+    ask("sentiment", "--text", "a")
+    client.Client(handler.address).predict("m", {"text": ["b\0"]})
+    assert handler.requests[-1] == {"text": [b"b\0"]}
+    proto = tensors_of(b"ab\0")
+    assert proto == [b"ab\0"]
+
+
+def tensors_of(value):
+    response = PredictResponse()
+    tensors.fill(response.outputs["x"], value)
+    return tensors.to_array(response.outputs["x"]).ravel().tolist()
