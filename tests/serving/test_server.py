@@ -236,7 +236,11 @@ def test_client_mistakes_are_one_line(server, tmp_path):
         (("sentiment", "--input", tmp_path / "none"), 2, "cannot be read"),
         (("sentiment", "--input", tmp_path / "bad.jsonl"), 2, "bad.jsonl:2: expected the fields text, found texts"),
         (("sentiment", "--text", "a", "--server", "localhost"), 2, "--server: expected host:port, received localhost"),
-        (("sentiment", "--text", "a", "--server", server.address, "--output", tmp_path), 2, "expected a file, found a folder"),
+        (
+            ("sentiment", "--text", "a", "--server", server.address, "--output", tmp_path),
+            2,
+            "expected a file, found a folder",
+        ),
         (("sentiment", "--text", "a", "--server", server.address, "--model", "x"), 1, "NOT_FOUND: Servable not found"),
         (("sentiment", "--text", "a", "--server", "localhost:9"), 1, "localhost:9: UNAVAILABLE"),
     ):
