@@ -18,6 +18,7 @@ import sys
 from pathlib import Path
 
 from trainer.errors import Failure, Mistake, described
+from trainer.runs import BEGUN, TRAINED
 
 DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/fd/(\d+)")
 STREAMS = {"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2}
@@ -142,16 +143,10 @@ def check(path, inputs, option="--output"):
     target = Path(os.path.realpath(path))
     for name, source in inputs.items():
         folder = Path(os.path.realpath(source))
-        own = folder.is_dir() and folder in target.parents and _is_of_a_run(target.relative_to(folder).parts[0])
+        inside = target.relative_to(folder).parts[:1] if folder in target.parents else ()
+        own = inside and inside[0] in (*BEGUN, *TRAINED)
         if own or (os.path.isfile(source) and os.path.exists(path) and os.path.samefile(path, source)):
             raise Mistake(f"{option} {path}: expected another file than {name} {source}, which this command reads")
-
-
-def _is_of_a_run(name):
-    return name in (
-        "config.json", "vocab.txt", "tokenizer_config.json", "labels.txt", "model.safetensors", "metrics.json",
-        "metrics.jsonl", "tensorboard", "checkpoint",
-    )  # fmt: skip
 
 
 @contextlib.contextmanager

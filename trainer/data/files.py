@@ -88,11 +88,10 @@ def read(path, task, labels=None, *, limit=None, inputs=None, column=None, lines
     for row in found:
         if row is None:
             left_out += 1
-        elif limit is None or len(rows) < limit:
+        elif len(rows) != limit:
             rows.append(row)
-        elif target == "label":
+        else:  # of rows with labels
             rest[row[target]] += 1
-            continue
         if len(rows) == limit and target != "label":
             break
     unlabelled = f"without a gold label ({' or '.join(task.unlabelled)}) and left out: {left_out}" if left_out else ""
@@ -143,23 +142,18 @@ def _labelled(path, content, is_json, inputs, labels, task, plain, beginnings):
         found = _json_rows(path, content, inputs, target)
     else:
         lines = _lines(path, content)
-        header = lines[0][1].split("\t") if lines else []
-        named = _names(inputs, target, header)
-        if named and (len(header) > 1 or header[0].casefold() == "text"):
-            found = _columns(path, lines, header, *named)
-        else:
+        found = _columns(path, lines, inputs, target)
+        if not found:
             if lines and (
                 _is_csv(lines[0][1], inputs, task.target) or (not single and _is_csv(lines[0][1], inputs, None))
             ):
                 raise Mistake(_no_csv(path, inputs, target))
             if plain is None:
                 _check_plain(path, lines, inputs, target, labels, beginnings if task.target == "label" else None)
-            if target or plain == LABELLED:
-                found = _labelled_lines(path, lines, single, inputs, task.target, bool(target))
-            elif single:
-                found = ((number, {single[0]: line}, single) for number, line in lines)
+            if single and not target and plain != LABELLED:
+                found = _plain_lines(lines, single)
             else:
-                found = _labelled_lines(path, lines, None, inputs, target, False)  # which says what is missing
+                found = _labelled_lines(path, lines, single, _wanted(inputs[-1], target), task.target)
     for number, row, fields in found:
         if target and row[target].strip() in task.unlabelled:
             yield None
@@ -192,23 +186,38 @@ def _json_values(path, content):
     yield from ((f":{number}", line) for number, line in _lines(path, content))
 
 
-def _columns(path, lines, header, fields, names):
-    column = {ours: header.index(theirs) for ours, theirs in names.items()}
-    for number, line in lines[1:]:
+def _columns(path, lines, inputs, target):
+    """Returns the rows of tab-separated columns; None where the first line does not name those that are wanted."""
+    header = lines[0][1].split("\t") if lines else []
+    named = _names(inputs, target, header)
+    if not named or (len(header) == 1 and header[0].casefold() != "text"):
+        return None
+    fields, names = named
+    return _cells(path, lines[1:], header, fields, {ours: header.index(theirs) for ours, theirs in names.items()})
+
+
+def _cells(path, lines, header, fields, column):
+    for number, line in lines:
         values = line.split("\t")
         if len(values) != len(header):
             raise Mistake(f"{path}:{number}: expected {len(header)} columns ({', '.join(header)}), found {len(values)}")
         yield number, {field: values[place] for field, place in column.items()}, fields
 
 
-def _labelled_lines(path, lines, single, inputs, name, is_wanted):
+def _plain_lines(lines, fields):
+    for number, line in lines:
+        yield number, {fields[0]: line}, fields
+
+
+def _labelled_lines(path, lines, single, wanted, name):
+    """Yields rows of `label sentence` lines; `single`: the field of the sentence, None where rows have no single one."""
     for number, line in lines:
         label, separator, text = line.partition(" ")
         if not single or not separator or not text.strip() or "\t" in label:
             form = "`label sentence` (or JSON lines" if single else "columns by name (or JSON lines"
             raise Mistake(
                 f"{path}:{number}: expected {form} in a .jsonl file, or a first line with"
-                f" tab-separated columns {', '.join(_wanted(inputs[-1], name if is_wanted else None))}), found {short(line)}"
+                f" tab-separated columns {', '.join(wanted)}), found {short(line)}"
             )
         yield number, {name: label, single[0]: text}, single
 
@@ -277,12 +286,8 @@ def _tagged(path, content, is_json, inputs, target, column):
             yield row if target else {"words": row["words"]}
     else:
         lines = _lines(path, content)
-        header = lines[0][1].split("\t") if lines else []
-        named = _names([("text",)], None, header)
-        if named and (len(header) > 1 or header[0].casefold() == "text"):
-            yield from (row for _, row, _ in _columns(path, lines, header, *named))
-        else:
-            yield from ({"text": line} for _, line in lines)
+        rows = _columns(path, lines, [("text",)], None) or _plain_lines(lines, ("text",))
+        yield from (row for _, row, _ in rows)
 
 
 def _suffix(path):

@@ -24,11 +24,9 @@ import tensorflow as tf
 from trainer import writing
 from trainer.errors import Mistake
 from trainer.progress import say
+from trainer.runs import TRAINED
 from trainer.training import checkpoint
 from trainer.weights import pretrained
-
-# What training writes, in the order of its deletion: first what says how far the run is.
-TRAINED = ("metrics.json", "checkpoint", "metrics.jsonl", "tensorboard", "model.safetensors")
 
 
 class Folder:
