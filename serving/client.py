@@ -94,8 +94,10 @@ class Client:
 
 def _check(outputs, rows):
     """Raises `Unexpected` unless the outputs are of so many rows, and of the types that those of our models have."""
-    for name in outputs.keys() & OUTPUTS.keys():
-        array, (kinds, dimensions) = outputs[name], OUTPUTS[name]
+    for name, (kinds, dimensions) in OUTPUTS.items():  # in this order: the same message each time
+        if name not in outputs:
+            continue
+        array = outputs[name]
         received = f"{'string' if array.dtype.kind in STRINGS else array.dtype.name} {list(array.shape)}"
         if not array.shape or len(array) != rows:
             raise Unexpected(f"expected {rows} rows of output {name}, received {received}")
