@@ -39,13 +39,18 @@ def write(path, content):
     try:
         with open(temporary, "wb") as file:
             file.write(content if isinstance(content, bytes) else content.encode("utf-8"))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+            _finish(file, path)
     except OSError:
         temporary.unlink(missing_ok=True)  # it would take the room that the next try needs
         raise
-    sync_folder(path.parent)
+
+
+def _finish(file, path):
+    """Flushes an open file to disk and gives it the name `path`, in its own folder."""
+    file.flush()
+    os.fsync(file.fileno())
+    os.replace(file.name, path)
+    sync_folder(os.path.dirname(path))
 
 
 def write_json(path, value):
@@ -195,18 +200,12 @@ def _open(path):
     if mode is not None:
         os.chmod(part, mode)
 
-    def finish():
-        file.flush()
-        os.fsync(file.fileno())
-        file.close()
-        os.replace(part, target)
-
     def discard():
         _close(file)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(part)
 
-    return file, finish, discard
+    return file, lambda: _finish(file, target), discard
 
 
 def _close(file):
