@@ -1,4 +1,4 @@
-"""Layers that the lineage shares: packing of real tokens, self-attention.
+"""Layers that the lineage shares: dense and embedding layers as BERT begins them, packing of real tokens, self-attention.
 
 Glossary of shapes: B batch, S sequence length, N real tokens of the batch (N <= B*S), D width, H heads.
 """
@@ -7,6 +7,51 @@ import keras
 from keras import ops
 
 register = keras.saving.register_keras_serializable(package="lineage")  # so that a saved model can be loaded
+
+
+def linear(units: int, name: str, activation: str | None = None) -> keras.layers.Dense:
+    """Returns a dense layer with BERT's initial weights: normal, standard deviation 0.02, cut off at two of them."""
+    initializer = keras.initializers.TruncatedNormal(stddev=0.02)
+    return keras.layers.Dense(units, activation=activation, kernel_initializer=initializer, name=name)
+
+
+def embedding(size: int, width: int, name: str) -> keras.layers.Embedding:
+    """Returns an embedding of `size` rows [size, D], with the initial weights of `linear`."""
+    initializer = keras.initializers.TruncatedNormal(stddev=0.02)
+    return keras.layers.Embedding(size, width, embeddings_initializer=initializer, name=name)
+
+
+class Padded:
+    """The plain layout of a batch: every row as long as the longest, [B, S, ...]. `Packed` is the other one."""
+
+    def __init__(self, mask: keras.KerasTensor) -> None:
+        self.mask = mask  # [B, S]
+
+    def pack(self, x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+        return x
+
+    def unpack(self, x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+        return x
+
+
+class Packed:
+    """The layout that leaves padding out: real tokens of all rows one after the other, [N, ...].
+
+    Args:
+        mask: [B, S], true at real tokens.
+    """
+
+    def __init__(self, mask: keras.KerasTensor) -> None:
+        self.mask = mask  # [B, S]
+        self.index = Packing(name="packing")(mask)  # [N]
+
+    def pack(self, x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+        """Returns [N, ...] of x [B, S, ...]."""
+        return Pack(name=name)(x, self.index)
+
+    def unpack(self, x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+        """Returns [B, S, D] of x [N, D]; zeros where no token is."""
+        return Unpack(name=name)(x, self.index, self.mask)
 
 
 @register
@@ -100,8 +145,8 @@ class SelfAttention(keras.layers.Layer):
         return context, probabilities
 
     def get_config(self):
-        own = {"heads": self.heads, "dropout": self.rate, "first_query_only": self.first_query_only, "seed": self.seed}
-        return super().get_config() | own
+        arguments = {"heads": self.heads, "dropout": self.rate, "seed": self.seed}
+        return super().get_config() | arguments | {"first_query_only": self.first_query_only}
 
     def compute_output_spec(self, queries_keys_values, mask, training=None):
         batch, length, triple = queries_keys_values.shape

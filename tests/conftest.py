@@ -46,8 +46,7 @@ def write_bert_folder(folder, *, seed=0, vocabulary=VOCABULARY, layers=2, width=
     """Writes random weights of a tiny BERT in Hugging Face's form; returns the folder."""
     import keras
 
-    from models.bert import bert
-    from trainer.weights import tensors
+    from trainer.architectures.bert import Bert
 
     config = {
         "model_type": "bert",
@@ -65,11 +64,21 @@ def write_bert_folder(folder, *, seed=0, vocabulary=VOCABULARY, layers=2, width=
     } | config
     keras.utils.set_random_seed(seed)
     folder.mkdir(parents=True, exist_ok=True)
-    model = bert(len(vocabulary), **tensors.builder_arguments(config))
+    bert = Bert()
+    model = bert.build(bert.from_settings(config, folder), {}, seed=0, packed=False)
     (folder / "config.json").write_text(json.dumps(config))
-    (folder / "model.safetensors").write_bytes(tensors.to_bytes(model))
+    (folder / "model.safetensors").write_bytes(bert.to_bytes(model))
     (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n", encoding="utf-8")
     return folder
+
+
+def encoder_of(folder, *, packed=False, **wants):
+    """Returns the encoder of a folder of weights, and the names of the tensors that it has no place for."""
+    from trainer.architectures import table
+
+    architecture, config = table.read(folder)
+    model = architecture.build(config, wants, seed=0, packed=packed)
+    return model, architecture.load(model, folder)
 
 
 # Files that take longest, which two processes begin with: so neither waits for the other at the end.

@@ -6,6 +6,6 @@ From Python:
     model, reader = trainer.from_preset("minilm", task="sentiment")
 """
 
-from trainer.library import Reader, Trained, finetune, from_preset, load
+from trainer.library import Trained, finetune, from_preset, load
 
-__all__ = ["Reader", "Trained", "finetune", "from_preset", "load"]
+__all__ = ["Trained", "finetune", "from_preset", "load"]

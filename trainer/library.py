@@ -1,7 +1,17 @@
 """Lineage from Python: what `import trainer` offers; each function imports TensorFlow when it is called, not before."""
 
+from __future__ import annotations
 
-def finetune(task, **options):
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import keras
+
+    from trainer.text.reader import Reader
+
+
+def finetune(task: str, **options: Any) -> dict[str, Any]:
     """Fine-tunes pretrained weights, or trains random ones, on a task, as `python -m trainer finetune` does.
 
     Args:
@@ -28,7 +38,7 @@ def finetune(task, **options):
     return command.finetune(options)
 
 
-def load(folder, *, null_threshold=None):
+def load(folder: str | Path, *, null_threshold: float | None = None) -> Trained:
     """Loads a trained model.
 
     Args:
@@ -49,15 +59,17 @@ class Trained:
         labels: In the order of their numbers.
     """
 
-    def __init__(self, folder, *, null_threshold=None):
+    def __init__(self, folder: str | Path, *, null_threshold: float | None = None) -> None:
         from trainer import quiet  # noqa: F401  isort: skip  before all that imports TensorFlow
         from trainer.runs.run import Run
 
         self.folder, self.null_threshold = folder, null_threshold
         self._run = Run(folder, null_threshold=null_threshold)
-        self.model, self.labels = self._run.model, list(self._run.reading.labels)
+        self.model, self.labels = self._run.model, list(self._run.setup.labels)
 
-    def predict(self, rows, *, signature=None, batch_size=32):
+    def predict(
+        self, rows: list[str] | list[dict[str, Any]], *, signature: str | None = None, batch_size: int = 32
+    ) -> list[dict[str, Any]]:
         """Answers rows in order.
 
         Args:
@@ -76,16 +88,24 @@ class Trained:
         rows = [{field: row} if isinstance(row, str) else row for row in rows]
         return list(predict(self._run, rows, signature=signature, batch_size=batch_size))
 
-    def evaluate(self, data, **options):
+    def evaluate(self, data: str | Path, **options: Any) -> dict[str, Any]:
         """Returns the scores on a labelled file or a data set by name; options as of `python -m trainer evaluate`."""
         from trainer.commands.evaluate import evaluate
         from trainer.options import Evaluate
 
-        own = {"run": str(self.folder), "null_threshold": self.null_threshold}
-        return evaluate(Evaluate(data=str(data), **(own | options)).checked())
+        given = {"run": str(self.folder), "null_threshold": self.null_threshold} | options
+        return evaluate(Evaluate(data=str(data), **given).checked())
 
 
-def from_preset(name, *, task="sentiment", labels=None, max_length=None, learning_rate=5e-5, seed=0):
+def from_preset(
+    name: str,
+    *,
+    task: str = "sentiment",
+    labels: list[str] | None = None,
+    max_length: int | None = None,
+    learning_rate: float = 5e-5,
+    seed: int = 0,
+) -> tuple[keras.Model, Reader]:
     """Returns a compiled Keras model with pretrained weights and a new head, and the reader that feeds it.
 
     Args:
@@ -97,59 +117,34 @@ def from_preset(name, *, task="sentiment", labels=None, max_length=None, learnin
         seed: Of the head and of dropout.
 
     Returns:
-        (`keras.Model` from the reader's tensors to logits [B, C], `Reader`). `model.fit(reader(texts), labels)` with numbers of
+        (`keras.Model` from the reader's tensors to logits [B, C], `trainer.text.reader.Reader`). `model.fit(reader(texts), labels)` with numbers of
         labels [B]; `model.save(PATH.keras)` and `keras.models.load_model` work.
     """
     from trainer import quiet  # noqa: F401  isort: skip  before all that imports TensorFlow
     import keras
 
     from trainer.errors import Mistake
-    from trainer.runs.run import build_model, load_weights, read_init
+    from trainer.runs.blueprint import Blueprint
     from trainer.tasks.kinds import KINDS
     from trainer.tasks.table import TASKS
     from trainer.weights import hub
 
     if task not in TASKS or TASKS[task].target != "label":
-        names = [name for name, one in TASKS.items() if one.target == "label"]
+        names = [name for name in TASKS if TASKS[name].target == "label"]
         raise Mistake(f"task: expected one of {', '.join(names)}, received {task}")
     labels = list(labels or TASKS[task].labels or ())
     if len(labels) < 2:
         raise Mistake(f"labels: expected two or more names for {task}, received {', '.join(labels) or 'none'}")
     folder = hub.folder_of(name)
-    config, tokenizer = read_init(folder)
+    blueprint = Blueprint.of_weights(folder)
+    blueprint.check(task, TASKS[task])
     keras.utils.set_random_seed(seed)
-    model = build_model(config, TASKS[task], labels, seed=seed)
-    load_weights(model, config, folder, ignore=KINDS[TASKS[task].kind].LAYERS)
+    model = blueprint.model(TASKS[task], len(labels), seed=seed)
+    blueprint.load(model, folder, ignore=KINDS[TASKS[task].kind].LAYERS)
     model.compile(
         optimizer=keras.optimizers.AdamW(learning_rate, weight_decay=0.01, epsilon=1e-6, global_clipnorm=1.0),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
         jit_compile=False,  # packed shapes differ from batch to batch
     )
-    return model, Reader(tokenizer, labels, max_length or TASKS[task].max_length)
-
-
-class Reader:
-    """Maps raw strings to what the model reads; see `from_preset`.
-
-    Attributes:
-        labels: In the order of their numbers.
-    """
-
-    def __init__(self, tokenizer, labels, max_length):
-        self.tokenizer, self.labels, self.max_length = tokenizer, labels, max_length
-
-    def __call__(self, texts, second=None):
-        """Returns `token_ids`, `segment_ids` int32 [B, S] and `mask` bool [B, S] of texts [B], or of as many pairs."""
-        import tensorflow as tf
-
-        from trainer.text import frame
-        from trainer.training.batches import tokenize
-
-        if isinstance(texts, str) or len(texts) == 0:
-            raise TypeError(f"expected a list of texts, received {texts!r}")
-        ids = [
-            tokenize([str(text) for text in column], self.tokenizer) for column in (texts, second) if column is not None
-        ]
-        packed = frame.pack(ids[0], self.tokenizer, self.max_length, second=ids[1] if len(ids) > 1 else None)
-        return {name: tf.convert_to_tensor(value) for name, value in packed.items()}
+    return model, blueprint.reader(max_length or TASKS[task].max_length)

@@ -6,6 +6,7 @@ are base classes; their docstrings are the headings of `--help`. Imports no fram
 
 import os
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
+from typing import Any
 
 from trainer.errors import Mistake, short
 from trainer.tasks.table import TASKS
@@ -24,10 +25,9 @@ def without_effect(default=MISSING):
     return field(default=default, metadata={"changes_result": False})
 
 
-def default(options_class, name):
-    """Returns what an option is where nobody gave it; None where it must be given, or there is none of that name."""
-    value = next((one.default for one in fields(options_class) if one.name == name), None)
-    return None if value is MISSING else value
+def defaults(options_class: type) -> dict[str, Any]:
+    """Returns {name: value} of the options of a command that need not be given."""
+    return {option.name: option.default for option in fields(options_class) if option.default is not MISSING}
 
 
 def of_result(options):

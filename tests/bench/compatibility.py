@@ -114,7 +114,7 @@ def rows_of(run, path, limit):
         rows = files.read(path, run.task, limit=limit, inputs=run.inputs, lines=files.LABELLED)
         fields = run.fields if len(run.fields) > 1 else ()
         return rows + [rows[0] | {field: text} for field in fields for text in ("", "  \u3000 ")]
-    rows = files.read(path, run.task, run.reading.labels, limit=limit, column=run.column)
+    rows = files.read(path, run.task, run.setup.labels, limit=limit, column=run.column)
     return [{"text": row["text"]} if i < len(rows) // 2 else {"words": row["words"]} for i, row in enumerate(rows)]
 
 

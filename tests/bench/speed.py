@@ -24,6 +24,7 @@ import onnxruntime
 import tensorflow as tf
 import torch
 from onnxruntime.transformers.optimizer import optimize_model
+from trainer.text.reading import Reading
 from transformers import BertForSequenceClassification, BertModel
 
 from models.bert import bert
@@ -32,7 +33,6 @@ from trainer.data import datasets, files
 from trainer.runs.run import read_init
 from trainer.tasks.kinds import KINDS
 from trainer.tasks.table import TASKS
-from trainer.text.reading import Reading
 from trainer.training.batches import optim, plan_training
 from trainer.training.step import training_step
 from trainer.weights import hub, tensors

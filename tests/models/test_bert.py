@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from models.bert import PRESETS, bert
-from tests.conftest import GOLDEN, needs
-from trainer.architectures import table
-from trainer.weights import hub, tensors
+from models.bert import bert
+from tests.conftest import GOLDEN, encoder_of, needs
+from trainer.architectures.bert import Bert
+from trainer.weights import hub
 
 SIZE = {"layers": 2, "width": 32, "heads": 4, "feed_forward": 64, "positions": 64}
 
@@ -34,11 +34,9 @@ def twin(model, **arguments):
 @pytest.mark.parametrize("packed", [False, True], ids=["padded", "packed"])
 @needs(GOLDEN)
 def test_hidden_states_of_minilm(packed):
-    folder = hub.folder_of("minilm")
     golden = np.load(GOLDEN / "minilm-hidden-states.npz")
-    config = table.read_config(folder)
-    model = bert(config["vocab_size"], packed=packed, attention_maps=True, **tensors.builder_arguments(config))
-    assert tensors.load(model, folder) == ["embeddings.position_ids"]
+    model, unused = encoder_of(hub.folder_of("minilm"), packed=packed, attention_maps=True)
+    assert unused == ["embeddings.position_ids"]
     mask = golden["attention_mask"].astype(bool)
     ids = {"token_ids": golden["input_ids"], "segment_ids": golden["token_type_ids"]}
     outputs = model({name: value.astype("int32") for name, value in ids.items()} | {"mask": mask})
@@ -61,9 +59,9 @@ def test_packed_equals_padded_in_outputs_and_gradients():
             loss = tf.reduce_sum(tf.sin(outputs["pooled"])) + sum(tf.reduce_mean(tf.sin(states)) for states in real)
         gradients = tape.gradient(loss, model.trainable_variables)
         results.append(([*real, outputs["pooled"]], [tf.convert_to_tensor(gradient) for gradient in gradients]))
-    for ours, theirs in zip(*results, strict=True):
-        for one, other in zip(ours, theirs, strict=True):
-            np.testing.assert_allclose(one, other, atol=1e-5)
+    for of_padded, of_packed in zip(*results, strict=True):
+        for expected, tensor in zip(of_padded, of_packed, strict=True):
+            np.testing.assert_allclose(tensor, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("packed", [False, True], ids=["padded", "packed"])
@@ -103,7 +101,7 @@ def test_dropout_follows_its_seed():
 )
 def test_sizes(name, millions):
     """Parameters of Google's models with the English vocabulary of 30,522."""
-    assert round(bert(30522, **PRESETS[name]).count_params() / 1e6, 1) == millions
+    assert round(bert(30522, **Bert.sizes[name]).count_params() / 1e6, 1) == millions
 
 
 def test_refusals():

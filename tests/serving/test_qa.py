@@ -102,7 +102,7 @@ def test_exported_equals_predict(exports, qa_run, questions, signature):
 def test_exported_inference_equals_predict(exports, nli_run):
     run = Run(nli_run)
     rows = files.read(nli_run.parent / "dev.tsv", run.task)
-    right = files.read(nli_run.parent / "dev.tsv", run.task, run.reading.labels)
+    right = files.read(nli_run.parent / "dev.tsv", run.task, run.setup.labels)
     rows += [
         {"premise": one, "hypothesis": two}
         for one, two in (("", "a"), ("a", ""), ("  ", "\u3000"), ("a " * 99, "b " * 99))

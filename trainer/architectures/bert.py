@@ -1,54 +1,75 @@
 """BERT as an architecture: its settings are Hugging Face's, its weights bear Hugging Face's names; Google's are read, too."""
 
-import re
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
 
-from models.bert import PRESETS, bert
-from trainer.weights import pretrained, tensors
+import keras
 
-TITLE = "BERT"
-SIZES = PRESETS
-OPENS_IN_TRANSFORMERS = True
-DROPOUT = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout")
-
-load, to_bytes, check = tensors.load, tensors.to_bytes, pretrained.check_config
+from models import bert as builder
+from trainer.architectures import base
+from trainer.weights import bert as published
+from trainer.weights import tensors
 
 
-def configuration(size, vocabulary_size):
-    return {
-        "model_type": "bert",
-        "vocab_size": vocabulary_size,
-        "num_hidden_layers": size["layers"],
-        "hidden_size": size["width"],
-        "num_attention_heads": size["heads"],
-        "intermediate_size": 4 * size["width"],
-        **pretrained.DEFAULTS,
+@dataclass(frozen=True, kw_only=True)
+class Config(base.Config):
+    """The arguments of `models.bert.bert`, and what else a file of settings says."""
+
+    layers: int = 12
+    width: int = 768
+    heads: int = 12
+    feed_forward: int | None = None  # 4 * width
+    positions: int = 512
+    segments: int = 2
+    activation: str = "gelu"
+    attention_dropout: float = 0.1
+    epsilon: float = 1e-12
+    classifier_dropout: float | None = None  # None: as `dropout`
+    others: dict[str, Any] = field(default_factory=dict)  # settings that the builder does not read
+
+
+class Bert(base.Architecture):
+    name, title, family = "bert", "BERT", "Bert"
+    Config = Config
+    gives = ("pooled", "hidden_states", "pairs")
+    prefix = published.PREFIX
+    sizes: ClassVar = {
+        "tiny": {"layers": 2, "width": 128, "heads": 2},
+        "mini": {"layers": 4, "width": 256, "heads": 4},
+        "small": {"layers": 4, "width": 512, "heads": 8},
+        "medium": {"layers": 8, "width": 512, "heads": 8},
+        "minilm": {"layers": 6, "width": 384, "heads": 12},
+        "base": {"layers": 12, "width": 768, "heads": 12},
+        "large": {"layers": 24, "width": 1024, "heads": 16},
     }
 
+    def build(self, config: Config, wants: dict[str, Any], *, seed: int, packed: bool = True) -> keras.Model:
+        arguments = asdict(config)
+        for name in ("classifier_dropout", "others"):
+            del arguments[name]
+        return builder.bert(**arguments, **wants, packed=packed, seed=seed)
 
-def with_dropout(config, rate):
-    return config | dict.fromkeys(DROPOUT, rate)
+    def to_settings(self, config: Config) -> dict[str, Any]:
+        values = asdict(config) | {"feed_forward": config.feed_forward or 4 * config.width}
+        settings = {"vocab_size": config.vocabulary_size}
+        settings |= {theirs: values[name] for theirs, name in published.ARGUMENTS.items()}
+        if config.classifier_dropout is not None:
+            settings["classifier_dropout"] = config.classifier_dropout
+        return {"model_type": self.name, **config.others, **settings}
 
+    def from_settings(self, settings: dict[str, Any], path: Path) -> Config:
+        published.check_config(settings, path)
+        read = {"model_type", "vocab_size", "classifier_dropout", *published.ARGUMENTS}
+        return Config(
+            vocabulary_size=settings["vocab_size"],
+            classifier_dropout=settings.get("classifier_dropout"),
+            others={name: value for name, value in settings.items() if name not in read},
+            **{name: settings[theirs] for theirs, name in published.ARGUMENTS.items()},
+        )
 
-def head_dropout(config):
-    rate = config.get("classifier_dropout")
-    return config["hidden_dropout_prob"] if rate is None else rate
+    def head_dropout(self, config: Config) -> float:
+        return config.dropout if config.classifier_dropout is None else config.classifier_dropout
 
-
-def longest(config):
-    return config["max_position_embeddings"]
-
-
-def layers(config):
-    return config["num_hidden_layers"]
-
-
-def build(config, wants, *, seed):
-    return bert(config["vocab_size"], packed=True, seed=seed, **wants, **tensors.builder_arguments(config))
-
-
-def depths(model, head_layers):
-    """Embeddings 0, layer i of L is 1 + i, pooler, if there is one, and head one more each."""
-    numbers = {layer.name: re.match(r"layer_(\d+)_", layer.name) for layer in model.layers}
-    count = 1 + max(int(number[1]) for number in numbers.values() if number)
-    special = {"pooler": count + 1} | dict.fromkeys(head_layers, count + 1 + ("pooler" in numbers))
-    return {name: 1 + int(number[1]) if number else special.get(name, 0) for name, number in numbers.items()}
+    def table(self, model: keras.Model) -> dict[str, tensors.Stored]:
+        return published.table(model)

@@ -50,7 +50,7 @@ def evaluate(options):
     if beside:
         check(f"{beside}.null_odds.json", inputs)
     with opened(options.output, inputs) as file:
-        rows = files.read(path, run.task, run.reading.labels, inputs=[run.fields], limit=options.limit, column=column)
+        rows = files.read(path, run.task, run.setup.labels, inputs=[run.fields], limit=options.limit, column=column)
         scorer = run.scorer(rows, options.batch_size)
         say(f"data      {path}: {scorer}")
         began = time.monotonic()

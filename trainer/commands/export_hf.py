@@ -10,19 +10,12 @@ import json
 import shutil
 from pathlib import Path
 
-from trainer.architectures import table
 from trainer.data import datasets
 from trainer.errors import Mistake
 from trainer.runs.run import Run
 from trainer.weights import pretrained
 from trainer.writing import naming, new_folder, print_json
 
-# Head -> (class of transformers, task by the hub's name)
-CLASSES = {
-    "classify": ("AutoModelForSequenceClassification", "text-classification"),
-    "tag": ("AutoModelForTokenClassification", "token-classification"),
-    "span": ("AutoModelForQuestionAnswering", "question-answering"),
-}
 PATHS = ("train", "dev", "init", "vocabulary")  # options that name files
 OURS = ("lineage", "_name_or_path", "transformers_version")  # what `config.json` holds for us, or of another machine
 
@@ -48,14 +41,15 @@ def export_hf(run, to):
     """
     folder, to = Path(run), Path(to)
     run = Run(folder)
-    if not table.of(run.config).OPENS_IN_TRANSFORMERS:
-        raise Mistake(f"{folder}: expected a run of a model that transformers has, found {table.of(run.config).TITLE}")
-    config = {name: value for name, value in run.config.items() if name not in OURS}
-    settings = pretrained.tokenizer_config(run.reading.tokenizer.lower_case)
+    architecture, tokenizer = run.blueprint.architecture, run.blueprint.tokenizer
+    if not architecture.family:
+        raise Mistake(f"{folder}: expected a run of a model that transformers has, found {architecture.title}")
+    config = {name: value for name, value in run.settings.items() if name not in OURS}
+    settings = pretrained.tokenizer_config(tokenizer.lower_case)
     written = {
         "config.json": json.dumps(config, ensure_ascii=False, indent=2) + "\n",
         "tokenizer_config.json": json.dumps(settings, indent=2) + "\n",
-        "vocab.txt": "\n".join(run.reading.tokenizer.vocabulary) + "\n",
+        "vocab.txt": "\n".join(tokenizer.vocabulary) + "\n",
         "README.md": card(run, to.resolve().name),
     }
     with new_folder(to) as part:
@@ -77,16 +71,17 @@ def card(run, name):
         run: A `trainer.runs.run.Run`.
         name: Of the model, for the heading.
     """
-    options = run.config["lineage"]["options"]
+    options = run.lineage["options"]
     named = {part: Path(options[part]).name for part in ("train", "dev") if options.get(part)}  # of runs before names
-    named |= run.config["lineage"].get("names", {})
+    named |= run.lineage.get("names", {})
     base = named.get("init")
     began = base or ("weights of a folder" if options.get("init") else "random weights")
     data_set = datasets.DATA.get(named["train"].partition(":")[0])
-    class_name, hub_task = CLASSES[run.task.kind]
+    published = run.kind.TRANSFORMERS
+    class_name = f"AutoModel{published.model_class}"
     front = {
         "library_name": "transformers",
-        "pipeline_tag": hub_task,
+        "pipeline_tag": published.pipeline,
         "tags": ["lineage", "bert", run.task_name],
         **({"base_model": base} if base else {}),
         **({"language": _languages(data_set)} if data_set else {}),
@@ -109,8 +104,8 @@ def card(run, name):
             f" from {began} on {named['train']}.",
             f"The licences of the data{f' ({data_set.licence})' if data_set else ''} and of the weights it began with apply.",
             "",
-            f"- Reads {' and '.join(run.fields)}, {run.reading.max_length} pieces at once;"
-            f" {'lower-cased, without accents' if run.reading.tokenizer.lower_case else 'cased'}.",
+            f"- Reads {' and '.join(run.fields)}, {run.setup.reader.max_length} pieces at once;"
+            f" {'lower-cased, without accents' if run.blueprint.tokenizer.lower_case else 'cased'}.",
             *([_labels(run)] if run.task.kind != "span" else []),
             "",
             "## Scores",
@@ -126,7 +121,7 @@ def card(run, name):
             "## Use",
             "",
             "```python",
-            *_SNIPPETS[run.task.kind].format(class_name=class_name, name=name).splitlines(),
+            *published.snippet.format(class_name=class_name, name=name).splitlines(),
             "```",
             "",
             "## Limits",
@@ -140,42 +135,13 @@ def card(run, name):
 
 def _labels(run):
     """Of tagging, they are not the tags."""
-    labels = f"- Labels: {', '.join(run.reading.labels)}."
+    labels = f"- Labels: {', '.join(run.setup.labels)}."
     if run.task.kind != "tag":
         return labels
     return (
         f"{labels} A label says for a token of a text, as cut at white space and punctuation and between Chinese"
         " characters, where words begin in it and how they are tagged."
     )
-
-
-_SNIPPETS = {
-    "classify": """\
-import torch
-from transformers import AutoTokenizer, {class_name}
-
-tokenizer, model = AutoTokenizer.from_pretrained("{name}"), {class_name}.from_pretrained("{name}")
-inputs = tokenizer("a text", return_tensors="pt", truncation=True)  # of two texts: tokenizer("one", "other", ...)
-probabilities = torch.softmax(model(**inputs).logits, -1)[0]
-print({{model.config.id2label[i]: float(p) for i, p in enumerate(probabilities)}})""",
-    "tag": """\
-from transformers import AutoTokenizer, {class_name}
-
-tokenizer, model = AutoTokenizer.from_pretrained("{name}"), {class_name}.from_pretrained("{name}")
-inputs = tokenizer("a text", return_tensors="pt", truncation=True)
-for piece, label in zip(inputs.tokens(), model(**inputs).logits[0].argmax(-1)):
-    print(piece, model.config.id2label[int(label)])""",
-    "span": """\
-import torch
-from transformers import AutoTokenizer, {class_name}
-
-tokenizer, model = AutoTokenizer.from_pretrained("{name}"), {class_name}.from_pretrained("{name}")
-inputs = tokenizer("What is asked?", "Where the answer stands.", return_tensors="pt", truncation="only_second")
-output = model(**inputs)
-question = torch.tensor([of == 0 for of in inputs.sequence_ids(0)])  # an answer stands in the context
-start, end = (int(logits[0].masked_fill(question, -1e9).argmax()) for logits in (output.start_logits, output.end_logits))
-print(tokenizer.decode(inputs["input_ids"][0, start : end + 1]))""",
-}
 
 
 def _languages(data_set):

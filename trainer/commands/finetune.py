@@ -3,37 +3,38 @@
 from trainer import quiet  # noqa: F401  isort: skip  before all that imports TensorFlow
 
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import keras
 import tensorflow as tf
 
-from trainer.architectures import table
 from trainer.data import classes, datasets, files, squad
 from trainer.errors import Mistake
-from trainer.options import Finetune, default, of_result
+from trainer.options import Finetune, defaults, of_result
 from trainer.progress import say
+from trainer.runs.blueprint import Blueprint
 from trainer.runs.folder import Folder
-from trainer.runs.run import build_model, config_of_run, load_weights, new_config, read_init
+from trainer.runs.run import files_of_run, settings_of_run
 from trainer.tasks.kinds import KINDS
-from trainer.tasks.table import TASKS
-from trainer.text.reading import Reading
-from trainer.training import loop, optim
+from trainer.tasks.setup import Setup
+from trainer.tasks.table import TASKS, Row
+from trainer.training import batches, loop, optim
 from trainer.training.step import training_step
 from trainer.weights import hub
 from trainer.writing import print_json
 
 
-def run(options):
+def run(options: Finetune) -> None:
     print_json(finetune(options))
 
 
-def finetune(options):
+def finetune(options: Finetune) -> dict[str, Any]:
     """Fine-tunes pretrained weights, or trains random ones.
 
     Args:
-        options: A checked `trainer.options.Finetune`.
+        options: Checked.
 
     Returns:
         The result that metrics.json holds; of a dry run, the plan.
@@ -41,57 +42,21 @@ def finetune(options):
     Raises:
         Mistake, Failure, Interrupted: See `trainer.errors`.
     """
-    task, sources = TASKS[options.task], Sources.of(options)
-    kind = KINDS[task.kind]
-    before = partial(default, Finetune)  # of runs from before an option was there
-    folder = Folder(options.out, of_result(options), sources.inputs(), overwrite=options.overwrite, default=before)
+    sources = Sources.of(options)
+    before = defaults(Finetune)  # of runs from before an option was there
+    folder = Folder(options.out, of_result(options), sources.inputs(), overwrite=options.overwrite, defaults=before)
     finished = folder.result()
     if finished:
         say(f"{options.out} holds this run, finished; here is its result (--overwrite trains anew)")
         return finished
-
-    config, tokenizer = initial(options, sources)
-    train_rows = training_rows(options, task, sources.train)
-    fields = task.input_of(train_rows[0])[1]
-    reading = Reading(
-        tokenizer, options.max_length, fields, options.labels, options.doc_stride, options.max_answer_length
-    )
-    reading, train_set = kind.examples(train_rows, task, reading, sources.train)
-    dev_rows = None
-    if sources.dev:
-        cut = {"limit": options.dev_limit, "column": options.column, "lines": options.lines}
-        dev_rows = files.read(sources.dev, task, reading.labels, inputs=[fields], **cut)
-    if task.target == "label":
-        remedy = f"; --sample {options.limit} draws from the whole file" if options.limit else ""
-        classes.check(train_rows, task, sources.train, labels=options.labels, remedy=remedy)
-
-    keras.utils.set_random_seed(options.seed)
-    architecture = table.of(config)
-    model = build_model(config, task, reading.labels, seed=options.seed)
-    unused = load_weights(model, config, sources.init, ignore=kind.LAYERS) if sources.init else []
-    depths = architecture.depths(model, kind.LAYERS)
-    optim.freeze(model, depths, _depth_to_freeze(options.freeze, architecture.layers(config)))
-    score = kind.Scorer(model, reading, dev_rows, task, options.batch_size, tune=True) if sources.dev else None
-    work = work_of(options, model, kind, train_set, score, depths, metric=score.metric if score else task.metric)
-    about_data = [
-        f"task      {options.task}{f', of {fields[0]} and {fields[1]}' if len(fields) > 1 else ''}: {reading}",
-        f"weights   {sources.init}; new: {', '.join(kind.LAYERS)}; in the file but not used: {', '.join(unused) or 'none'}"
-        if sources.init
-        else f"weights   random: {architecture.TITLE} of size {options.model}; vocabulary {sources.vocabulary}",
-        f"train     {sources.train}: {train_set}",
-        *([f"classes   {classes.describe(train_rows, task, reading.labels)}"] if task.target == "label" else []),
-        f"dev       {sources.dev}: {score}" if score else "dev       none: no scores",
-        f"text      {'lower-cased, without accents' if tokenizer.lower_case else 'cased'}; "
-        f"{len(tokenizer.vocabulary):,} pieces",
-    ]
+    plan = Plan(options, sources)
     return loop.run(
-        work,
+        plan.work,
         folder,
-        config=config_of_run(config, options.task, reading, sources.names),
-        tokenizer=tokenizer,
-        to_bytes=architecture.to_bytes,
-        decisions=about_data + decisions(options, work),
-        result={"task": options.task, "model": config["model_type"], "seed": options.seed},
+        settings=settings_of_run(plan.blueprint, options.task, plan.setup, sources.names),
+        files=files_of_run(plan.blueprint, plan.setup),
+        decisions=plan.decisions(),
+        result={"task": options.task, "model": plan.blueprint.architecture.name, "seed": options.seed},
         checkpoint_every=options.checkpoint_every,
         dry_run=options.dry_run,
     )
@@ -105,10 +70,10 @@ class Sources:
     dev: Path | None
     init: Path | None
     vocabulary: Path | None
-    names: dict  # what a reader elsewhere may know of them, see `datasets.title`
+    names: dict[str, str | None]  # what a reader elsewhere may know of them, see `datasets.title`
 
     @classmethod
-    def of(cls, options):
+    def of(cls, options: Finetune) -> "Sources":
         fetch = not options.dry_run
         train = datasets.path_of(options.train, "train", options.task, fetch=fetch)
         dev = datasets.path_of(options.dev, "dev", options.task, fetch=fetch) if options.dev else None
@@ -118,31 +83,140 @@ class Sources:
         names = {part: datasets.title(name, part) for part, name in given.items() if name}
         return cls(train, dev, init, vocabulary, names | {"init": options.init and hub.repository_of(options.init)})
 
-    def inputs(self):
+    def inputs(self) -> dict[str, Path]:
         """Returns {option: path} of those that there are."""
         paths = {name: getattr(self, name) for name in ("train", "dev", "init", "vocabulary")}
         return {name: path for name, path in paths.items() if path}
 
 
-def initial(options, sources):
-    """Returns (configuration, tokenizer) that the run begins with.
+class Plan:
+    """What a run will train, on what, and how: all of it made when the plan is, nothing trained.
 
     Raises:
-        Mistake: They cannot be read, or hold too few positions for --max_length.
+        Mistake: Data or weights cannot be read, or do not fit each other or the options.
     """
-    config, tokenizer = read_init(sources.init) if sources.init else new_config(options.model, sources.vocabulary)
+
+    def __init__(self, options: Finetune, sources: Sources) -> None:
+        self.options, self.sources = options, sources
+        self.task = TASKS[options.task]
+        self.kind = KINDS[self.task.kind]
+        self.blueprint = _blueprint(options, sources)
+        self.train_rows = _training_rows(options, sources.train)
+        fields = self.task.input_of(self.train_rows[0])[1]
+        setup = Setup(
+            self.task,
+            self.blueprint.reader(options.max_length),
+            fields,
+            options.labels or [],
+            options.doc_stride,
+            options.max_answer_length,
+        )
+        self.setup, self.train_set = self.kind.examples(self.train_rows, setup, sources.train)
+        dev_rows = self._dev_rows()
+        if self.task.target == "label":
+            remedy = f"; --sample {options.limit} draws from the whole file" if options.limit else ""
+            classes.check(self.train_rows, self.task, sources.train, labels=options.labels, remedy=remedy)
+
+        keras.utils.set_random_seed(options.seed)
+        self.model = self.blueprint.model(self.task, len(self.setup.labels), seed=options.seed)
+        self.unused = self.blueprint.load(self.model, sources.init, ignore=self.kind.LAYERS) if sources.init else []
+        self.depths = self.blueprint.architecture.depths(self.model, self.kind.LAYERS)
+        layers = self.blueprint.architecture.layers(self.blueprint.config)
+        optim.freeze(self.model, self.depths, _depth_to_freeze(options.freeze, layers))
+        self.scorer = None
+        if dev_rows is not None:
+            self.scorer = self.kind.Scorer(self.model, self.setup, dev_rows, options.batch_size, tune=True)
+
+    def _dev_rows(self):
+        if not self.sources.dev:
+            return None
+        options, inputs = self.options, [self.setup.fields]
+        cut = {"limit": options.dev_limit, "column": options.column, "lines": options.lines}
+        return files.read(self.sources.dev, self.task, self.setup.labels, inputs=inputs, **cut)
+
+    @cached_property
+    def work(self) -> loop.Work:
+        """The job of the run."""
+        options, train_set = self.options, self.train_set
+        examples = options.batch_size * options.accumulate  # a step
+        steps = -(-train_set.number // examples)  # an epoch
+        variables = self.model.trainable_variables
+        total = options.epochs * steps
+        optimizer = optim.optimizer(
+            variables,
+            optim.Schedule(options.learning_rate, round(options.warmup * total), total, options.schedule),
+            name=options.optimizer,
+            weight_decay=options.weight_decay,
+            clip_norm=options.clip_norm,
+            epsilon=optim.EPSILON if options.epsilon is None else options.epsilon,
+            scales=optim.layer_scales(variables, self.depths, options.layer_decay),
+        )
+
+        def batches_of(epoch, skip):
+            plan = train_set.plan(examples, seed=options.seed, epoch=epoch)
+            return batches.steps(train_set, plan[skip:], options.batch_size, epoch)
+
+        signature = [self.setup.reader.inputs, self.kind.TARGETS]
+        return loop.Work(
+            model=self.model,
+            optimizer=optimizer,
+            steps=steps,
+            epochs=options.epochs,
+            batches=batches_of,
+            step=training_step(self.model, self.kind.loss, optimizer, signature, accumulate=options.accumulate > 1),
+            to_bytes=self.blueprint.architecture.to_bytes,
+            score=self.scorer,
+            metric=self.scorer.metric if self.scorer else self.task.metric,
+            patience=options.patience,
+            keep_best=options.keep == "best",
+        )
+
+    def decisions(self) -> list[str]:
+        """Returns lines that say what will be trained, on what, and how."""
+        options, sources, setup, tokenizer = self.options, self.sources, self.setup, self.blueprint.tokenizer
+        fields = f", of {setup.fields[0]} and {setup.fields[1]}" if len(setup.fields) > 1 else ""
+        new, unused = ", ".join(self.kind.LAYERS), ", ".join(self.unused) or "none"
+        title = self.blueprint.architecture.title
+        return [
+            f"task      {options.task}{fields}: {setup}",
+            f"weights   {sources.init}; new: {new}; in the file but not used: {unused}"
+            if sources.init
+            else f"weights   random: {title} of size {options.model}; vocabulary {sources.vocabulary}",
+            f"train     {sources.train}: {self.train_set}",
+            *(
+                [f"classes   {classes.describe(self.train_rows, self.task, setup.labels)}"]
+                if self.task.target == "label"
+                else []
+            ),
+            f"dev       {sources.dev}: {self.scorer}" if self.scorer else "dev       none: no scores",
+            f"text      {'lower-cased, without accents' if tokenizer.lower_case else 'cased'}; "
+            f"{len(tokenizer.vocabulary):,} pieces",
+            *_decisions_of_work(options, self.work),
+        ]
+
+
+def _blueprint(options, sources):
+    """Returns the blueprint that the run begins with.
+
+    Raises:
+        Mistake: It cannot be read, lacks what the task needs, or holds too few positions for --max_length.
+    """
+    new = lambda: Blueprint.new(options.model, sources.vocabulary)
+    blueprint = Blueprint.of_weights(sources.init) if sources.init else new()
+    blueprint.check(options.task, TASKS[options.task])
     if options.dropout is not None:
-        config = table.of(config).with_dropout(config, options.dropout)
-    most = table.of(config).longest(config)
+        blueprint = blueprint.with_dropout(options.dropout)
+    most = blueprint.architecture.longest(blueprint.config)
     if most and options.max_length > most:
         raise Mistake(
             f"--max_length {options.max_length} is more than the {most} positions of {sources.init or options.model}"
         )
-    return config, tokenizer
+    return blueprint
 
 
-def training_rows(options, task, path):
+def _training_rows(options: Finetune, path: Path) -> list[Row]:
     """Returns the rows that the options choose of a training file."""
+    task = TASKS[options.task]
     rows = files.read(
         path,
         task,
@@ -157,42 +231,8 @@ def training_rows(options, task, path):
     return squad.with_unanswerable(rows, options.unanswerable, options.seed) if options.unanswerable else rows
 
 
-def work_of(options, model, kind, train_set, score, depths, *, metric):
-    """Returns the `loop.Work` of a run."""
-    examples = options.batch_size * options.accumulate  # a step
-    steps = -(-train_set.number // examples)  # an epoch
-    variables = model.trainable_variables
-    total = options.epochs * steps
-    optimizer = optim.optimizer(
-        variables,
-        optim.Schedule(options.learning_rate, round(options.warmup * total), total, options.schedule),
-        name=options.optimizer,
-        weight_decay=options.weight_decay,
-        clip_norm=options.clip_norm,
-        epsilon=optim.EPSILON if options.epsilon is None else options.epsilon,
-        scales=optim.layer_scales(variables, depths, options.layer_decay),
-    )
-
-    def batches(epoch, skip):
-        plan = train_set.plan_training(examples, seed=options.seed, epoch=epoch)
-        return train_set.steps(plan[skip:], options.batch_size)
-
-    return loop.Work(
-        model=model,
-        optimizer=optimizer,
-        steps=steps,
-        epochs=options.epochs,
-        batches=batches,
-        step=training_step(model, kind, optimizer, accumulate=options.accumulate > 1),
-        score=score,
-        metric=metric,
-        patience=options.patience,
-        keep_best=options.keep == "best",
-    )
-
-
-def decisions(options, work):
-    """Returns lines that say what will be trained, and how."""
+def _decisions_of_work(options, work):
+    """Returns lines that say how a job is done."""
     variables, total = work.model.trainable_variables, work.steps * work.epochs
     frozen = options.freeze if options.freeze == "embeddings" else f"embeddings and the first {options.freeze} layers"
     kept = f", {optim.count(variables):,} of them trained (frozen: {frozen})" if options.freeze else ""
@@ -223,6 +263,6 @@ def _depth_to_freeze(freeze, layers):
     return 1 + int(freeze)
 
 
-def device():
+def device() -> str:
     gpus = tf.config.list_physical_devices("GPU")
     return ", ".join(gpu.name for gpu in gpus) or f"CPU, TensorFlow {tf.__version__}, Keras {keras.__version__}"

@@ -24,7 +24,7 @@ def rows_of(options, trained):
     """Returns the rows that the options ask a `Run` to answer: those of --input, or those given by their fields."""
     given = options.given()
     if options.input:
-        known = trained.reading.labels if trained.task.target == "label" else None
+        known = trained.setup.labels if trained.task.target == "label" else None
         return files.read(options.input, trained.task, inputs=trained.inputs, lines=options.lines, known=known)
     if tuple(given) not in trained.inputs:
         expected = ", or ".join(f"--{' and --'.join(fields)}" for fields in trained.inputs)

@@ -14,8 +14,10 @@ import json
 import os
 import platform
 import shutil
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -26,7 +28,6 @@ from trainer.errors import Mistake
 from trainer.progress import say
 from trainer.runs import TRAINED
 from trainer.training import checkpoint
-from trainer.weights import pretrained
 
 
 class Folder:
@@ -37,21 +38,29 @@ class Folder:
         options: Of the run, those that change its result.
         inputs: {name of the option: path} of the files and folders that the run reads.
         overwrite: Whatever run `out` holds may go.
-        default: What an option is that a run does not name.
+        defaults: What an option is that a run does not name, as runs from before it was there.
 
     Raises:
         Mistake: `out` is one of the inputs, or holds one.
     """
 
-    def __init__(self, out, options, inputs, *, overwrite, default=lambda name: None):
+    def __init__(
+        self,
+        out: str | Path,
+        options: dict[str, Any],
+        inputs: dict[str, Path],
+        *,
+        overwrite: bool,
+        defaults: dict[str, Any] | None = None,
+    ) -> None:
         self.out, self.options, self.inputs, self.overwrite = Path(out), options, inputs, overwrite
-        self.default = default
+        self.defaults = defaults or {}
         for path in inputs.values():
             if self.out.resolve() in (path.resolve(), *path.resolve().parents):
                 raise Mistake(f"{out} holds {path}, which this run reads; give another --out")
         self.fingerprints = {name: fingerprint(path) for name, path in inputs.items()}
 
-    def result(self):
+    def result(self) -> dict[str, Any] | None:
         """Returns the result of the finished run of these options and inputs that the folder holds, else None: train.
 
         Raises:
@@ -61,8 +70,8 @@ class Folder:
         if not out.exists() or (out.is_dir() and {path.name for path in out.iterdir()} <= {"config.json.part"}):
             return None  # a kill may leave that part
         try:
-            before = lineage(out)
-            options, fingerprints = before["options"], before["fingerprints"]
+            run = lineage(out)
+            options, fingerprints = run["options"], run["fingerprints"]
         except (OSError, ValueError, KeyError, TypeError):
             raise Mistake(f"{out} exists and is no run folder; give another --out") from None
         if self.overwrite:
@@ -70,9 +79,9 @@ class Folder:
         remedy = "give another --out, or --overwrite to start anew"
         for name, value in self.options.items():
             same_content = name in self.inputs and fingerprints.get(name) == self.fingerprints[name]
-            held = options.get(name, self.default(name))
-            if held != value and not same_content:
-                raise Mistake(f"{out} holds a run with --{name} {held}, not {value}; {remedy}")
+            before = options.get(name, self.defaults.get(name))
+            if before != value and not same_content:
+                raise Mistake(f"{out} holds a run with --{name} {before}, not {value}; {remedy}")
         for name, value in self.fingerprints.items():
             if fingerprints.get(name) != value:
                 raise Mistake(
@@ -85,7 +94,7 @@ class Folder:
         return json.loads((out / "metrics.json").read_text(encoding="utf-8"))
 
     @contextmanager
-    def owned(self):
+    def owned(self) -> Iterator[None]:
         """Makes the folder if need be, and holds it: no second process trains in it meanwhile.
 
         Raises:
@@ -110,10 +119,14 @@ class Folder:
         finally:
             os.close(descriptor)
 
-    def start(self, config, tokenizer):
+    def start(self, settings: dict[str, Any], files: dict[str, str]) -> None:
         """Writes what a run folder holds from its first moment; with `overwrite`, deletes the run that it held, no more.
 
         Says so if the run began in another environment.
+
+        Args:
+            settings: Of `config.json`; options, fingerprints and environment are added under "lineage".
+            files: {name: content} of the other files.
         """
         if checkpoint.newest(self.out / "checkpoint") and not self.overwrite:
             before = lineage(self.out).get("environment", {})
@@ -125,37 +138,35 @@ class Folder:
                 path = self.out / name
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
         own = {"options": self.options, "fingerprints": self.fingerprints, "environment": environment()}
-        config["lineage"] |= own
-        writing.write_json(self.out / "config.json", config)
-        writing.write(self.out / "vocab.txt", "\n".join(tokenizer.vocabulary) + "\n")
-        writing.write(self.out / "labels.txt", "\n".join(config["id2label"].values()) + "\n")
-        writing.write_json(self.out / "tokenizer_config.json", pretrained.tokenizer_config(tokenizer.lower_case))
+        writing.write_json(self.out / "config.json", settings | {"lineage": settings["lineage"] | own})
+        for name, content in files.items():
+            writing.write(self.out / name, content)
 
-    def finish(self, content, result):
+    def finish(self, content: bytes, result: dict[str, Any]) -> None:
         """Writes a run's weights and result; from then on it is finished, and needs no checkpoint."""
         writing.write(self.out / "model.safetensors", content)
         writing.write_json(self.out / "metrics.json", result)
         shutil.rmtree(self.out / "checkpoint", ignore_errors=True)
 
 
-def lineage(out):
+def lineage(out: Path) -> dict[str, Any]:
     """Returns what a run's `config.json` says of the run."""
     return json.loads((out / "config.json").read_text(encoding="utf-8"))["lineage"]
 
 
-def environment():
+def environment() -> dict[str, Any]:
     """Returns what the bits of a run depend on beside its options and data."""
     versions = {"tensorflow": tf.__version__, "keras": keras.__version__, "numpy": np.__version__}
     return versions | {"cores": os.cpu_count(), "machine": platform.machine()}
 
 
-def fingerprint(path):
+def fingerprint(path: Path) -> str:
     """Returns the first 16 digits of the SHA-256 of a file, or of the files of a folder of weights."""
     vocabulary = "vocab.txt" if (path / "vocab.txt").is_file() else "tokenizer.json"
     names = ("*config.json", vocabulary, "model.safetensors", "*.index", "*.data-*")
-    found = sorted(file for name in names for file in path.glob(name)) if path.is_dir() else [path]
+    files = sorted(file for name in names for file in path.glob(name)) if path.is_dir() else [path]
     hasher = hashlib.sha256()
-    for file in found:
+    for file in files:
         try:
             with open(file, "rb") as content:
                 hasher.update(hashlib.file_digest(content, "sha256").digest())

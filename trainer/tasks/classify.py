@@ -4,45 +4,60 @@ Glossary of shapes: B batch, C classes.
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from models import heads
 from trainer.data import files
 from trainer.metrics import METRICS
-from trainer.text import frame, windows
+from trainer.tasks.setup import Setup
+from trainer.tasks.table import Row
+from trainer.tasks.transformers import Transformers
+from trainer.text import windows
 from trainer.training import batches
 
-ENCODER = {"pooled_only": True}
+NEEDS = ("pooled",)
+WANTS = {"pooled_only": True}
 LAYERS = ("classifier",)
-ARCHITECTURE = "BertForSequenceClassification"
 TARGETS = tf.TensorSpec([None], tf.int32)
+TRANSFORMERS = Transformers(
+    "ForSequenceClassification",
+    "text-classification",
+    """\
+import torch
+from transformers import AutoTokenizer, {class_name}
+
+tokenizer, model = AutoTokenizer.from_pretrained("{name}"), {class_name}.from_pretrained("{name}")
+inputs = tokenizer("a text", return_tensors="pt", truncation=True)  # of two texts: tokenizer("one", "other", ...)
+probabilities = torch.softmax(model(**inputs).logits, -1)[0]
+print({{model.config.id2label[i]: float(p) for i, p in enumerate(probabilities)}})""",
+)
+
+build = heads.classify
 
 
-def build(encoder, classes, *, dropout, seed):
-    dropout_seed = 1000 * seed + 999  # the encoder counts its own from 1000 * seed
-    x = keras.layers.Dropout(dropout, seed=dropout_seed, name="classifier_dropout")(encoder.output["pooled"])  # [B, D]
-    initializer = keras.initializers.TruncatedNormal(stddev=0.02, seed=seed)
-    logits = keras.layers.Dense(classes, kernel_initializer=initializer, name="classifier")(x)  # [B, C]
-    return keras.Model(encoder.input, logits, name="classify")
+def examples(rows: list[Row], setup: Setup, path: str | Path | None = None) -> tuple[Setup, batches.Examples]:
+    """See `trainer.tasks.kinds.Kind`. Labels of the data, where the setup has none: in the order of `files.labels_of`."""
+    target = setup.task.target
+    setup = replace(setup, labels=setup.labels or files.labels_of(rows, setup.task))
+    first, *second = [setup.reader.ids([row[field] for row in rows]) for field in setup.fields]
+    targets = tf.constant([setup.labels.index(row[target]) for row in rows], tf.int32)
+    return setup, batches.Examples(setup.reader, first, targets, second=second[0] if second else None)
 
 
-def examples(rows, task, reading, path=None):
-    reading = replace(reading, labels=reading.labels or files.labels_of(rows, task))
-    first, *second = [batches.tokenize([row[field] for row in rows], reading.tokenizer) for field in reading.fields]
-    targets = tf.constant([reading.labels.index(row[task.target]) for row in rows], tf.int32)
-    second = second[0] if second else None
-    return reading, batches.Examples(first, targets, reading.tokenizer, reading.max_length, second=second)
-
-
-def loss(targets, logits):
+def loss(targets: tf.Tensor, logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """See `trainer.tasks.kinds.Kind`."""
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)  # [B]
     return tf.reduce_sum(losses), tf.cast(tf.size(losses), tf.float32)
 
 
-def decode(logits, labels):
+def decode(logits: tf.Tensor, labels: list[str]) -> dict[str, tf.Tensor]:
     """Returns label [B] string, score [B], probabilities [B, C], labels [B, C] string."""
     probabilities = tf.nn.softmax(logits)
     names = tf.constant(labels)
@@ -54,26 +69,25 @@ def decode(logits, labels):
     }
 
 
-def functions(model, reading):
+def functions(model: keras.Model, setup: Setup) -> dict[str, Any]:
     """Returns {"serving_default"}: a text [B], or two, -> what `decode` returns; `windows.WINDOWS` rows are read at once."""
-    tokenizer = reading.tokenizer
+    reader, classes = setup.reader, len(setup.labels)
 
     def answer(*texts):
         # A session does not look at shapes.
-        ids = [tokenizer(tf.ensure_shape(strings, [None])).ids for strings in texts]
+        ids = [reader.tokenizer(tf.ensure_shape(strings, [None])).ids for strings in texts]
 
         def read(i, logits):
-            first, *second = (rows[i : i + windows.WINDOWS] for rows in ids)
-            inputs = frame.pack(first, tokenizer, reading.max_length, second=second[0] if second else None)
+            inputs = reader.frame(*[rows[i : i + windows.WINDOWS] for rows in ids])
             return i + windows.WINDOWS, tf.concat([logits, model(inputs, training=False)], axis=0)
 
-        number, classes = ids[0].nrows(tf.int32), len(reading.labels)
+        rows = ids[0].nrows(tf.int32)
         shapes = (tf.TensorShape([]), tf.TensorShape([None, classes]))
-        loop = (tf.constant(0), tf.zeros([0, classes]))
-        _, logits = tf.while_loop(lambda i, _: i < number, read, loop, shape_invariants=shapes, parallel_iterations=1)
-        return decode(logits, reading.labels)
+        start = (tf.constant(0), tf.zeros([0, classes]))
+        _, logits = tf.while_loop(lambda i, _: i < rows, read, start, shape_invariants=shapes, parallel_iterations=1)
+        return decode(logits, setup.labels)
 
-    signature = [tf.TensorSpec([None], tf.string, name=field) for field in reading.fields]
+    signature = [tf.TensorSpec([None], tf.string, name=field) for field in setup.fields]
     return {"serving_default": tf.function(answer, input_signature=signature, autograph=False)}
 
 
@@ -82,44 +96,47 @@ class Scorer:
 
     Args:
         model: Built, weights as they are at each call.
-        reading: Of the run.
+        setup: Of the run.
         rows: With gold values.
-        task: A `Task`.
         batch_size: Rows at once.
         tune: Of question answering.
     """
 
-    def __init__(self, model, reading, rows, task, batch_size, *, tune=False):
-        self.rows, self.task, self.labels, self.batch_size = rows, task, reading.labels, batch_size
-        self.metric = task.metric  # by which epochs are compared
-        _, self.examples = examples(rows, task, reading)
+    def __init__(
+        self, model: keras.Model, setup: Setup, rows: list[Row], batch_size: int, *, tune: bool = False
+    ) -> None:
+        self.setup, self.rows, self.batch_size = setup, rows, batch_size
+        self.metric = setup.task.metric
+        _, self.examples = examples(rows, setup)
 
-        @tf.function(input_signature=[frame.INPUTS, TARGETS], autograph=False)
+        @tf.function(input_signature=[setup.reader.inputs, TARGETS], autograph=False)
         def step(inputs, targets):
             logits = model(inputs, training=False)
             return tf.argmax(logits, axis=-1), *loss(targets, logits)
 
         self.step = step
 
-    def __call__(self, tick=lambda: None):
-        """`tick` is called between batches."""
-        predicted, total, number = np.empty(len(self.rows), np.int64), 0.0, 0.0
-        for inputs, targets, places in self.examples.batches(self.examples.plan_evaluation(self.batch_size)):
-            predicted[places.numpy()], sum_of_batch, count = self.step(inputs, targets)
-            total, number = total + float(sum_of_batch), number + float(count)
+    def __call__(self, tick: Callable[[], None] = lambda: None) -> dict[str, Any]:
+        """Returns the scores; `tick` is called between batches."""
+        classes, total, count = np.empty(len(self.rows), np.int64), 0.0, 0.0
+        plan = batches.plan_evaluation(self.examples.lengths, self.batch_size)
+        for places, (inputs, targets) in zip(plan, batches.dataset(self.examples, plan), strict=True):
+            classes[places], loss_of_batch, rows_of_batch = self.step(inputs, targets)
+            total, count = total + float(loss_of_batch), count + float(rows_of_batch)
             tick()
-        self.predicted = [self.labels[i] for i in predicted]
-        score = METRICS[self.task.metric]([row[self.task.target] for row in self.rows], self.predicted)
-        return {self.task.metric: round(score, 6), "loss": round(total / number, 6), "examples": len(self.rows)}
+        self.predicted = [self.setup.labels[i] for i in classes]
+        gold = [row[self.setup.task.target] for row in self.rows]
+        score = METRICS[self.metric](gold, self.predicted)
+        return {self.metric: round(score, 6), "loss": round(total / count, 6), "examples": len(self.rows)}
 
-    def predictions(self, path, column=None):
+    def predictions(self, path: str | Path, column: str | int | None = None) -> dict[str, str]:
         """Returns {ending: content} of files of what was predicted: JSON lines."""
         lines = [row | {"predicted": label} for row, label in zip(self.rows, self.predicted, strict=True)]
         return {"": "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)}
 
-    def variants(self):
+    def variants(self) -> dict[str, Any]:
         """Returns {name: scores} of other forms of the rows; there are none."""
         return {}
 
-    def __str__(self):
+    def __str__(self) -> str:
         return str(self.examples)

@@ -1,31 +1,38 @@
 """What each task is: the one definition that training, export and client read. Imports no framework."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from trainer.errors import Mistake
 
+Row = dict[str, Any]  # a row's fields, and its gold value
+
 
 @dataclass(frozen=True)
 class Task:
+    """What a task is.
+
+    `labels` are their names in the order of their numbers; None: those that `--labels` gives, or those of the data.
+    """
+
     inputs: tuple[tuple[str, tuple[str, ...]], ...]  # (signature, its fields) that a row may have, the fullest first
     target: str  # the gold value of a row, by name
     kind: str  # how it works, see `trainer.tasks.kinds`
-    labels: (
-        tuple[str, ...] | None
-    )  # their names in the order of their numbers; None: given by `--labels`, or those of the data
+    labels: tuple[str, ...] | None
     metric: str  # by which the best epoch is chosen, see `trainer.metrics`
     more: tuple[str, ...] = ()  # signatures beside those of the inputs, that take the same fields
     max_length: int = 128  # by default
     unlabelled: tuple[str, ...] = ()  # what stands for a label where annotators did not agree: such rows are left out
 
     @property
-    def fields(self):
+    def fields(self) -> list[str]:
         """Returns all fields, the simplest input's first."""
         return list(dict.fromkeys(field for _, fields in reversed(self.inputs) for field in fields))
 
-    def input_of(self, row):
+    def input_of(self, row: Row) -> tuple[str, tuple[str, ...]] | None:
         """Returns the (signature, fields) that a row has; None if it has none."""
         return next(((name, fields) for name, fields in self.inputs if all(field in row for field in fields)), None)
 
@@ -64,7 +71,9 @@ TASKS = {
 LISTS = ("words", "tags")  # fields with several values a row
 
 
-def requests(task, rows, size, signature=None):
+def requests(
+    task: Task, rows: list[Row], size: int, signature: str | None = None
+) -> Iterator[tuple[str, dict[str, np.ndarray], list[Row]]]:
     """Yields (signature, inputs, rows) of at most `size` rows that follow one another and go to the same signature.
 
     Args:
@@ -80,15 +89,16 @@ def requests(task, rows, size, signature=None):
     """
     start = 0
     while start < len(rows):
-        if not task.input_of(rows[start]):
+        first = task.input_of(rows[start])
+        if not first:
             expected = ", or ".join(" and ".join(fields) for _, fields in task.inputs)
             raise Mistake(f"expected a row with {expected}, received {', '.join(rows[start]) or 'nothing'}")
-        own, fields = task.input_of(rows[start])
         end = start + 1
-        while end < min(start + size, len(rows)) and task.input_of(rows[end]) == (own, fields):
+        while end < min(start + size, len(rows)) and task.input_of(rows[end]) == first:
             end += 1
-        part = rows[start:end]
-        yield signature or own, {field: _array([row[field] for row in part], field in LISTS) for field in fields}, part
+        batch = rows[start:end]
+        inputs = {field: _array([row[field] for row in batch], field in LISTS) for field in first[1]}
+        yield signature or first[0], inputs, batch
         start = end
 
 
@@ -104,7 +114,7 @@ def _array(values, lists):
     return array
 
 
-def answers(task, rows, outputs):
+def answers(task: Task, rows: list[Row], outputs: dict[str, np.ndarray]) -> list[Row]:
     """Joins input rows and a model's outputs to what users read: one dict a row.
 
     Args:

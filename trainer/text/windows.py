@@ -3,7 +3,6 @@
 Glossary of shapes: B batch, P pieces of a text.
 """
 
-from itertools import pairwise
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -24,16 +23,16 @@ class Windows(NamedTuple):
     kept_to: tf.Tensor
 
 
-def windows(lengths, room, step):
+def windows(lengths: tf.Tensor, room: tf.Tensor | int, step: tf.Tensor | int) -> Windows:
     """Cuts rows of pieces into windows that a model can read; one that fits is one window.
 
-    Of what two windows share, each keeps the half that is nearer to its middle: within a text, no piece is judged with less
+    Of what two windows share, each keeps the half that is nearer to its middle: within a text, no piece is judged with fewer
     than (room - step) // 2 pieces around it on either side.
 
     Args:
         lengths: [B], pieces of each row.
-        room: Longest window; a number, or one a row [B].
-        step: From one window's start to the next one's, 1 to `room`; likewise.
+        room: Longest window; a number, or a number for each row [B].
+        step: From a window's start to that of the next, 1 to `room`; likewise.
     """
     lengths = tf.cast(lengths, tf.int64)
     room, step = (tf.zeros_like(lengths) + tf.cast(value, tf.int64) for value in (room, step))  # [B]
@@ -52,23 +51,3 @@ def windows(lengths, room, step):
         before + tf.where(number == 0, number, number * step + margin),
         before + tf.where(last, length, (number + 1) * step + margin),
     )
-
-
-def changes(values):
-    """Says of each entry [N] whether it is the first, or another than the one before."""
-    return tf.concat([tf.ones_like(values[:1], tf.bool), values[1:] != values[:-1]], 0)
-
-
-def begins(pieces):
-    """Says of each of all `Pieces` of a batch, [all pieces], whether a word begins with it."""
-    return changes(pieces.words.flat_values) | changes(pieces.words.value_rowids())
-
-
-def pieces_of(texts, tokenizer, chunk=256):
-    """Yields, for each text: ids of its pieces, which of them begin a word, where the words of the pieces start and end."""
-    for i in range(0, len(texts), chunk):
-        pieces = tokenizer.traced(tf.constant(texts[i : i + chunk]))
-        ids, starts, ends = (field.flat_values for field in (pieces.ids, pieces.starts, pieces.ends))
-        columns = [column.numpy() for column in (ids, begins(pieces), starts, ends)]
-        for start, end in pairwise(pieces.ids.row_splits.numpy()):
-            yield tuple(column[start:end] for column in columns)

@@ -9,12 +9,14 @@ Every op here loads in TF 2.12.1 with TF Text 2.12.1 and later.
 Shapes: B batch (strings), W words of one string, P word pieces of one string.
 """
 
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
 
 import tensorflow as tf
 import tensorflow_text as tf_text
+
+from trainer.text.pieces import Pieces
 
 UNKNOWN, PADDING, START, SEPARATOR = "[UNK]", "[PAD]", "[CLS]", "[SEP]"
 
@@ -33,19 +35,7 @@ _PUNCTUATION = r"\x{21}-\x{2F}\x{3A}-\x{40}\x{5B}-\x{60}\x{7B}-\x{7E}\p{P}"
 _PUNCTUATION_AFTER_NFD = r"\x{1FEF}\x{2260}\x{226E}\x{226F}"
 
 
-class Pieces(NamedTuple):
-    """Word pieces of a batch of strings; every field is ragged int32 [B, (P)].
-
-    `starts` and `ends` are the place of the whole word in the original string, in Unicode code points, end exclusive.
-    """
-
-    ids: tf.RaggedTensor
-    words: tf.RaggedTensor  # index of the word within its string
-    starts: tf.RaggedTensor
-    ends: tf.RaggedTensor
-
-
-def read_vocabulary(path, content=None) -> list[str]:
+def read_vocabulary(path: str | Path, content: bytes | None = None) -> list[str]:
     """Returns the pieces of a `vocab.txt`, one a line; the line number is the id.
 
     Args:
@@ -78,7 +68,7 @@ class Tokenizer:
         lower_case: Lower-case and strip accents, as uncased (and Google's Chinese) vocabularies expect.
     """
 
-    def __init__(self, vocabulary: list[str], *, lower_case: bool):
+    def __init__(self, vocabulary: list[str], *, lower_case: bool) -> None:
         self.vocabulary = list(vocabulary)
         self.lower_case = lower_case
         self._unknown_word = "a" * (4 * MAX_WORD_CHARACTERS + 1)  # past the byte limit: always [UNK]
@@ -86,8 +76,7 @@ class Tokenizer:
             self.vocabulary,
             unknown_token=UNKNOWN,
             no_pretokenization=True,
-            max_bytes_per_word=4
-            * MAX_WORD_CHARACTERS,  # a code point has at most 4 bytes; code points are counted below
+            max_bytes_per_word=4 * MAX_WORD_CHARACTERS,  # a code point has at most 4; code points are counted below
             token_out_type=tf.int32,
         )
         extra = _PUNCTUATION_AFTER_NFD if lower_case else ""
@@ -114,12 +103,12 @@ class Tokenizer:
         )
 
     @cached_property
-    def traced(self):
+    def traced(self) -> Callable[[tf.Tensor], Pieces]:
         """The tokenizer as one graph, traced once: strings [B] -> `Pieces`."""
         return tf.function(self.__call__, input_signature=STRINGS, autograph=False)
 
     @cached_property
-    def traced_ids(self):
+    def traced_ids(self) -> Callable[[tf.Tensor], tf.RaggedTensor]:
         """As `traced`, the ids alone: their places need not be found."""
         return tf.function(lambda strings: self(strings).ids, input_signature=STRINGS, autograph=False)
 
@@ -130,10 +119,9 @@ class Tokenizer:
         # and any of them would hide the neighbours of a Σ, on which its lower case depends.
         strings = tf.strings.regex_replace(strings, _TO_SOFT_HYPHEN, "\u00ad")
         if self.lower_case:
-            strings = tf.strings.regex_replace(
-                strings, "İ", "i"
-            )  # alone it would become two: i, and a dot that is dropped
-            strings = tf.strings.lower(strings, encoding="utf-8")  # so every code point stays at its index
+            # İ alone would become two code points, i and a dot that is dropped; so each of them stays at its index.
+            strings = tf.strings.regex_replace(strings, "İ", "i")
+            strings = tf.strings.lower(strings, encoding="utf-8")
         # Each delimiter, white space too, is kept as a word of its own: so every code point lies in exactly one word,
         # and positions are running sums of lengths.
         split = tf_text.regex_split(strings, self._delimiters, self._delimiters)

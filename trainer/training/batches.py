@@ -1,19 +1,23 @@
-"""What a model is trained on, tokenised once, and the plan of its batches: a pure function of seed, epoch and data.
+"""What a model is trained on, and the plan of its batches: a pure function of seed, epoch and data.
 
 Glossary of shapes: B batch, P pieces of a text, S sequence length of a batch, N examples.
 """
 
+from collections.abc import Iterator
+from typing import Any, Protocol
+
 import numpy as np
 import tensorflow as tf
 
-from trainer.text.frame import pack
-from trainer.text.layout import FIRST, specials
+from trainer.text.reader import Reader
 
 POOL = 16  # batches that are sorted by length together: little padding, and still nearly random batches
 
+Plan = list[np.ndarray]  # indices of examples, an array for each batch
 
-def plan_training(lengths, batch_size, *, seed, epoch):
-    """Returns the batches of one epoch as index arrays: a pure function of its arguments.
+
+def plan_training(lengths: np.ndarray, batch_size: int, *, seed: int, epoch: int) -> Plan:
+    """Returns the batches of an epoch: a pure function of its arguments.
 
     Rows are shuffled, sorted by length within pools of `POOL` batches (length buckets whose borders follow the data), cut
     into batches, and the batches shuffled.
@@ -28,88 +32,97 @@ def plan_training(lengths, batch_size, *, seed, epoch):
     return [batches[i] for i in random.permutation(len(batches))]
 
 
-def plan_evaluation(lengths, batch_size):
+def plan_evaluation(lengths: np.ndarray, batch_size: int) -> Plan:
     """Returns every row once, longest first: what does not fit in memory fails at once."""
     order = np.argsort(-lengths, kind="stable")
     return [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
 
 
-def tokenize(texts, tokenizer, chunk=1024):
-    """Returns ragged ids int32 [len(texts), (P)], by the function that the exported model holds."""
-    return tf.concat(
-        [tokenizer.traced_ids(tf.constant(texts[i : i + chunk])) for i in range(0, len(texts), chunk)], axis=0
+class Source(Protocol):
+    """Examples that batches are made of: in memory as `Examples`, or read only when a batch asks for them."""
+
+    number: int
+    """Examples of an epoch."""
+
+    def plan(self, batch_size: int, *, seed: int, epoch: int) -> Plan:
+        """Returns the batches of an epoch: a pure function of its arguments and of the examples."""
+
+    def batch(self, rows: tf.Tensor, epoch: tf.Tensor) -> Any:
+        """Returns (inputs of the model, targets) of examples [B], as they are in an epoch; runs in a graph of tf.data."""
+
+
+def dataset(source: Source, plan: Plan, epoch: int = 0) -> tf.data.Dataset:
+    """Returns what `source.batch` gives for each planned batch, made in the background, a few batches ahead."""
+    rows = tf.RaggedTensor.from_row_lengths(np.concatenate(plan), [len(batch) for batch in plan])
+    options = tf.data.Options()
+    # Nothing here to tune; and its thread sleeps for up to 60 s, which 5 of 22 epochs waited for at their end.
+    options.autotune.enabled = False
+    return (
+        tf.data.Dataset.from_tensor_slices(rows)
+        .map(lambda batch: source.batch(batch, tf.constant(epoch, tf.int64)), num_parallel_calls=2)
+        .prefetch(2)
+        .with_options(options)
     )
 
 
+def steps(source: Source, plan: Plan, batch_size: int, epoch: int) -> Iterator[tuple[list, int]]:
+    """Yields, for each step of a plan, ([(inputs, targets)] of `batch_size` at most, number of examples)."""
+    micro_batches = [[rows[i : i + batch_size] for i in range(0, len(rows), batch_size)] for rows in plan]
+    batches = iter(dataset(source, [rows for step in micro_batches for rows in step], epoch)) if plan else iter(())
+    for step, rows in zip(micro_batches, plan, strict=True):
+        yield [next(batches) for _ in step], len(rows)
+
+
 class Examples:
-    """What a model is trained on: rows tokenised once, by the exported model's own functions, and held in memory.
+    """Rows tokenised once, by the exported model's own functions, and held in memory; a `Source`.
 
     Args:
-        ids: Ragged int32 [N, (P)].
-        targets: int32 [N, ...], or ragged [N, (P)], one a piece: -1 where none is asked for.
-        tokenizer, max_length: See `pack`.
-        second: Ragged int32 [N, (P)], of second texts.
+        reader: Frames them.
+        ids: int32 [N, (P)].
+        targets: int32 [N, ...], or ragged [N, (P)], one for each piece: -1 where none is asked for.
+        second: int32 [N, (P)], of second texts.
         forms: Where a row has several forms, a list of rows: each a list of forms, each a list of examples. Every epoch takes
             each row in one of its forms, in turn; all forms of a row have the same number of examples.
         about: What the examples were made of, for `str`.
     """
 
-    def __init__(self, ids, targets, tokenizer, max_length, *, second=None, forms=None, about=""):
-        self.about = about
-        self.ids, self.targets, self.second, self.forms = ids, targets, second, forms
-        self.tokenizer, self.max_length = tokenizer, max_length
-        pieces = ids.row_lengths().numpy() + specials(1 if second is None else 2)
-        if second is not None:
-            pieces += second.row_lengths().numpy()
-        self.lengths = np.minimum(pieces, max_length)
-        self.truncated = int(np.sum(pieces > max_length))
-        self.number = sum(len(row[0]) for row in forms) if forms else len(pieces)  # an epoch
+    def __init__(
+        self,
+        reader: Reader,
+        ids: tf.RaggedTensor,
+        targets: tf.Tensor | tf.RaggedTensor,
+        *,
+        second: tf.RaggedTensor | None = None,
+        forms: list[list[list[int]]] | None = None,
+        about: str = "",
+    ) -> None:
+        self.reader, self.ids, self.targets, self.second = reader, ids, targets, second
+        self.forms, self.about = forms, about
+        uncut = reader.lengths(ids, second)
+        self.lengths = np.minimum(uncut, reader.max_length)
+        self.truncated = int(np.sum(uncut > reader.max_length))
+        self.number = sum(len(row[0]) for row in forms) if forms else len(uncut)
 
-    def plan_training(self, batch_size, *, seed, epoch):
-        """Returns the batches of one epoch as index arrays: a pure function of its arguments and of the examples."""
+    def plan(self, batch_size: int, *, seed: int, epoch: int) -> Plan:
+        """Returns the batches of an epoch: a pure function of its arguments and of the examples."""
         if not self.forms:
             return plan_training(self.lengths, batch_size, seed=seed, epoch=epoch)
-        first = np.random.default_rng(seed).integers(
-            2**20, size=len(self.forms)
-        )  # not the same form of all rows at once
+        # Not the same form of all rows at once
+        first = np.random.default_rng(seed).integers(2**20, size=len(self.forms))
         chosen = np.array([i for row, k in zip(self.forms, first + epoch, strict=True) for i in row[k % len(row)]])
         return [chosen[batch] for batch in plan_training(self.lengths[chosen], batch_size, seed=seed, epoch=epoch)]
 
-    def plan_evaluation(self, batch_size):
-        return plan_evaluation(self.lengths, batch_size)
+    def batch(self, rows: tf.Tensor, epoch: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+        """Returns (inputs of the model, targets) of examples [B], the same in every epoch."""
+        second = None if self.second is None else tf.gather(self.second, rows)
+        inputs = self.reader.frame(tf.gather(self.ids, rows), second)
+        targets = tf.gather(self.targets, rows)
+        if isinstance(targets, tf.RaggedTensor):
+            targets = self.reader.align(targets, inputs, empty=-1)  # [B, S]
+        return inputs, targets
 
-    def batches(self, plan):
-        """Returns a `tf.data.Dataset` of (inputs of the model, targets, indices of the examples), one a planned batch."""
-        indices = tf.RaggedTensor.from_row_lengths(np.concatenate(plan), [len(batch) for batch in plan])
-
-        def batch(rows):
-            second = None if self.second is None else tf.gather(self.second, rows)
-            inputs = pack(tf.gather(self.ids, rows), self.tokenizer, self.max_length, second=second)
-            targets = tf.gather(self.targets, rows)
-            if isinstance(targets, tf.RaggedTensor):
-                shape = tf.shape(inputs["token_ids"], targets.row_splits.dtype) - [0, FIRST]
-                targets = tf.pad(targets.to_tensor(-1, shape=shape), [[0, 0], [FIRST, 0]], constant_values=-1)  # [B, S]
-            return inputs, targets, rows
-
-        options = tf.data.Options()
-        # Nothing here to tune; and its thread sleeps for up to 60 s, which 5 of 22 epochs waited for at their end.
-        options.autotune.enabled = False
-        return (
-            tf.data.Dataset.from_tensor_slices(indices)
-            .map(batch, num_parallel_calls=2)
-            .prefetch(2)
-            .with_options(options)
-        )
-
-    def steps(self, plan, batch_size):
-        """Yields, for each batch of the plan, ([(inputs, targets)] of `batch_size` at most, number of examples)."""
-        parts = [[rows[i : i + batch_size] for i in range(0, len(rows), batch_size)] for rows in plan]
-        batches = iter(self.batches([part for step in parts for part in step]) if plan else ())
-        for step, rows in zip(parts, plan, strict=True):
-            yield [next(batches)[:2] for _ in step], len(rows)
-
-    def __str__(self):
+    def __str__(self) -> str:
         return (
             f"{self.about}{self.number:,} examples, {self.lengths.mean():.1f} pieces on average, {self.lengths.max()} at most; "
-            f"{self.truncated} cut at {self.max_length}"
+            f"{self.truncated} cut at {self.reader.max_length}"
         )

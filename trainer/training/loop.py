@@ -5,15 +5,12 @@ dropout's seeds are variables, and all variables and counters are in the checkpo
 while it saved, ends with the bytes of one that was not, on the same machine with the same number of threads.
 """
 
-import json
-import os
 import re
-import shutil
-import signal
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -22,10 +19,15 @@ import tensorflow as tf
 from trainer import writing
 from trainer.errors import Failure, Interrupted, Mistake
 from trainer.progress import Progress, say
+from trainer.runs.folder import Folder
 from trainer.training import checkpoint, optim
+from trainer.training.log import Log
+from trainer.training.signals import Signals
 
 LOG_EVERY = 10  # steps between lines of metrics.jsonl
 SHARE = 0.05  # of the time that may go into checkpoints
+
+Scores = dict[str, Any]
 
 
 @dataclass
@@ -33,7 +35,9 @@ class State:
     """What a run is beside its variables."""
 
     step: int = 0  # steps made
-    scores: list[dict] = field(default_factory=list)  # one an epoch that ended: {"epoch", "step", and what was scored}
+    scores: list[Scores] = field(
+        default_factory=list
+    )  # of each epoch that ended: {"epoch", "step", and what was scored}
     losses: list[float] = field(default_factory=list)  # of the steps since the last line of metrics.jsonl
     log_bytes: int = 0  # length of metrics.jsonl
     best_digest: str = ""  # of best.safetensors
@@ -50,6 +54,7 @@ class Work:
         epochs: At most.
         batches: (epoch from 1, steps to leave out) -> iterator of (what `step` takes, number of examples).
         step: Makes one step; returns the loss.
+        to_bytes: model -> content of its file of weights.
         score: (function to call now and then) -> scores of the model as it is; None: there is nothing to score on.
         metric: The score by which epochs are compared, more is better.
         patience: Stop after so many epochs without a better score; None: never.
@@ -60,34 +65,46 @@ class Work:
     optimizer: keras.optimizers.Optimizer
     steps: int
     epochs: int
-    batches: Callable
-    step: Callable
-    score: Callable | None = None
-    metric: str | None = None
+    batches: Callable[[int, int], Iterator[tuple[Any, int]]]
+    step: Callable[[Any], float]
+    to_bytes: Callable[[keras.Model], bytes]
+    score: Callable[[Callable[[], None]], Scores] | None = None
+    metric: str = ""
     patience: int | None = None
     keep_best: bool = False
 
-    def variables(self):
+    def variables(self) -> list[keras.Variable]:
         """Returns all that a checkpoint holds, in order."""
         return [*self.model.variables, *self.optimizer.variables]
 
-    def best(self, scores):
+    def best(self, scores: list[Scores]) -> Scores | None:
         """Returns the best score, the first of equals; None without scores."""
         return max(scores, key=lambda score: (score[self.metric], -score["epoch"])) if scores and self.score else None
 
-    def ended(self, scores):
-        stale = self.patience and scores and len(scores) - self.best(scores)["epoch"] >= self.patience
+    def ended(self, scores: list[Scores]) -> bool:
+        """Says whether the run with these scores of its epochs is over."""
+        best = self.best(scores)
+        stale = self.patience and best and len(scores) - best["epoch"] >= self.patience
         return len(scores) == self.epochs or bool(stale)
 
 
-def run(work, folder, *, config, tokenizer, to_bytes, decisions, result, checkpoint_every, dry_run):
+def run(
+    work: Work,
+    folder: Folder,
+    *,
+    settings: dict[str, Any],
+    files: dict[str, str],
+    decisions: list[str],
+    result: dict[str, Any],
+    checkpoint_every: float,
+    dry_run: bool = False,
+) -> dict[str, Any]:
     """Trains a run folder from where it stands to its end, and writes it.
 
     Args:
-        work: A `Work`.
-        folder: A `trainer.runs.folder.Folder` that holds no finished run.
-        config, tokenizer: For `Folder.start`.
-        to_bytes: model -> content of its file of weights.
+        work: The job.
+        folder: Holds no finished run.
+        settings, files: For `Folder.start`.
         decisions: Lines to print before anything is done.
         result: The entries of metrics.json that say what run this is.
         checkpoint_every: Seconds between checkpoints; they are rarer where that would take more than `SHARE` of the time.
@@ -101,9 +118,8 @@ def run(work, folder, *, config, tokenizer, to_bytes, decisions, result, checkpo
         Failure: A checkpoint cannot be written, or is damaged.
         Mistake: The loss is no number any more; the folder is another process's.
     """
-    model, variables = work.model, work.variables()
-    size = sum(int(np.prod(variable.shape)) * variable.value.dtype.size for variable in variables)
-    place = folder.out / "checkpoint"
+    model, place = work.model, folder.out / "checkpoint"
+    size = sum(int(np.prod(variable.shape)) * variable.value.dtype.size for variable in work.variables())
     decisions = [*decisions, f"saves     {size / 1e6:,.1f} MB every {checkpoint_every:g} s, in {place}"]
     if dry_run:
         say("\n".join(decisions))
@@ -119,16 +135,11 @@ def run(work, folder, *, config, tokenizer, to_bytes, decisions, result, checkpo
         say("\n".join(decisions))
         checkpoint.check_room(folder.out, size)
         try:
-            folder.start(config, tokenizer)
+            folder.start(settings, files)
             with Signals() as signals:  # also while the result is written: a run that has ended ends
-                state, content, digest = fit(
-                    work,
-                    folder.out,
-                    signals,
-                    again,
-                    to_bytes=to_bytes,
-                    checkpoint_every=checkpoint_every,
-                )
+                training = Training(work, folder.out, signals, again, checkpoint_every=checkpoint_every)
+                content, digest = training.run()
+                state = training.state
                 result |= _scores(work, state)
                 result |= {"seconds": round(state.seconds, 1), "parameters": model.count_params(), "digest": digest}
                 folder.finish(content, result)
@@ -155,150 +166,110 @@ def _scores(work, state):
     return {"steps": state.step, "final": final, "best": best}
 
 
-def fit(work, out, signals, again, *, to_bytes, checkpoint_every):
-    """Makes the steps that are left; arguments as `run`, the `Signals` in force, and what goes on.
+class Training:
+    """The steps of a run that are left; arguments as `run`, the signals in force, and what goes on after them."""
 
-    Returns:
-        (`State`, content of the file of weights to keep, digest of the whole run).
-    """
-    variables = work.variables()
-    folder, best_path = out / "checkpoint", out / "checkpoint" / "best.safetensors"
-    state = State(**(checkpoint.load(folder, variables) or {}))
-    total = work.steps * work.epochs
-    if state.step:
-        say(f"resume    from step {state.step} of {total}, {folder}")
-    progress = Progress(total)
-    began, saved_at, saved, cost = time.monotonic() - state.seconds, time.monotonic(), None, 0.0
+    def __init__(self, work: Work, out: Path, signals: Signals, again: str, *, checkpoint_every: float) -> None:
+        self.work, self.out, self.signals, self.again = work, out, signals, again
+        self.checkpoint_every = checkpoint_every
+        self.folder, self.best_path = out / "checkpoint", out / "checkpoint" / "best.safetensors"
+        self.variables = work.variables()
+        self.state = State(**(checkpoint.load(self.folder, self.variables) or {}))
+        self.total = work.steps * work.epochs
+        if self.state.step:
+            say(f"resume    from step {self.state.step} of {self.total}, {self.folder}")
+        self.progress = Progress(self.total)
+        self.began = time.monotonic() - self.state.seconds
+        self.saved_at, self.saved, self.cost = (
+            time.monotonic(),
+            None,
+            0.0,
+        )  # when, at which position, seconds that it took
 
-    def save():
-        nonlocal saved_at, saved, cost
-        position = (state.step, len(state.scores))
-        if saved == position:
+    def run(self) -> tuple[bytes, str]:
+        """Makes them; returns (content of the file of weights to keep, digest of the whole run)."""
+        work, state = self.work, self.state
+        with Log(self.out, state.log_bytes) as self.log:
+            while not work.ended(state.scores):
+                epoch, began, first = len(state.scores) + 1, time.monotonic(), state.step
+                examples = self._steps_of(epoch)
+                seconds = time.monotonic() - began
+                line = self._score(epoch)
+                where = f" (from step {first})" if state.step - first < work.steps else ""
+                rate = f"{examples / seconds:.0f} examples/s{where}" if examples else "all steps made before"
+                self.progress.note(f"epoch {epoch}/{work.epochs}: {line}{seconds:.0f} s, {rate}")
+            self.log.sync()
+            state.seconds = time.monotonic() - self.began
+            content = self._read_best() if work.keep_best else work.to_bytes(work.model)
+            return content, checkpoint.digest(checkpoint.arrays_of(self.variables), self.log.content(), content)
+
+    def _steps_of(self, epoch):
+        """Makes the steps of an epoch that are left; returns the number of their examples."""
+        work, state, examples = self.work, self.state, 0
+        for batch, size in work.batches(epoch, state.step - (epoch - 1) * work.steps):
+            loss = work.step(batch)
+            if not np.isfinite(loss):
+                raise Mistake(
+                    f"the loss became {loss} at step {state.step + 1}; try a smaller --learning_rate, with --overwrite"
+                )
+            state.step += 1
+            examples += size
+            state.losses.append(loss)
+            self.progress.step(state.step, size, loss)
+            if state.step % LOG_EVERY == 0 or state.step == self.total:
+                mean, rate = float(np.mean(state.losses)), float(work.optimizer.learning_rate)
+                self._note({"step": state.step, "epoch": epoch, "loss": mean, "learning_rate": rate})
+                state.losses.clear()
+            self._stop_if_asked()
+            if time.monotonic() - self.saved_at >= max(self.checkpoint_every, self.cost / SHARE):
+                self._save()
+        return examples
+
+    def _score(self, epoch):
+        """Scores the epoch that ended; returns the beginning of the line that says how it went."""
+        work, state = self.work, self.state
+        score, line = {"epoch": epoch, "step": state.step}, ""
+        if work.score:
+            self.progress.note(f"epoch {epoch}: scoring on dev ...")
+            score |= work.score(self._stop_if_asked)
+            self._note({"dev": score})
+            shown = [name for name in score if name in (work.metric, "loss") or name.endswith("_f1")]
+            line = f"dev {', '.join(f'{name} {score[name]:.4f}' for name in shown)}; "
+        state.scores.append(score)
+        if work.keep_best and work.best(state.scores) is score:
+            checkpoint.make_folder(self.folder)
+            content = work.to_bytes(work.model)
+            writing.write(self.best_path, content)
+            state.best_digest = checkpoint.digest([], content)
+            self._save()  # so that these weights are never older than what the state says of them
+        return line
+
+    def _note(self, line):
+        self.state.log_bytes = self.log.note(line)
+
+    def _save(self):
+        position = (self.state.step, len(self.state.scores))
+        if self.saved == position:
             return
         now = time.monotonic()
-        state.seconds = now - began
-        os.fsync(log.fileno())  # before the checkpoint that counts on it
-        checkpoint.save(folder, variables, asdict(state))
-        saved_at, saved, cost = time.monotonic(), position, time.monotonic() - now
+        self.state.seconds = now - self.began
+        self.log.sync()  # before the checkpoint that counts on it
+        checkpoint.save(self.folder, self.variables, asdict(self.state))
+        self.saved_at, self.saved, self.cost = time.monotonic(), position, time.monotonic() - now
 
-    def stop_if_asked():
-        if signals.received:
-            save()
+    def _stop_if_asked(self):
+        if self.signals.received:
+            self._save()
             raise Interrupted(
-                signals.received,
-                f"stopped at step {state.step} of {total}, saved in {folder}; {again} goes on from there",
+                self.signals.received,
+                f"stopped at step {self.state.step} of {self.total}, saved in {self.folder}; {self.again} goes on from there",
             )
 
-    def note(line):
-        log.write(json.dumps(line).encode() + b"\n")
-        log.flush()
-        state.log_bytes = log.tell()
-        _summarise(line)
-
-    with _open_log(out, state) as log, _summaries(out).as_default():
-        while not work.ended(state.scores):
-            epoch, epoch_began, first = len(state.scores) + 1, time.monotonic(), state.step
-            examples = 0
-            for batch, size in work.batches(epoch, state.step - (epoch - 1) * work.steps):
-                loss = work.step(batch)
-                if not np.isfinite(loss):
-                    raise Mistake(
-                        f"the loss became {loss} at step {state.step + 1}; try a smaller --learning_rate, "
-                        "with --overwrite"
-                    )
-                state.step += 1
-                examples += size
-                state.losses.append(loss)
-                progress.step(state.step, size, loss)
-                if state.step % LOG_EVERY == 0 or state.step == total:
-                    mean, rate = float(np.mean(state.losses)), float(work.optimizer.learning_rate)
-                    note({"step": state.step, "epoch": epoch, "loss": mean, "learning_rate": rate})
-                    state.losses.clear()
-                stop_if_asked()
-                if time.monotonic() - saved_at >= max(checkpoint_every, cost / SHARE):
-                    save()
-            seconds = time.monotonic() - epoch_began
-            score, line = {"epoch": epoch, "step": state.step}, ""
-            if work.score:
-                progress.note(f"epoch {epoch}: scoring on dev ...")
-                score |= work.score(stop_if_asked)
-                note({"dev": score})
-                shown = [name for name in score if name in (work.metric, "loss") or name.endswith("_f1")]
-                line = f"dev {', '.join(f'{name} {score[name]:.4f}' for name in shown)}; "
-            state.scores.append(score)
-            if work.keep_best and work.best(state.scores) is score:
-                checkpoint.make_folder(folder)
-                content = to_bytes(work.model)
-                writing.write(best_path, content)
-                state.best_digest = checkpoint.digest([], content)
-                save()  # so that these weights are never older than what the state says of them
-            where = f" (from step {first})" if state.step - first < work.steps else ""
-            rate = f"{examples / seconds:.0f} examples/s{where}" if examples else "all steps made before"
-            progress.note(f"epoch {epoch}/{work.epochs}: {line}{seconds:.0f} s, {rate}")
-        os.fsync(log.fileno())
-        state.seconds = time.monotonic() - began
-        content = _read_best(best_path, state) if work.keep_best else to_bytes(work.model)
-        log_content = (out / "metrics.jsonl").read_bytes()
-        return state, content, checkpoint.digest(checkpoint.arrays_of(variables), log_content, content)
-
-
-def _read_best(path, state):
-    content = path.read_bytes() if path.is_file() else b""
-    if checkpoint.digest([], content) != state.best_digest:
-        raise Failure(
-            f"{path}: expected the weights of the best epoch, found another or a damaged file; --overwrite starts anew"
-        )
-    return content
-
-
-class Signals:
-    """Notes signals that ask for an end instead of dying of them; a second SIGINT (Ctrl-C) ends at once, without a
-    checkpoint. SIGHUP says that the terminal is gone; `nohup` ignores it, and so do we then."""
-
-    def __enter__(self):
-        self.received, self.before = None, {}
-        if threading.current_thread() is threading.main_thread():  # no other may set handlers
-            numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-            numbers = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
-            self.before = {number: signal.signal(number, self._note) for number in numbers}
-        return self
-
-    def _note(self, number, _):
-        if self.received and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        self.received = number
-
-    def __exit__(self, *_):
-        for number, handler in self.before.items():
-            signal.signal(number, handler)
-
-
-def _open_log(out, state):
-    """Opens metrics.jsonl to append to what the checkpoint knows of it."""
-    path = out / "metrics.jsonl"
-    log = open(path, "ab")  # noqa: SIM115  the caller's
-    writing.sync_folder(out)
-    if log.tell() < state.log_bytes:
-        log.close()
-        raise Failure(f"{path}: expected {state.log_bytes} bytes or more, found less; --overwrite starts anew")
-    log.truncate(state.log_bytes)
-    log.seek(state.log_bytes)
-    return log
-
-
-def _summaries(out):
-    """Returns a TensorBoard writer, with all that metrics.jsonl holds written again: no step twice, none missing."""
-    shutil.rmtree(out / "tensorboard", ignore_errors=True)
-    writer = tf.summary.create_file_writer(str(out / "tensorboard"))
-    with open(out / "metrics.jsonl", encoding="utf-8") as log, writer.as_default():
-        for line in log:
-            _summarise(json.loads(line))
-    return writer
-
-
-def _summarise(line):
-    """Draws a line of metrics.jsonl."""
-    values = line.get("dev", line)
-    for name, value in values.items():
-        if name not in ("step", "epoch", "examples", "words"):
-            tf.summary.scalar(f"{'dev' if 'dev' in line else 'train'}/{name}", value, values["step"])
+    def _read_best(self):
+        content = self.best_path.read_bytes() if self.best_path.is_file() else b""
+        if checkpoint.digest([], content) != self.state.best_digest:
+            raise Failure(
+                f"{self.best_path}: expected the weights of the best epoch, found another or a damaged file; "
+                "--overwrite starts anew"
+            )
+        return content

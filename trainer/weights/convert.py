@@ -2,16 +2,17 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
-from trainer.weights import pretrained
+from trainer.weights import bert, pretrained
 from trainer.writing import new_folder
 
 
-def convert(source, to):
+def convert(source: str | Path, to: str | Path) -> dict[str, Any]:
     """Writes a folder of the other form: Google's from Hugging Face's, Hugging Face's from Google's, heads included.
 
     Every tensor is read back and compared, bit for bit, before the folder appears under its name.
@@ -31,7 +32,7 @@ def convert(source, to):
     """
     source, to = Path(source), Path(to)
     google, (config, path) = pretrained.is_google(source), pretrained.read_config(source)
-    pretrained.check_config(config, path)
+    bert.check_config(config, path)
     tensors = pretrained.read_tensors(source)
     vocabulary, lower_case = pretrained.read_tokenizer(source)
     content, left_out = _content(tensors)
@@ -56,7 +57,7 @@ def convert(source, to):
 
 def _content(tensors):
     """Returns {name with the encoder's prefix: array} of all that has a name in both forms, and what was left out."""
-    bare = not any(name.startswith("bert.") for name in tensors.readers)
+    bare = not any(name.startswith(bert.PREFIX) for name in tensors.readers)
     same = {  # older versions of transformers saved what is tied
         "cls.predictions.decoder.weight": "bert.embeddings.word_embeddings.weight",
         "cls.predictions.decoder.bias": "cls.predictions.bias",
@@ -64,12 +65,12 @@ def _content(tensors):
     content, left_out = {}, []
     for name in sorted(tensors.readers):
         head = name.split(".")[0] in ("cls", "classifier", "qa_outputs")
-        full = name if head or not bare else f"bert.{name}"
-        google, transposed = pretrained.google_name(full)
+        full = name if head or not bare else bert.PREFIX + name
+        google, transposed = bert.google_name(full)
         tied = tensors.readers.get(same[name]) if name in same else None
         if name.endswith("position_ids") or (tied and np.array_equal(tied(), tensors.readers[name]())):
             left_out.append(tensors.names[name])
-        elif name in same or pretrained.hugging_face_name(google) != (full, transposed):
+        elif name in same or bert.hugging_face_name(google) != (full, transposed):
             raise ValueError(f"{tensors.path}: tensor {tensors.names[name]} has no name in the other form of a BERT")
         else:
             content[full] = np.ascontiguousarray(tensors.readers[name]())
@@ -82,12 +83,10 @@ def _write_hugging_face(folder, config, content):
         "classifier": "BertForSequenceClassification",
         "qa_outputs": "BertForQuestionAnswering",
     }
-    found = [
-        architecture for head, architecture in heads.items() if any(name.split(".")[0] == head for name in content)
-    ]
-    if found == ["BertForSequenceClassification"] and not any("pooler" in name for name in content):
-        found = ["BertForTokenClassification"]
-    config = {"architectures": found[:1] or ["BertModel"]} | config
+    classes = [class_name for head, class_name in heads.items() if any(name.split(".")[0] == head for name in content)]
+    if classes == ["BertForSequenceClassification"] and not any("pooler" in name for name in content):
+        classes = ["BertForTokenClassification"]
+    config = {"architectures": classes[:1] or ["BertModel"]} | config
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     try:
         save_file(content, folder / "model.safetensors", metadata={"format": "pt"})
@@ -99,11 +98,11 @@ def _write_checkpoint(folder, config, content):
     import tensorflow as tf
 
     # More than Google's code knows, which passes over the rest.
-    kept = ("vocab_size", *pretrained.ARGUMENTS, "initializer_range", "classifier_dropout", "id2label", "label2id")
+    kept = ("vocab_size", *bert.ARGUMENTS, "initializer_range", "classifier_dropout", "id2label", "label2id")
     (folder / "bert_config.json").write_text(
         json.dumps({key: config[key] for key in kept if key in config}, indent=2) + "\n"
     )
-    names = [pretrained.google_name(name) for name in content]
+    names = [bert.google_name(name) for name in content]
     tensors = [
         tensor.T if transposed else tensor for (_, transposed), tensor in zip(names, content.values(), strict=True)
     ]

@@ -3,86 +3,23 @@
     Hugging Face   config.json       model.safetensors   vocab.txt   tokenizer_config.json
     Google         bert_config.json  bert_model.ckpt.*   vocab.txt   (a TensorFlow 1 checkpoint; read without its code)
 
-Tensors go by Hugging Face's names everywhere else in this project. Google's names follow from them by `google_name`; its
-kernels are [in, out], Hugging Face's [out, in]. What an optimiser left in a checkpoint is passed over by its name.
+What an optimiser left in a checkpoint is passed over by its name. See `trainer.weights.bert` for the names of tensors.
 """
 
 import json
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-# Hugging Face's `config.json` -> arguments of `models.bert.bert`
-ARGUMENTS = {
-    "num_hidden_layers": "layers",
-    "hidden_size": "width",
-    "num_attention_heads": "heads",
-    "intermediate_size": "feed_forward",
-    "max_position_embeddings": "positions",
-    "type_vocab_size": "segments",
-    "hidden_act": "activation",
-    "hidden_dropout_prob": "dropout",
-    "attention_probs_dropout_prob": "attention_dropout",
-    "layer_norm_eps": "epsilon",
-}
-ACTIVATIONS = ("gelu", "relu", "silu")  # of the same name and meaning in Keras
-DEFAULTS = {  # of google-research/bert's code and of transformers' `BertConfig`: a file need not say them
-    "max_position_embeddings": 512,
-    "type_vocab_size": 2,
-    "hidden_act": "gelu",
-    "hidden_dropout_prob": 0.1,
-    "attention_probs_dropout_prob": 0.1,
-    "layer_norm_eps": 1e-12,
-}
+from trainer.weights.bert import DEFAULTS, hugging_face_name
+from trainer.weights.tensors import TensorFile
+
 OPTIMISER = re.compile(r"(/adam_[mv]|/Adam(_1)?|^global_step|^beta[12]_power)$")
 
-# Where Google's name is not Hugging Face's with slashes: the heads.
-HEADS = {
-    "cls.predictions.bias": "cls/predictions/output_bias",
-    "cls.seq_relationship.weight": "cls/seq_relationship/output_weights",
-    "cls.seq_relationship.bias": "cls/seq_relationship/output_bias",
-    "classifier.weight": "output_weights",  # run_classifier.py
-    "classifier.bias": "output_bias",
-    "qa_outputs.weight": "cls/squad/output_weights",  # run_squad.py
-    "qa_outputs.bias": "cls/squad/output_bias",
-}
-HEADS_OF_GOOGLE = {theirs: ours for ours, theirs in HEADS.items()}
 
-
-def google_name(name):
-    """Returns the name in Google's checkpoints of a tensor of Hugging Face's, and whether it lies there transposed."""
-    if name in HEADS:
-        return HEADS[name], False
-    name = re.sub(r"\blayer\.(\d+)", r"layer_\1", name).replace("LayerNorm.weight", "LayerNorm.gamma")
-    name = name.replace("LayerNorm.bias", "LayerNorm.beta").replace("_embeddings.weight", "_embeddings")
-    transposed = name.endswith(".weight")
-    return re.sub(r"\.weight$", ".kernel", name).replace(".", "/"), transposed
-
-
-def hugging_face_name(name):
-    """The way back from `google_name`: (name of Hugging Face's, whether it lies there transposed)."""
-    if name in HEADS_OF_GOOGLE:
-        return HEADS_OF_GOOGLE[name], False
-    transposed = name.endswith("/kernel")
-    name = re.sub(r"/(kernel|gamma)$", ".weight", re.sub(r"/beta$", ".bias", name))
-    name = re.sub(r"_embeddings$", "_embeddings.weight", name)
-    return re.sub(r"\blayer_(\d+)", r"layer.\1", name).replace("/", "."), transposed
-
-
-@dataclass(frozen=True)
-class Tensors:
-    """What a folder holds: how to read each tensor, by Hugging Face's names and in its layout."""
-
-    path: Path  # of the file, for messages
-    readers: dict[str, Callable]  # name -> function that reads it, an array
-    names: dict[str, str]  # name -> that in the file
-    passed_over: int  # variables of an optimiser
-
-
-def is_google(folder):
+def is_google(folder: str | Path) -> bool:
     """Says whether a folder is of Google's form; one of both forms counts as Hugging Face's where it has safetensors."""
     folder = Path(folder)
     if (folder / "config.json").is_file() and (folder / "model.safetensors").is_file():
@@ -90,7 +27,7 @@ def is_google(folder):
     return (folder / "bert_config.json").is_file() or (folder / "bert_model.ckpt.index").is_file()
 
 
-def read_config(folder):
+def read_config(folder: str | Path) -> tuple[dict[str, Any], Path]:
     """Returns (the configuration of a folder of either form, under Hugging Face's keys; its file); BERT's is not checked.
 
     Raises:
@@ -99,10 +36,10 @@ def read_config(folder):
     folder, google = Path(folder), is_google(folder)
     path = folder / ("bert_config.json" if (folder / "bert_config.json").is_file() and google else "config.json")
     if not path.is_file():
-        held = sorted(path.name for path in folder.iterdir())[:5] if folder.is_dir() else []
+        names = sorted(path.name for path in folder.iterdir())[:5] if folder.is_dir() else []
         raise FileNotFoundError(
             f"{path}: not found; expected a Hugging Face folder (config.json, model.safetensors, vocab.txt) or one of "
-            f"Google's (bert_config.json, bert_model.ckpt.*, vocab.txt), found {', '.join(held) or 'nothing'}"
+            f"Google's (bert_config.json, bert_model.ckpt.*, vocab.txt), found {', '.join(names) or 'nothing'}"
         )
     config = read_json(path)
     if google or config.get("model_type") == "bert":
@@ -110,25 +47,7 @@ def read_config(folder):
     return config, path
 
 
-def check_config(config, path):
-    """Refuses a configuration of BERT.
-
-    Raises:
-        ValueError: Another model type; a setting that our BERT does not have, or one that is missing.
-    """
-    for key, supported in (
-        ("model_type", ["bert"]),
-        ("position_embedding_type", ["absolute", None]),
-        ("hidden_act", ACTIVATIONS),
-    ):
-        if config.get(key) not in supported:
-            raise ValueError(f"{path}: {key} is {config.get(key)!r}, expected {supported[0]!r}")
-    missing = [key for key in ("vocab_size", *ARGUMENTS) if key not in config]
-    if missing:
-        raise ValueError(f"{path}: {', '.join(missing)} missing")
-
-
-def read_json(path):
+def read_json(path: str | Path) -> dict[str, Any]:
     """Returns the JSON object that a file holds.
 
     Raises:
@@ -143,7 +62,7 @@ def read_json(path):
     return value
 
 
-def read_tokenizer(folder):
+def read_tokenizer(folder: str | Path) -> tuple[bytes, bool]:
     """Returns (the vocabulary as the bytes of a `vocab.txt`, whether text is lower-cased) of a folder of either form.
 
     The vocabulary is `vocab.txt`, else that of `tokenizer.json`, which is all that transformers 5 writes. Lower case is as
@@ -191,12 +110,12 @@ def _read_word_pieces(path):
     return ("\n".join(pieces) + "\n").encode(), normalizer
 
 
-def tokenizer_config(lower_case):
+def tokenizer_config(lower_case: bool) -> dict[str, Any]:
     """Returns what a `tokenizer_config.json` of ours holds."""
     return {"tokenizer_class": "BertTokenizer", "do_lower_case": lower_case}
 
 
-def is_lower_case(vocabulary):
+def is_lower_case(vocabulary: list[str]) -> bool:
     """Says whether a vocabulary is one of lower-cased text: at most a hundredth of its pieces have capitals.
 
     A cased vocabulary of Google's has them in a third of its pieces, the Chinese one (lower-cased) in two of 21,128.
@@ -205,8 +124,8 @@ def is_lower_case(vocabulary):
     return sum(bool(re.search("[A-Z]", word)) for word in words) <= len(words) / 100
 
 
-def read_tensors(folder):
-    """Returns the `Tensors` of a folder of either form.
+def read_tensors(folder: str | Path) -> TensorFile:
+    """Returns the `TensorFile` of a folder of either form.
 
     Raises:
         FileNotFoundError, ValueError: the file is not there, or is another one.
@@ -225,7 +144,8 @@ def _read_safetensors(folder):
             f"{path}: expected the weights in safetensors form, found another file or a part ({error})"
         ) from None
     names = {_modern(name): name for name in list(file.keys())}
-    return Tensors(path, {ours: lambda name=name: file.get_tensor(name) for ours, name in names.items()}, names, 0)
+    readers = {modern: lambda name=name: file.get_tensor(name) for modern, name in names.items()}
+    return TensorFile(path, readers, names, 0)
 
 
 def _modern(name):
@@ -241,8 +161,8 @@ def _read_checkpoint(folder):
     prefix = folder / "bert_model.ckpt"
     if prefix not in prefixes:
         if len(prefixes) != 1:
-            found = ", ".join(sorted(path.name for path in prefixes)) or "none"
-            raise FileNotFoundError(f"{prefix}.index: not found; expected one checkpoint, found {found}")
+            names = ", ".join(sorted(path.name for path in prefixes)) or "none"
+            raise FileNotFoundError(f"{prefix}.index: not found; expected one checkpoint, found {names}")
         prefix = prefixes[0]  # a fine-tuned one: model.ckpt-1000
     try:
         reader = tf.train.load_checkpoint(str(prefix))
@@ -258,13 +178,15 @@ def _read_checkpoint(folder):
             raise ValueError(f"{prefix}.*: {name} cannot be read; a part is missing or damaged ({error})") from None
         return tensor.T if transposed else tensor
 
-    found = list(reader.get_variable_to_shape_map())
-    weights = [name for name in found if not OPTIMISER.search(name)]
-    readers, names = {}, {}
+    variables = list(reader.get_variable_to_shape_map())
+    weights = [name for name in variables if not OPTIMISER.search(name)]
+    readers, originals = {}, {}
     for name in weights:
-        ours, transposed = hugging_face_name(name)
-        if ours in names:
-            raise ValueError(f"{prefix}.*: {name} and {names[ours]} are one tensor by Hugging Face's names, {ours}")
-        readers[ours] = lambda name=name, transposed=transposed: read(name, transposed)
-        names[ours] = name
-    return Tensors(prefix, readers, names, len(found) - len(weights))
+        published, transposed = hugging_face_name(name)
+        if published in originals:
+            raise ValueError(
+                f"{prefix}.*: {name} and {originals[published]} are one tensor by Hugging Face's names, {published}"
+            )
+        readers[published] = lambda name=name, transposed=transposed: read(name, transposed)
+        originals[published] = name
+    return TensorFile(prefix, readers, originals, len(variables) - len(weights))

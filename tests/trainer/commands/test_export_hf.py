@@ -8,7 +8,8 @@ import yaml
 
 from tests.conftest import cli, train_tiny, write_examples
 from trainer.commands.export_hf import export_hf
-from trainer.runs.run import Run, read_init
+from trainer.runs.blueprint import Blueprint
+from trainer.runs.run import Run
 from trainer.weights import pretrained
 
 
@@ -28,10 +29,10 @@ def test_what_is_written(name, architecture, task, request, tmp_path, capsys):
     done = json.loads(out.splitlines()[-1])  # before it, what training the fixture printed
     assert done["architecture"] == architecture and done["files"] == sorted(path.name for path in to.iterdir())
     assert (to / "model.safetensors").read_bytes() == (run / "model.safetensors").read_bytes()
-    config, tokenizer = read_init(to)
-    theirs = Run(run).config
+    blueprint, trained = Blueprint.of_weights(to), Run(run)
+    config, theirs = pretrained.read_config(to)[0], trained.settings
     assert config == {key: value for key, value in theirs.items() if key != "lineage"}
-    assert tokenizer.vocabulary == Run(run).reading.tokenizer.vocabulary and pretrained.read_tokenizer(to)[1]
+    assert blueprint.tokenizer.vocabulary == trained.blueprint.tokenizer.vocabulary and pretrained.read_tokenizer(to)[1]
     card = (to / "README.md").read_text(encoding="utf-8")
     front = yaml.safe_load(card.split("---\n")[1])
     assert front["pipeline_tag"] == task and front["library_name"] == "transformers"
@@ -83,7 +84,7 @@ def test_what_the_card_says(run_folder, tmp_path):
 
 
 def test_a_run_keeps_the_names_that_mean_something_elsewhere(run_folder):
-    assert Run(run_folder).config["lineage"]["names"] == {"train": "train.txt", "dev": "dev.txt", "init": None}
+    assert Run(run_folder).lineage["names"] == {"train": "train.txt", "dev": "dev.txt", "init": None}
 
 
 def test_into_the_empty_folder_that_one_is_in(run_folder, tmp_path, monkeypatch):

@@ -8,7 +8,6 @@ import yaml
 
 from tests.conftest import cli, write_bert_folder, write_examples
 from trainer.runs.run import Run
-from trainer.text import frame
 
 
 def test_run_learns_and_is_whole(run_folder):
@@ -183,7 +182,7 @@ def test_dropout_and_epsilon_are_options(options, capsys):
         )
         digests.add(json.loads(out)["digest"])
         run = Run(options["out"])
-        inputs = frame.pack(tf.ragged.constant([[13, 14, 20]], dtype=tf.int32), run.reading.tokenizer, 16)
+        inputs = run.setup.reader.frame(tf.ragged.constant([[13, 14, 20]], dtype=tf.int32))
         same = np.array_equal(run.model(inputs, training=True), run.model(inputs, training=False))
         assert same == ("--dropout=0" in more)
     assert len(digests) == 3

@@ -7,22 +7,27 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from models.heads import LOWEST
 from tests.conftest import ALPHABET, VOCABULARY, cli, write_questions
 from trainer.data import files
-from trainer.runs.run import build_model, read_init
+from trainer.runs.blueprint import Blueprint
 from trainer.tasks import span
+from trainer.tasks.setup import Setup
+from trainer.tasks.span.answer import BEST
+from trainer.tasks.span.examples import cut as cut_in_windows
 from trainer.tasks.table import TASKS
-from trainer.text import frame
-from trainer.text.reading import Reading
+from trainer.text.reader import Reader
 from trainer.text.word_pieces import Tokenizer
+from trainer.training import batches
 
 TASK = TASKS["qa"]
 TOKENIZER = Tokenizer(VOCABULARY, lower_case=True)
 
 
-def reading(max_length=64, doc_stride=16, max_answer_length=5, **more):
+def setup(max_length=64, doc_stride=16, max_answer_length=5, **more):
     fields = ("question", "context")
-    return Reading(TOKENIZER, max_length, fields, ["start", "end"], doc_stride, max_answer_length, **more)
+    reader = Reader(TOKENIZER, max_length)
+    return Setup(TASK, reader, fields, ["start", "end"], doc_stride, max_answer_length, **more)
 
 
 def local(inputs, training):
@@ -60,12 +65,12 @@ def placed(inputs, training):
 def test_every_span_is_judged_in_the_window_that_shows_most_around_it(max_length, doc_stride, longest):
     """Against all spans of all windows as `_cut` says them; of windows that show equally much, the first."""
     draw, seen = random.Random(max_length), 0
-    rule = reading(max_length, doc_stride, longest)
+    rule = setup(max_length, doc_stride, longest)
     nbest = span.functions(placed, rule)["nbest"]
     for count in (0, 1, 7, 18, 19, 40, 41, 42, 43, 44, 75):
         words = draw.choices(["a", "b", "good", "film", "中", "1"], k=count)
         found = nbest(tf.constant(["b"]), tf.constant([" ".join(words)]))
-        cuts = span._cut(tf.constant([1], tf.int64), tf.constant([count], tf.int64), rule)
+        cuts = cut_in_windows(rule, tf.constant([1], tf.int64), tf.constant([count], tf.int64))
         windows = list(zip(cuts.starts.numpy().tolist(), cuts.ends.numpy().tolist(), strict=True))
         ids = [TOKENIZER.vocabulary.index(word) for word in words]
         table = tf.random.stateless_normal([100, 100, 2], [1, 2]).numpy()[TOKENIZER.vocabulary.index("b")]
@@ -77,7 +82,7 @@ def test_every_span_is_judged_in_the_window_that_shows_most_around_it(max_length
                     start = -max(shown)[1]
                     places = i - start + 3, j - start + 3  # [CLS] b [SEP]
                     scores.append(table[ids[i], 0] + table[ids[j], 1] + places[0] * 0.01 + places[1] * 0.003)
-        best = np.array(sorted(scores, reverse=True)[: span.BEST])
+        best = np.array(sorted(scores, reverse=True)[:BEST])
         given = found["scores"].numpy()[0]
         assert np.sum(given >= 0) == len(best)
         if len(best):
@@ -94,7 +99,7 @@ def texts(count, most, seed):
 @pytest.mark.parametrize("max_length, doc_stride", [(512, 512), (64, 16), (24, 4)])
 def test_the_best_spans_of_all_windows(max_length, doc_stride):
     questions, contexts = ["a", "b 中", "", "good film", "？"] * 12, texts(60, 120, 1)
-    found = span.functions(local, reading(max_length, doc_stride))
+    found = span.functions(local, setup(max_length, doc_stride))
     best = {
         name: value.numpy() for name, value in found["nbest"](tf.constant(questions), tf.constant(contexts)).items()
     }
@@ -106,7 +111,7 @@ def test_the_best_spans_of_all_windows(max_length, doc_stride):
     for i, (question, context) in enumerate(zip(questions, contexts, strict=True)):
         expected, null = brute_force(question, context, 5)
         count = int(np.sum(best["starts"][i] >= 0))
-        assert count == min(len(expected), span.BEST)
+        assert count == min(len(expected), BEST)
         scores = {(start, end): score for score, start, end in expected}
         places = list(zip(best["starts"][i][:count], best["ends"][i][:count], strict=True))
         assert len(set(places)) == count  # none twice, though windows share pieces
@@ -131,9 +136,9 @@ def test_the_best_spans_of_all_windows(max_length, doc_stride):
 def test_a_threshold_withholds_answers():
     contexts = tf.constant(["a good film", "very bad 中国", " \u3000", ""])
     questions = tf.constant(["a"] * 4)
-    always = span.functions(local, reading())["serving_default"](questions, contexts)
+    always = span.functions(local, setup())["serving_default"](questions, contexts)
     between = float(np.mean(always["null_score"][:2]))
-    some = span.functions(local, reading(null_threshold=between))["serving_default"](questions, contexts)
+    some = span.functions(local, setup(null_threshold=between))["serving_default"](questions, contexts)
     withheld = always["null_score"].numpy() > between
     assert withheld.tolist().count(True) == 3 and withheld[2:].all()
     for i, none in enumerate(withheld):
@@ -144,26 +149,25 @@ def test_a_threshold_withholds_answers():
 
 
 def test_no_rows():
-    for name, function in span.functions(local, reading()).items():
+    for name, function in span.functions(local, setup()).items():
         found = function(tf.constant([], tf.string), tf.constant([], tf.string))
-        assert {tuple(value.shape) for value in found.values()} == {
-            (0,) if name == "serving_default" else (0, span.BEST)
-        }
+        assert {tuple(value.shape) for value in found.values()} == {(0,) if name == "serving_default" else (0, BEST)}
 
 
 @pytest.mark.parametrize("max_length, doc_stride", [(64, 16), (16, 3), (9, 200)])
 def test_training_points_at_the_answer_in_every_window_that_holds_it(tmp_path, max_length, doc_stride):
     rows = files.read(write_questions(tmp_path / "a.json", 64), TASK, files.ANY)
     rows[3]["question"] = "b " * 40  # is cut to half of the room
-    learned, examples = span.examples(rows, TASK, reading(max_length, doc_stride), "a.json")
+    learned, examples = span.examples(rows, setup(max_length, doc_stride), "a.json")
     assert learned.null_threshold == 0.5 and str(examples).startswith(
         "64 questions, 8 of them without an answer, 1 of them cut"
     )
     golds = {row["answers"][0]["text"] for row in rows if row["answers"]}
     answered = 0
-    for inputs, targets, _ in examples.batches(examples.plan_evaluation(7)):
+    plan = batches.plan_evaluation(examples.lengths, 7)
+    for inputs, targets in batches.dataset(examples, plan):
         for ids, segments, mask, (first, last) in zip(
-            *[inputs[n].numpy() for n in frame.INPUTS], targets.numpy(), strict=True
+            *[inputs[n].numpy() for n in Reader.inputs], targets.numpy(), strict=True
         ):
             ids, segments = ids[mask], segments[mask]
             assert len(ids) <= max_length
@@ -182,10 +186,10 @@ def test_an_answer_that_a_window_cuts_is_not_in_it():
     context, start, text = " ".join(words), 2 * 15, "film a film a"
     start = context.index(text, start)
     row = {"question": "b", "context": context, "answers": [{"text": text, "answer_start": start}]}
-    rule = reading(14, 3)
-    _, examples = span.examples([row], TASK, rule, "a.json")
+    rule = setup(14, 3)
+    _, examples = span.examples([row], rule, "a.json")
     first = len(context[:start].split())
-    cuts = span._cut(tf.constant([1], tf.int64), tf.constant([30], tf.int64), rule)
+    cuts = cut_in_windows(rule, tf.constant([1], tf.int64), tf.constant([30], tf.int64))
     expected = [
         [first - a + 3, first - a + 6] if a <= first and first + 4 <= b else [0, 0]
         for a, b in zip(cuts.starts.numpy(), cuts.ends.numpy(), strict=True)
@@ -201,7 +205,7 @@ def test_answers_that_cannot_be_learned_are_left_out_and_said(capsys):
     rows = [
         {"id": "", "question": "a", "context": context, "answers": [{"text": t, "answer_start": s}]} for t, s in cases
     ]
-    learned, examples = span.examples(rows, TASK, reading(), "a.json")
+    learned, examples = span.examples(rows, setup(), "a.json")
     assert examples.targets.numpy().tolist() == [[4, 4], [4, 4], [4, 5]] and learned.null_threshold is None
     err = capsys.readouterr().err
     assert "a.json: questions left out whose answer stands elsewhere, or nowhere, in the context: 3" in err
@@ -218,13 +222,13 @@ def test_loss_is_the_mean_of_both_ends():
 
 
 def test_question_and_padding_are_no_places(bert_folder):
-    config, tokenizer = read_init(bert_folder)
-    model = build_model(config, TASK, ["start", "end"])
+    blueprint = Blueprint.of_weights(bert_folder)
+    model = blueprint.model(TASK, 2)
     question, context = (tf.ragged.constant([ids], dtype=tf.int32) for ids in ([13, 14], [20, 21, 22]))
-    short = frame.pack(question, tokenizer, 16, second=context)
+    short = blueprint.reader(16).frame(question, context)
     long = {name: tf.pad(value, [[0, 0], [0, 9]]) for name, value in short.items()}
     np.testing.assert_allclose(model(short), model(long)[:, :8], atol=1e-6)
-    real = (model(long)[0] > span.LOWEST).numpy()  # [S, 2]
+    real = (model(long)[0] > LOWEST).numpy()  # [S, 2]
     assert real[:, 0].tolist() == real[:, 1].tolist() == [True] + [False] * 3 + [True] * 4 + [False] * 9
 
 

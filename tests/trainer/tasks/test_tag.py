@@ -10,18 +10,21 @@ import tensorflow as tf
 from tests.conftest import ALPHABET, DATA, VOCABULARY, cli, needs, write_treebank
 from trainer.data import conll, files
 from trainer.runs.run import Run
-from trainer.tasks import segmentation, tag
+from trainer.tasks import tag
+from trainer.tasks.setup import Setup
 from trainer.tasks.table import TASKS
-from trainer.text.reading import Reading
+from trainer.tasks.tag import segmentation, units
+from trainer.text.reader import Reader
 from trainer.text.word_pieces import Tokenizer, read_vocabulary
+from trainer.training import batches
 
 TASK = TASKS["tagging"]
 TOKENIZER = Tokenizer(VOCABULARY, lower_case=True)
 LABELS = ["A", "B", "_", "A B@-1", "_ A@-2", "B A@-3 A@-1"]
 
 
-def reading(labels, max_length, tokenizer=TOKENIZER):
-    return Reading(tokenizer, max_length, ("words",), labels)
+def setup(labels, max_length, tokenizer=TOKENIZER):
+    return Setup(TASK, Reader(tokenizer, max_length), ("words",), labels)
 
 
 def local(classes):
@@ -88,13 +91,13 @@ def test_gold_labels_give_the_gold_words(path, vocabulary, exact):
     """The labels can say all but what is rare or beyond the tokenizer: characters that it drops, spaces within words."""
     tokenizer = Tokenizer(read_vocabulary(DATA / "vocab" / vocabulary / "vocab.txt"), lower_case=True)
     rows = files.read(DATA / path, TASK, files.ANY)
-    tokens = list(tag._tokens([row["text"] for row in rows], tokenizer))
+    tokens = list(units.tokens(Reader(tokenizer, 512), [row["text"] for row in rows]))
     of_rows = [segmentation.labels_of_tokens(a, b, row) for row, (_, _, a, b) in zip(rows, tokens, strict=True)]
     labels = sorted({label for row in of_rows for label in row})
     answers = {}
     for (ids, first, _, _), found in zip(tokens, of_rows, strict=True):
         answers[tuple(ids.tolist())] = np.array([labels.index(found[i]) for i in np.cumsum(first) - 1])
-    function = tag.functions(oracle(answers), reading(labels, 512, tokenizer))["serving_default"]
+    function = tag.functions(oracle(answers), setup(labels, 512, tokenizer))["serving_default"]
     right = number = 0
     for i in range(0, len(rows), 100):
         part = rows[i : i + 100]
@@ -113,7 +116,7 @@ def test_positions_slice_the_original_text(max_length, lower_case):
     draw = random.Random(max_length)
     texts = ["".join(draw.choices(ALPHABET, k=draw.randint(0, 60))) for _ in range(300)]
     tokenizer = Tokenizer(VOCABULARY, lower_case=lower_case)
-    function = tag.functions(local(len(LABELS)), reading(LABELS, max_length, tokenizer))["serving_default"]
+    function = tag.functions(local(len(LABELS)), setup(LABELS, max_length, tokenizer))["serving_default"]
     outputs = {name: value.numpy() for name, value in function(tf.constant(texts)).items()}
     seen = 0
     for i, text in enumerate(texts):
@@ -135,7 +138,7 @@ def test_positions_slice_the_original_text(max_length, lower_case):
 def test_windows_change_nothing_but_what_is_seen_around():
     texts = ["a good film 中国 unable café " * n for n in (1, 9, 30)] + [""]
     words = tf.constant([["a", "unable", "film"] * 20, ["b"] * 60])
-    whole, cut = (tag.functions(local(len(LABELS)), reading(LABELS, length)) for length in (512, 12))
+    whole, cut = (tag.functions(local(len(LABELS)), setup(LABELS, length)) for length in (512, 12))
     for one, other in (
         (whole["serving_default"](tf.constant(texts)), cut["serving_default"](tf.constant(texts))),
         (whole["words"](words), cut["words"](words)),
@@ -145,7 +148,7 @@ def test_windows_change_nothing_but_what_is_seen_around():
 
 
 def test_no_rows_and_no_words():
-    functions = tag.functions(local(len(LABELS)), reading(LABELS, 16))
+    functions = tag.functions(local(len(LABELS)), setup(LABELS, 16))
     for texts in (tf.constant([], tf.string), tf.constant(["", " \t"])):
         outputs = functions["serving_default"](texts)
         assert {tuple(value.shape) for value in outputs.values()} == {(len(texts), 0)}
@@ -157,7 +160,7 @@ def test_no_rows_and_no_words():
 def test_training_asks_the_first_piece_of_every_word_once(tmp_path):
     rows = files.read(write_treebank(tmp_path / "a.conllu", 50), TASK, files.ANY)
     for max_length in (8, 64):
-        learned, examples = tag.examples(rows, TASK, reading(None, max_length), "a.conllu")
+        learned, examples = tag.examples(rows, setup([], max_length), "a.conllu")
         labels = learned.labels
         assert {"DET NOUN@-1", "_"} <= set(labels)
         assert len(examples.forms) == 50 and examples.lengths.max() <= max_length
@@ -170,7 +173,7 @@ def test_training_asks_the_first_piece_of_every_word_once(tmp_path):
                 label == "DET NOUN@-1" for window in forms[0] for label in [labels[i] for i in of_windows[window]]
             )
             assert len(forms) <= (1 + split) * (1 + wide)
-    _, targets, _ = next(iter(examples.batches([np.array([0, 1])])))
+    _, targets = next(iter(batches.dataset(examples, [np.array([0, 1])])))
     logits = tf.one_hot(tf.maximum(targets, 0), len(labels)) * 1e4
     total, count = tag.loss(targets, logits)
     assert float(total) == 0 and float(count) == np.sum(targets.numpy() >= 0)

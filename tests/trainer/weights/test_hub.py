@@ -9,12 +9,12 @@ import zipfile
 
 import pytest
 
-from tests.conftest import ROOT, cli
+from tests.conftest import ROOT, cli, encoder_of
 from tests.hub_site import Hub
 from tests.site import running
-from trainer.architectures import table
+from trainer.architectures.bert import Bert
 from trainer.errors import Failure, Mistake
-from trainer.weights import hub, pretrained, tensors
+from trainer.weights import hub, pretrained
 
 
 @pytest.fixture
@@ -175,7 +175,6 @@ def test_a_run_starts_from_a_name(site, run_folder, tmp_path, capsys):
 
 
 def test_googles_checkpoint_where_there_is_no_safetensors(site, bert_folder, tmp_path):
-    from models.bert import bert
     from trainer.weights import convert
 
     convert.convert(bert_folder, tmp_path / "google")
@@ -186,13 +185,8 @@ def test_googles_checkpoint_where_there_is_no_safetensors(site, bert_folder, tmp
     site.repositories["me/google"] = {"main": files | {"pytorch_model.bin": b"a pickle"}}
     folder = hub.folder_of("me/google")
     assert pretrained.is_google(folder) and not (folder / "bert_model.ckpt.meta").exists()
-    found = []
-    for one in (folder, bert_folder):
-        config = table.read_config(one)
-        model = bert(config["vocab_size"], **tensors.builder_arguments(config))
-        tensors.load(model, one)
-        found.append(tensors.to_bytes(model))
-    assert found[0] == found[1]
+    weights = [Bert().to_bytes(encoder_of(place)[0]) for place in (folder, bert_folder)]
+    assert weights[0] == weights[1]
     site.requests.clear()
     assert hub.folder_of("me/google") == folder and site.requests == []
 

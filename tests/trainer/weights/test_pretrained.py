@@ -8,25 +8,18 @@ import pytest
 import tensorflow as tf
 from safetensors.numpy import load_file, save_file
 
-from models.bert import bert
-from tests.conftest import DATA, VOCABULARY, needs, write_bert_folder
-from trainer.architectures import table
+from tests.conftest import DATA, VOCABULARY, encoder_of, needs, write_bert_folder
 from trainer.errors import Mistake
-from trainer.runs.run import build_model, load_weights, read_init
+from trainer.runs.blueprint import Blueprint
 from trainer.tasks.table import TASKS
-from trainer.weights import convert, hub, pretrained, tensors
+from trainer.weights import convert, hub, pretrained
+from trainer.weights.bert import encoder_table, google_name, hugging_face_name
 
 TINY = DATA / "tiny-checkpoints" / "keras-bert-test-checkpoint"  # Google's form, with Adam's slots
 
 
-def encoder(folder, **arguments):
-    config = table.read_config(folder)
-    model = bert(config["vocab_size"], **tensors.builder_arguments(config), **arguments)
-    return model, tensors.load(model, folder)
-
-
 def hidden_states(folder):
-    model, _ = encoder(folder)
+    model, _ = encoder_of(folder)
     ids = np.random.default_rng(0).integers(5, model.get_layer("token_embedding").input_dim, [3, 12]).astype("int32")
     outputs = model({"token_ids": ids, "segment_ids": ids % 2, "mask": np.ones([3, 12], bool)}, training=False)
     return [*outputs["hidden_states"], outputs["pooled"]]
@@ -40,15 +33,15 @@ def assert_same_states(one, other):
 def test_names_go_both_ways():
     heads = ["cls.predictions.bias", "cls.predictions.transform.dense.weight", "cls.seq_relationship.weight"]
     heads += ["cls.predictions.transform.LayerNorm.bias", "classifier.weight", "qa_outputs.bias"]
-    names = [f"bert.{name}" for theirs in tensors.names(12).values() for name in theirs] + heads
+    names = [name for stored in encoder_table(12).values() for name in stored.names] + heads
     for name in names:
-        google, transposed = pretrained.google_name(name)
-        assert "." not in google and pretrained.hugging_face_name(google) == (name, transposed)
-    assert pretrained.google_name("bert.encoder.layer.11.attention.self.query.weight") == (
+        google, transposed = google_name(name)
+        assert "." not in google and hugging_face_name(google) == (name, transposed)
+    assert google_name("bert.encoder.layer.11.attention.self.query.weight") == (
         "bert/encoder/layer_11/attention/self/query/kernel",
         True,
     )
-    assert pretrained.google_name("bert.embeddings.word_embeddings.weight") == (
+    assert google_name("bert.embeddings.word_embeddings.weight") == (
         "bert/embeddings/word_embeddings",
         False,
     )
@@ -62,7 +55,7 @@ def test_a_checkpoint_of_googles_code():
     tensors = pretrained.read_tensors(TINY)
     assert len(tensors.readers) + tensors.passed_over == 139
     assert not any("adam" in name or "global_step" in name for name in tensors.names.values())
-    model, unused = encoder(TINY)
+    model, unused = encoder_of(TINY)
     assert unused == sorted(name for name in variables if name.startswith("cls/") and "adam" not in name)
     kernel = model.get_layer("layer_1_attention_qkv").kernel.numpy()
     for i, part in enumerate(("query", "key", "value")):
@@ -84,7 +77,7 @@ def test_google_to_hugging_face_and_back(tmp_path):
     assert one.names == two.names and two.passed_over == 0
     for name, read in one.readers.items():
         np.testing.assert_array_equal(read(), two.readers[name]())
-    assert read_init(tmp_path / "google")[1].lower_case is True
+    assert Blueprint.of_weights(tmp_path / "google").tokenizer.lower_case is True
 
 
 def test_minilm_in_googles_form_gives_the_same_states_bit_for_bit(tmp_path):
@@ -117,11 +110,11 @@ def test_a_run_keeps_its_head_on_the_way(run_folder, tmp_path):
     assert "output_weights" in pretrained.read_tensors(tmp_path / "google").names.values()
     models = []
     for folder in (run_folder, tmp_path / "google", tmp_path / "hf"):
-        config, _ = read_init(folder)
-        model = build_model(config, TASKS["sentiment"], ["negative", "positive"])
-        assert tensors.load(model, folder) == []
-        models.append(tensors.to_bytes(model))
-        assert config["id2label"] == {"0": "negative", "1": "positive"}
+        blueprint = Blueprint.of_weights(folder)
+        model = blueprint.model(TASKS["sentiment"], 2)
+        assert blueprint.load(model, folder) == []
+        models.append(blueprint.architecture.to_bytes(model))
+        assert blueprint.config.others["id2label"] == {"0": "negative", "1": "positive"}
     assert models[0] == models[1] == models[2]
 
 
@@ -137,15 +130,15 @@ def test_case_of_a_folder_without_tokenizer_config(tmp_path, vocabulary, lower_c
 def test_what_cannot_be_read_is_said(tmp_path):
     write_bert_folder(tmp_path / "hf")
     convert.convert(tmp_path / "hf", tmp_path / "google")
-    config, _ = read_init(tmp_path / "google")
-    model = build_model(config, TASKS["sentiment"], ["a", "b"])
-    assert load_weights(model, config, tmp_path / "google", ignore=("classifier",)) == []
+    blueprint = Blueprint.of_weights(tmp_path / "google")
+    model = blueprint.model(TASKS["sentiment"], 2)
+    assert blueprint.load(model, tmp_path / "google", ignore=("classifier",)) == []
 
     data, index = (tmp_path / "google" / f"bert_model.ckpt.{part}" for part in ("data-00000-of-00001", "index"))
     shutil.copytree(tmp_path / "google", tmp_path / "renamed")
     for part in ("data-00000-of-00001", "index"):
         (tmp_path / "renamed" / f"bert_model.ckpt.{part}").rename(tmp_path / "renamed" / f"model.ckpt-7.{part}")
-    assert load_weights(model, config, tmp_path / "renamed", ignore=("classifier",)) == []
+    assert blueprint.load(model, tmp_path / "renamed", ignore=("classifier",)) == []
 
     content = data.read_bytes()
     for damage, message in (
@@ -156,7 +149,7 @@ def test_what_cannot_be_read_is_said(tmp_path):
     ):
         damage()
         with pytest.raises(Mistake, match=message) as raised:
-            load_weights(model, config, tmp_path / "google", ignore=("classifier",))
+            blueprint.load(model, tmp_path / "google", ignore=("classifier",))
         assert "\n" not in str(raised.value)
     with pytest.raises(FileExistsError, match="not there yet or empty"):
         convert.convert(tmp_path / "hf", tmp_path)
@@ -173,8 +166,7 @@ def test_a_vocabulary_as_transformers_5_writes_it(bert_folder, tmp_path):
         "model": {"type": "WordPiece", "continuing_subword_prefix": "##", "vocab": dict(sorted(ids.items()))},
     }
     path.write_text(json.dumps(settings))
-    _, tokenizer = read_init(tmp_path / "new")
-    assert tokenizer.vocabulary == VOCABULARY
+    assert Blueprint.of_weights(tmp_path / "new").tokenizer.vocabulary == VOCABULARY
     for wrong, message in (
         ({"model": settings["model"] | {"type": "BPE"}}, "expected BERT's word pieces, found BertNormalizer and BPE"),
         ({"model": settings["model"] | {"vocab": ids | {"more": 1000}}}, "numbered from 0 without a gap"),
@@ -186,9 +178,9 @@ def test_a_vocabulary_as_transformers_5_writes_it(bert_folder, tmp_path):
     ):
         path.write_text(json.dumps(settings | wrong))
         with pytest.raises(Mistake, match=message):
-            read_init(tmp_path / "new")
+            Blueprint.of_weights(tmp_path / "new")
     path.write_text(json.dumps(settings | {"normalizer": settings["normalizer"] | {"lowercase": False}}))
-    assert not read_init(tmp_path / "new")[1].lower_case
+    assert not Blueprint.of_weights(tmp_path / "new").tokenizer.lower_case
     (tmp_path / "new" / "tokenizer_config.json").write_text('{"do_lower_case": true}')
     with pytest.raises(Mistake, match="lowercase is False, expected True"):
-        read_init(tmp_path / "new")
+        Blueprint.of_weights(tmp_path / "new")

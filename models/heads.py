@@ -1,0 +1,46 @@
+"""Heads: what a task adds to an encoder, whatever the encoder is.
+
+An encoder is a model to a dict of `pooled` [B, D], one vector a sequence, and `hidden_states`, a list of [B, S, D] of which
+the last is read. Heads as of Devlin et al. 2018, section 4.
+
+Glossary of shapes: B batch, S sequence length, D width, C classes.
+"""
+
+import keras
+
+LOWEST = -1e9  # below all logits; finite, so that sums of it are
+
+
+def classify(encoder: keras.Model, classes: int, *, dropout: float, seed: int) -> keras.Model:
+    """Returns the encoder with a classifier of whole sequences: to logits [B, C]."""
+    x = _drop(encoder.output["pooled"], dropout, seed)  # [B, D]
+    return keras.Model(encoder.input, _logits(classes, "classifier", seed)(x), name="classify")  # [B, C]
+
+
+def tag(encoder: keras.Model, classes: int, *, dropout: float, seed: int) -> keras.Model:
+    """Returns the encoder with a classifier of every place: to logits [B, S, C]."""
+    x = _drop(encoder.output["hidden_states"][-1], dropout, seed)  # [B, S, D]
+    return keras.Model(encoder.input, _logits(classes, "classifier", seed)(x), name="tag")  # [B, S, C]
+
+
+def span(encoder: keras.Model, classes: int, *, dropout: float, seed: int) -> keras.Model:
+    """Returns the encoder with scores of every place as the first and the last one of an answer: to logits [B, S, 2].
+
+    Places of the question and of padding have `LOWEST`: an answer lies in segment 1, or at the first place of all, which
+    stands for "no answer". No dropout, as in the reference.
+    """
+    logits = _logits(classes, "qa_outputs", seed)(encoder.output["hidden_states"][-1])  # [B, S, 2]
+    segments = encoder.input["segment_ids"]  # [B, S]
+    places = keras.ops.concatenate([keras.ops.ones_like(segments[:, :1]), segments[:, 1:]], axis=1)
+    logits = keras.ops.where(keras.ops.expand_dims(places > 0, -1), logits, LOWEST)
+    return keras.Model(encoder.input, logits, name="span")
+
+
+def _drop(x, rate, seed):
+    # The encoder's dropout counts its own seeds from 1000 * seed.
+    return keras.layers.Dropout(rate, seed=1000 * seed + 999, name="classifier_dropout")(x)
+
+
+def _logits(classes, name, seed):
+    initializer = keras.initializers.TruncatedNormal(stddev=0.02, seed=seed)
+    return keras.layers.Dense(classes, kernel_initializer=initializer, name=name)

@@ -1,0 +1,127 @@
+"""What an architecture is: a model of the lineage, as training, evaluation and export see it."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import keras
+
+from trainer.text.reader import Reader
+from trainer.text.word_pieces import Tokenizer
+from trainer.weights import pretrained, tensors
+
+# What an encoder may give, which kinds of tasks may need (`trainer.tasks.kinds.Kind.NEEDS`)
+GIVES = {
+    "pooled": "one vector a text",
+    "hidden_states": "a vector for every piece of a text",
+    "pairs": "two texts read as one sequence",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """The configuration of a model: its fields are the keywords of the builder; the first is V."""
+
+    vocabulary_size: int
+    dropout: float = 0.1
+
+
+class Architecture:
+    """A model of the lineage. A new one says what stands under "its own"; the rest has defaults that fit most of them."""
+
+    # Its own
+    name: ClassVar[str]  # of a row, of --model, and `model_type` in config.json
+    title: ClassVar[str]  # for messages
+    builder: ClassVar[Callable[..., keras.Model]]  # of `models`
+    Config: ClassVar[type[Config]]
+    sizes: ClassVar[dict[str, dict[str, Any]]]  # by name, fields of `Config`; `default` goes by the architecture's name
+    gives: ClassVar[tuple[str, ...]]  # of `GIVES`
+
+    # Defaults
+    Reader: ClassVar[type[Reader]] = Reader
+    family: ClassVar[str | None] = None  # of classes in transformers, `Bert`, if it has this architecture
+    prefix: ClassVar[str] = ""  # see `trainer.weights.tensors.load`
+
+    def configuration(self, size: dict[str, Any], vocabulary_size: int) -> Config:
+        """Returns the configuration of a new model."""
+        return self.Config(vocabulary_size=vocabulary_size, **size)
+
+    def build(self, config: Config, wants: dict[str, Any], *, seed: int) -> keras.Model:
+        """Returns the encoder.
+
+        It maps what its reader gives, `token_ids`, `segment_ids` [B, S] and `mask` [B, S], to a dict of `hidden_states`, a list
+        of [B, S, D], the embeddings first, and `pooled` [B, D].
+
+        Args:
+            config: Of the model.
+            wants: {"pooled_only": True} where that is all that is read.
+            seed: Of the dropout.
+        """
+        return type(self).builder(**asdict(config), **wants, seed=seed)
+
+    def reader(self, tokenizer: Tokenizer, max_length: int) -> Reader:
+        """Returns how it reads text."""
+        return self.Reader(tokenizer, max_length)
+
+    def to_settings(self, config: Config) -> dict[str, Any]:
+        """Returns what `config.json` holds of a configuration."""
+        return {"model_type": self.name, **asdict(config)}
+
+    def from_settings(self, settings: dict[str, Any], path: Path) -> Config:
+        """The way back from `to_settings`.
+
+        Raises:
+            ValueError: A setting is missing, or not what this architecture has; names the file and the setting.
+        """
+        missing = [field.name for field in fields(self.Config) if field.name not in settings]
+        if missing:
+            raise ValueError(f"{path}: {', '.join(missing)} missing")
+        return self.Config(**{field.name: settings[field.name] for field in fields(self.Config)})
+
+    def with_dropout(self, config: Config, rate: float) -> Config:
+        """Returns the configuration with this rate throughout."""
+        rates = [field.name for field in fields(config) if field.name.endswith("dropout")]
+        return replace(config, **dict.fromkeys(rates, rate))
+
+    def head_dropout(self, config: Config) -> float:
+        """Returns the rate before the head."""
+        return config.dropout
+
+    def longest(self, config: Config) -> int | None:
+        """Returns how long a sequence may be; None: as long as one likes."""
+        return getattr(config, "positions", None)
+
+    def layers(self, config: Config) -> int:
+        """Returns how many layers --freeze N counts."""
+        return getattr(config, "layers", 0)
+
+    def depths(self, model: keras.Model, head: Iterable[str]) -> dict[str, int]:
+        """Returns {name of a layer: its depth} of a model with its head, for freezing and layer-wise decay.
+
+        Embeddings 0, what is named layer_I_... 1 + I, the pooler, if there is one, and the head's layers one more each.
+        """
+        numbers = {
+            layer.name: int(layer.name.split("_")[1]) for layer in model.layers if layer.name.startswith("layer_")
+        }
+        top = 1 + max(numbers.values(), default=-1)
+        last = {"pooler": top + 1} | dict.fromkeys(
+            head, top + 1 + any(layer.name == "pooler" for layer in model.layers)
+        )
+        return {
+            layer.name: 1 + numbers[layer.name] if layer.name in numbers else last.get(layer.name, 0)
+            for layer in model.layers
+        }
+
+    def table(self, model: keras.Model) -> dict[str, tensors.Stored]:
+        """Returns where each variable is stored in a file of weights."""
+        return tensors.by_path(model)
+
+    def load(self, model: keras.Model, folder: str | Path, *, ignore: Iterable[str] = ()) -> list[str]:
+        """Sets the weights from a folder; see `trainer.weights.tensors.load`."""
+        file = pretrained.read_tensors(folder)
+        return tensors.load(model, file, self.table(model), ignore=ignore, prefix=self.prefix)
+
+    def to_bytes(self, model: keras.Model) -> bytes:
+        """Returns the weights as the content of a `model.safetensors`."""
+        return tensors.to_bytes(model, self.table(model))

@@ -1,0 +1,67 @@
+"""What is tagged, tokens of a text or given words, as word pieces, in windows.
+
+Glossary of shapes: B batch, W words of a row, P pieces.
+"""
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from trainer.text import windows
+from trainer.text.pieces import Pieces
+from trainer.text.reader import Reader
+from trainer.text.word_pieces import UNKNOWN, Tokenizer
+
+
+class Units(NamedTuple):
+    """What is tagged, tokens or given words, as pieces."""
+
+    ids: tf.RaggedTensor  # int32 [B, (P)]
+    first: tf.Tensor  # bool, for each piece of all rows: a unit begins
+
+
+def units_of(pieces: Pieces) -> Units:
+    """Returns the tokens of texts as `Units`."""
+    return Units(pieces.ids, pieces.begins())
+
+
+def units_of_words(tokenizer: Tokenizer, words: tf.Tensor, count: tf.Tensor) -> Units:
+    """Returns all words [all words], of which each row has `count` [B], as `Units`: a word of which nothing is left is unknown."""
+    ids = tokenizer(words).ids.with_row_splits_dtype(tf.int64)  # [all words, (P)]
+    lost = tf.cast(ids.row_lengths() == 0, tf.int64)
+    unknown = tf.fill([tf.reduce_sum(lost)], tokenizer.vocabulary.index(UNKNOWN))
+    ids = tf.concat([ids, tf.RaggedTensor.from_row_lengths(unknown, lost)], axis=1)
+    first = tf.scatter_nd(
+        ids.row_starts()[:, None], tf.ones_like(ids.row_starts()), tf.shape(ids.flat_values, tf.int64)
+    )
+    return Units(tf.RaggedTensor.from_row_lengths(ids, count).merge_dims(1, 2), first > 0)
+
+
+def tokens(reader: Reader, texts: list[str]) -> Iterator[tuple[np.ndarray, np.ndarray, list[int], list[int]]]:
+    """Yields, for each text: its pieces, which of them begin a token, where the tokens start and end."""
+    for ids, begins, starts, ends in reader.pieces(texts):
+        yield ids, begins, starts[begins].tolist(), ends[begins].tolist()
+
+
+def words(reader: Reader, rows: list[list[str]], chunk: int = 1024) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yields, for each list of words: its pieces, which of them begin a word."""
+    signature = [tf.TensorSpec([None], tf.string), tf.TensorSpec([None], tf.int64)]
+    step = tf.function(
+        lambda words, count: units_of_words(reader.tokenizer, words, count), input_signature=signature, autograph=False
+    )
+    for i in range(0, len(rows), chunk):
+        batch = rows[i : i + chunk]
+        flat = tf.constant([word for row in batch for word in row])
+        units = step(flat, tf.constant([len(row) for row in batch], tf.int64))
+        ids, first, splits = units.ids.flat_values.numpy(), units.first.numpy(), units.ids.row_splits.numpy()
+        for start, end in pairwise(splits):
+            yield ids[start:end], first[start:end]
+
+
+def cut(reader: Reader, lengths: tf.Tensor) -> windows.Windows:
+    """Returns the windows of rows of so many pieces [B]: each shares an eighth with each neighbour."""
+    room = reader.room()
+    return windows.windows(lengths, room, room - 2 * (room // 8))

@@ -1,0 +1,126 @@
+"""BERT's published weights: the names of its settings and tensors, Hugging Face's and Google's.
+
+Tensors go by Hugging Face's names everywhere else in this project. Google's names follow from them by `google_name`; its
+kernels are [in, out], Hugging Face's [out, in], where queries, keys and values lie apart; we hold them side by side in one.
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from trainer.weights.tensors import Stored
+
+# Hugging Face's `config.json` -> arguments of `models.bert.bert`
+ARGUMENTS = {
+    "num_hidden_layers": "layers",
+    "hidden_size": "width",
+    "num_attention_heads": "heads",
+    "intermediate_size": "feed_forward",
+    "max_position_embeddings": "positions",
+    "type_vocab_size": "segments",
+    "hidden_act": "activation",
+    "hidden_dropout_prob": "dropout",
+    "attention_probs_dropout_prob": "attention_dropout",
+    "layer_norm_eps": "epsilon",
+}
+ACTIVATIONS = ("gelu", "relu", "silu")  # of the same name and meaning in Keras
+DEFAULTS = {  # of google-research/bert's code and of transformers' `BertConfig`: a file need not say them
+    "max_position_embeddings": 512,
+    "type_vocab_size": 2,
+    "hidden_act": "gelu",
+    "hidden_dropout_prob": 0.1,
+    "attention_probs_dropout_prob": 0.1,
+    "layer_norm_eps": 1e-12,
+}
+PREFIX = "bert."  # before the encoder's names in a model with a head; absent in a bare `BertModel`
+
+# Where Google's name is not Hugging Face's with slashes: the heads.
+HEADS = {
+    "cls.predictions.bias": "cls/predictions/output_bias",
+    "cls.seq_relationship.weight": "cls/seq_relationship/output_weights",
+    "cls.seq_relationship.bias": "cls/seq_relationship/output_bias",
+    "classifier.weight": "output_weights",  # run_classifier.py
+    "classifier.bias": "output_bias",
+    "qa_outputs.weight": "cls/squad/output_weights",  # run_squad.py
+    "qa_outputs.bias": "cls/squad/output_bias",
+}
+HEADS_OF_GOOGLE = {google: name for name, google in HEADS.items()}
+
+
+def check_config(config: dict[str, Any], path: str | Path) -> None:
+    """Refuses a configuration, under Hugging Face's keys.
+
+    Raises:
+        ValueError: Another model type; a setting that our BERT does not have, or one that is missing.
+    """
+    for key, supported in (
+        ("model_type", ["bert"]),
+        ("position_embedding_type", ["absolute", None]),
+        ("hidden_act", ACTIVATIONS),
+    ):
+        if config.get(key) not in supported:
+            raise ValueError(f"{path}: {key} is {config.get(key)!r}, expected {supported[0]!r}")
+    missing = [key for key in ("vocab_size", *ARGUMENTS) if key not in config]
+    if missing:
+        raise ValueError(f"{path}: {', '.join(missing)} missing")
+
+
+def table(model: keras.Model) -> dict[str, Stored]:
+    """Returns {path of a variable: where Hugging Face keeps it} of a model of `models.bert`, with or without a head."""
+    own = {layer.name for layer in model.layers}
+    layers = 1 + max(int(name.split("_")[1]) for name in own if name.startswith("layer_"))
+    stored = encoder_table(layers) | _dense("classifier", "classifier") | _dense("qa_outputs", "qa_outputs")
+    return {path: tensors for path, tensors in stored.items() if path.split("/")[0] in own}
+
+
+def encoder_table(layers: int) -> dict[str, Stored]:
+    """Returns the part of `table` that is the encoder's."""
+    stored = {
+        "token_embedding/embeddings": Stored((f"{PREFIX}embeddings.word_embeddings.weight",)),
+        "segment_embedding/embeddings": Stored((f"{PREFIX}embeddings.token_type_embeddings.weight",)),
+        "position_embedding/embeddings": Stored((f"{PREFIX}embeddings.position_embeddings.weight",)),
+        **_norm("embedding_norm", f"{PREFIX}embeddings.LayerNorm"),
+    }
+    for i in range(layers):
+        name, published = f"layer_{i}", f"{PREFIX}encoder.layer.{i}"
+        attention = [f"{published}.attention.self.{kernel}" for kernel in ("query", "key", "value")]
+        stored |= _dense(f"{name}_attention_qkv", *attention)
+        stored |= _dense(f"{name}_attention_output", f"{published}.attention.output.dense")
+        stored |= _norm(f"{name}_attention_norm", f"{published}.attention.output.LayerNorm")
+        stored |= _dense(f"{name}_feed_forward_inner", f"{published}.intermediate.dense")
+        stored |= _dense(f"{name}_feed_forward_output", f"{published}.output.dense")
+        stored |= _norm(f"{name}_feed_forward_norm", f"{published}.output.LayerNorm")
+    return stored | _dense("pooler", f"{PREFIX}pooler.dense")
+
+
+def _dense(layer, *published):
+    return {
+        f"{layer}/kernel": Stored(tuple(f"{name}.weight" for name in published), transposed=True),
+        f"{layer}/bias": Stored(tuple(f"{name}.bias" for name in published)),
+    }
+
+
+def _norm(layer, published):
+    return {f"{layer}/gamma": Stored((f"{published}.weight",)), f"{layer}/beta": Stored((f"{published}.bias",))}
+
+
+def google_name(name: str) -> tuple[str, bool]:
+    """Returns the name in Google's checkpoints of a tensor of Hugging Face's, and whether it lies there transposed."""
+    if name in HEADS:
+        return HEADS[name], False
+    name = re.sub(r"\blayer\.(\d+)", r"layer_\1", name).replace("LayerNorm.weight", "LayerNorm.gamma")
+    name = name.replace("LayerNorm.bias", "LayerNorm.beta").replace("_embeddings.weight", "_embeddings")
+    transposed = name.endswith(".weight")
+    return re.sub(r"\.weight$", ".kernel", name).replace(".", "/"), transposed
+
+
+def hugging_face_name(name: str) -> tuple[str, bool]:
+    """The way back from `google_name`: (name of Hugging Face's, whether it lies there transposed)."""
+    if name in HEADS_OF_GOOGLE:
+        return HEADS_OF_GOOGLE[name], False
+    transposed = name.endswith("/kernel")
+    name = re.sub(r"/(kernel|gamma)$", ".weight", re.sub(r"/beta$", ".bias", name))
+    name = re.sub(r"_embeddings$", "_embeddings.weight", name)
+    return re.sub(r"\blayer_(\d+)", r"layer.\1", name).replace("/", "."), transposed
