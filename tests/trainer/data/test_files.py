@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -210,18 +211,18 @@ def test_what_is_not_certain_is_not_learned(tmp_path, case):
     [("0 good\n1 bad\n", None), ("positive a\nnegative b\n", None), ("x a\ny b\n", ["x", "y"]), ("7 a\n", ())],
 )
 def test_labels_are_no_text(tmp_path, content, known):
-    path = tmp_path / "a.txt"
+    path, task = tmp_path / "a.txt", TASK if known is None else replace(TASK, labels=known)
     path.write_text(content)
     with pytest.raises(
         Mistake, match=r"expected texts, found a label before every one.*--lines labelled .*--lines texts"
     ):
-        files.read(path, TASK, known=known)
+        files.read(path, task)
     texts = content.splitlines()
-    assert files.read(path, TASK, known=known, lines=files.TEXTS) == [{"text": text} for text in texts]
+    assert files.read(path, task, lines=files.TEXTS) == [{"text": text} for text in texts]
     without = [{"text": text.split(" ", 1)[1]} for text in texts]
-    assert files.read(path, TASK, known=known, lines=files.LABELLED) == without
+    assert files.read(path, task, lines=files.LABELLED) == without
     path.write_text(content + "a text of its own\n")
-    assert len(files.read(path, TASK, known=known)) == len(texts) + 1
+    assert len(files.read(path, task)) == len(texts) + 1
 
 
 @pytest.mark.parametrize(
