@@ -48,14 +48,14 @@ def read(
         task: What the rows are for. Its labels, if it has any, are what a line may begin with where `labels` is None.
         labels: Known label names; a row's label must be one of them, or the number of one. `ANY`: whatever it says. None:
             inputs alone.
-        limit: Return so many rows only; of rows with labels all are read, to say so if the others have other labels.
-        inputs: Fields that rows may have, [names, ...]; the first that the first row has is taken. Default: the task's.
+        limit: Return at most so many rows; where they have labels, all are read, to say if the rest has other shares.
+        inputs: Alternatives of fields, [(name, ...), ...]; the first that the first row has is taken. Default: the task's.
         column: Of the tags, see `trainer.data.conll.sentences`.
-        lines: What lines without column names are: `labelled` or `texts`; None: what they are with certainty.
-        remedy: What the message about other labels behind the limit ends with.
+        lines: What lines without column names are: `labelled` or `texts`; None: the lines themselves must leave no doubt.
+        remedy: What the message about other shares beyond the limit ends with.
 
     Returns:
-        A row for each: the fields of one of the task's inputs and, unless `labels` is None, its target: a label name, or a
+        The rows: each has the fields of one of the task's inputs and, unless `labels` is None, its target: a label name, or a
         tag for every word (then beside `words`, `text` and `spans`, see `trainer.data.conll`), or a list of answers (beside
         `id`, see `trainer.data.squad`).
 
