@@ -1,10 +1,10 @@
 """Data by name: a path is taken as it is; a name is looked up in the table below, or in a library's catalogue.
 
-    sst2, sst2:test            the table's: $LINEAGE_DATA first, then what was downloaded before, then the public address
-    tfds:glue/mnli, hf:imdb    see `trainer.catalogues`
+    sst2, sst2:test            of the table: first in $LINEAGE_DATA, then among earlier downloads, then at the public address
+    tfds:glue/mnli, hf:imdb    see `trainer.data.catalogues`
 
-A name stands for its part `train` after --train, for `dev` after --dev and --data; `NAME:PART` for any other.
-Downloads lie in $LINEAGE_CACHE/data, checked by git's blob ids. A file in $LINEAGE_DATA is the user's own: it is read
+A name stands for its part `train` after --train, for `dev` after --dev and --data; `NAME:PART` stands for any other.
+Downloads are kept in $LINEAGE_CACHE/data and checked by git's blob ids. A file in $LINEAGE_DATA is the user's own: it is read
 as it is, and the run says so where it is not the published one.
 """
 
@@ -14,6 +14,7 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from trainer.data import catalogues
 from trainer.data.download import download, git_blob, put
@@ -32,9 +33,9 @@ class Part:
         path: In the repository.
         blob: Its git blob id.
         examples: How many it holds, with a gold label, as published.
-        local: Path under LINEAGE_DATA (or packed, with .gz).
+        local: Path under LINEAGE_DATA; a file packed there ends in .gz, too.
         differs: What the local file is, where it is not the published one.
-        member: Name of the file in the archive that `path` is.
+        member: Name of the file inside the archive `path`.
     """
 
     path: str
@@ -45,13 +46,15 @@ class Part:
     member: str | None = None
 
     @property
-    def stands_in(self):
-        """Says whether the local file holds something else than the published one."""
+    def stands_in(self) -> bool:
+        """Says whether the local file has another content than the published one."""
         return self.differs not in (None, UNPACKED)
 
 
 @dataclass(frozen=True)
 class DataSet:
+    """A published data set: what it is for, its licence, and its files in a GitHub repository at one commit."""
+
     tasks: tuple[str, ...]
     language: str
     licence: str
@@ -147,22 +150,23 @@ DATA = {
 }  # fmt: skip
 
 
-def cache():
+def cache() -> Path:
+    """Returns the folder of all downloads."""
     return Path(os.environ.get("LINEAGE_CACHE") or Path.home() / ".cache" / "lineage")
 
 
-def path_of(name, split, task=None, *, fetch=True):
+def path_of(name: str, split: str, task: str | None = None, *, fetch: bool = True) -> Path:
     """Returns the path of a file of data.
 
     Args:
-        name: A path; else the name of a data set, of which `split` is meant; or `NAME:PART`.
-        split: `train` or `dev`.
-        task: Name of the task that it is for, if any.
-        fetch: Download what is not here.
+        name: A path, the name of a data set, or `NAME:PART`.
+        split: The part that a name alone stands for: `train` or `dev`.
+        task: Name of the task that the data is for, if any.
+        fetch: Download what is not on this machine.
 
     Raises:
-        Mistake: Neither a file nor a known name; a part that it does not have; a data set of another task; not here, and not
-            to be fetched.
+        Mistake: Neither a file nor a known name; an unknown part; a data set of another task; not on this machine, without
+            `fetch`.
         Failure: The download failed.
     """
     if os.path.isfile(name):
@@ -179,38 +183,43 @@ def path_of(name, split, task=None, *, fetch=True):
     return _get(name, part)
 
 
-def title(name, split):
-    """Returns what a reader elsewhere may know of the data that `path_of` has found: no path of this machine."""
+def title(name: str, split: str) -> str:
+    """Returns a name of the data for readers elsewhere, without a path of this machine.
+
+    Args:
+        name: As in `path_of`.
+        split: Likewise.
+    """
     if os.path.isfile(name):
         return Path(name).name
     if catalogues.knows(name):
         return catalogues.title(name)
     name, part = _look_up(name, split)
     file = DATA[name].parts[part]
-    return f"{name}:{part}" + (f" ({file.differs})" if file.stands_in and _own(name, part) else "")
+    return f"{name}:{part}" + (f" ({file.differs})" if file.stands_in and _local(name, part) else "")
 
 
 def _look_up(name, split, no=""):
     """Returns (name, part) of `NAME` or `NAME:PART` in the table."""
-    known, _, part = name.partition(":")
-    if known not in DATA:
+    data_set, _, part = name.partition(":")
+    if data_set not in DATA:
         raise Mistake(f"{name}: {no}no data set of that name (known: {', '.join(DATA)}; tfds:NAME, hf:NAME)")
     part = part or split
-    if part not in DATA[known].parts:
-        raise Mistake(f"{known}: expected one of its parts ({', '.join(DATA[known].parts)}), received {part}")
-    return known, part
+    if part not in DATA[data_set].parts:
+        raise Mistake(f"{data_set}: expected one of its parts ({', '.join(DATA[data_set].parts)}), received {part}")
+    return data_set, part
 
 
 def _get(name, part):
-    """Returns the path of the user's own copy, which it tells apart from the published file; else of that file."""
+    """Returns the path of the user's own copy, and says if it is not the published file; otherwise downloads that file."""
     data_set, file = DATA[name], DATA[name].parts[part]
-    own, kept, published = _own(name, part), _kept(name, part), Path(file.path).name
-    if own:
+    local, kept, published = _local(name, part), _kept(name, part), Path(file.path).name
+    if local:
         if file.stands_in:
-            say(f"{name}:{part}: {own} stands in for {published}: {file.differs}")
-        elif not file.differs and git_blob(_unpacked(own)) != file.blob:
-            say(f"{name}:{part}: {own} is not the published {published}; taken as it is")
-        return own
+            say(f"{name}:{part}: {local} stands in for {published}: {file.differs}")
+        elif not file.differs and git_blob(_unpacked(local)) != file.blob:
+            say(f"{name}:{part}: {local} is not the published {published}; taken as it is")
+        return local
     if file.local and os.environ.get("LINEAGE_DATA"):
         say(f"{name}:{part}: not in LINEAGE_DATA ({Path(os.environ['LINEAGE_DATA']) / file.local})")
     source = kept.with_name(published)
@@ -225,7 +234,7 @@ def _get(name, part):
     return kept
 
 
-def _own(name, part):
+def _local(name, part):
     """Returns the path of the user's own copy, if there is one."""
     file, root = DATA[name].parts[part], os.environ.get("LINEAGE_DATA")
     paths = [Path(root) / f"{file.local}{packed}" for packed in ("", ".gz")] if root and file.local else []
@@ -233,7 +242,7 @@ def _own(name, part):
 
 
 def _kept(name, part):
-    """Returns the path of the downloaded file, there or not."""
+    """Returns the path of the downloaded file, whether or not it exists yet."""
     file = DATA[name].parts[part]
     return cache() / "data" / name / Path(file.member or file.path).name
 
@@ -242,42 +251,42 @@ def _unpacked(path):
     try:
         return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (OSError, EOFError, zlib.error):
-        return b""  # whoever reads it will say what it is
+        return b""  # whoever reads the rows reports it
 
 
 def _member(path, name):
-    """Returns the content of the one file of that name in an archive that was checked."""
+    """Returns the content of the only file of that name in an archive that was checked."""
     with zipfile.ZipFile(path) as archive:
-        inside = [one for one in archive.namelist() if one.rpartition("/")[2] == name]
-        if len(inside) != 1:
+        members = [member for member in archive.namelist() if member.rpartition("/")[2] == name]
+        if len(members) != 1:
             raise Failure(f"{path}: expected one {name}, found {', '.join(archive.namelist())}")
-        return archive.read(inside[0])
+        return archive.read(members[0])
 
 
-def known():
-    """Returns what a person asks of each data set, [{"name", "task", ..., "here"}]; downloads nothing."""
+def known() -> list[dict[str, Any]]:
+    """Describes each data set of the table, [{"name", "task", ..., "here"}]; downloads nothing."""
     return [
         {
             "name": name,
-            "task": one.tasks[0],
-            "language": one.language,
-            "examples": {part: file.examples for part, file in one.parts.items()},
-            "licence": one.licence,
-            "from": f"github.com/{one.repository}",
-            "here": {part: str(path) for part in one.parts if (path := _at_hand(name, part))},
+            "task": data_set.tasks[0],
+            "language": data_set.language,
+            "examples": {part: file.examples for part, file in data_set.parts.items()},
+            "licence": data_set.licence,
+            "from": f"github.com/{data_set.repository}",
+            "here": {part: str(path) for part in data_set.parts if (path := _at_hand(name, part))},
         }
-        for name, one in DATA.items()
+        for name, data_set in DATA.items()
     ]
 
 
 def _at_hand(name, part):
-    """Returns the path of what needs no download, else None."""
+    """Returns the path of a file that needs no download; None if it needs one."""
     kept = _kept(name, part)
-    return _own(name, part) or (kept if kept.is_file() else None)
+    return _local(name, part) or (kept if kept.is_file() else None)
 
 
-def complete(name):
-    """Says whether a data set needs no download for what --train NAME and --dev NAME stand for."""
+def complete(name: str) -> bool:
+    """Says whether --train NAME and --dev NAME need no download."""
     return all(_at_hand(name, part) for part in _usual(name))
 
 
@@ -285,10 +294,20 @@ def _usual(name):
     return [part for part in DATA[name].parts if part.split(".")[0] in ("train", "dev")]
 
 
-def fetched(name):
-    """Returns {part: path}, fetching what is not here: of `NAME:PART`, or of all that --train NAME and --dev NAME stand for."""
+def fetched(name: str) -> dict[str, Path]:
+    """Downloads what is not on this machine.
+
+    Args:
+        name: `NAME:PART`; or `NAME`, for all that --train NAME and --dev NAME stand for.
+
+    Returns:
+        {part: path}; of a catalogue's data set, {"path": path}.
+
+    Raises:
+        Mistake, Failure: See `path_of`.
+    """
     if catalogues.knows(name):
         return {"path": path_of(name, "train")}
     name = name.removesuffix(":")
     parts = [_look_up(name, part) for part in (_usual(name) if name in DATA else [None])]
-    return {part: _get(known, part) for known, part in parts}
+    return {part: _get(data_set, part) for data_set, part in parts}

@@ -92,9 +92,9 @@ def test_a_damaged_file_is_fetched_anew(home, capsys):
 def test_titles_tell_no_path(home, monkeypatch):
     folder, _ = home
     (folder / "mine.txt").write_text("1 a\n")
-    own = folder / "own" / "small"
-    own.mkdir(parents=True)
-    (own / "part.txt").write_bytes(TEXT)
+    local = folder / "own" / "small"
+    local.mkdir(parents=True)
+    (local / "part.txt").write_bytes(TEXT)
     assert datasets.title("small:part", "dev") == "small:part"
     monkeypatch.setenv("LINEAGE_DATA", str(folder / "own"))
     for name, title in (
@@ -123,18 +123,18 @@ def test_own_copies_come_first_and_are_told_apart(home, monkeypatch, capsys):
     server.content = TEXT
     assert datasets.path_of("small", "dev").read_bytes() == TEXT
     assert "small:dev: not in LINEAGE_DATA" in capsys.readouterr().err
-    own = folder / "own" / "small"
-    own.mkdir(parents=True)
-    (own / "dev.txt").write_bytes(TEXT)
-    assert datasets.path_of("small", "dev") == own / "dev.txt" and capsys.readouterr().err == ""
-    (own / "dev.txt").write_bytes(b"1 mine\n")
-    assert datasets.path_of("small", "dev") == own / "dev.txt"
+    local = folder / "own" / "small"
+    local.mkdir(parents=True)
+    (local / "dev.txt").write_bytes(TEXT)
+    assert datasets.path_of("small", "dev") == local / "dev.txt" and capsys.readouterr().err == ""
+    (local / "dev.txt").write_bytes(b"1 mine\n")
+    assert datasets.path_of("small", "dev") == local / "dev.txt"
     assert "is not the published dev.txt; taken as it is" in capsys.readouterr().err
-    (own / "dev.txt").unlink()
-    (own / "dev.txt.gz").write_bytes(gzip.compress(TEXT))
-    assert datasets.path_of("small", "dev") == own / "dev.txt.gz" and capsys.readouterr().err == ""
-    (own / "part.txt.gz").write_bytes(b"")
-    assert datasets.path_of("small:part", "dev") == own / "part.txt.gz"
+    (local / "dev.txt").unlink()
+    (local / "dev.txt.gz").write_bytes(gzip.compress(TEXT))
+    assert datasets.path_of("small", "dev") == local / "dev.txt.gz" and capsys.readouterr().err == ""
+    (local / "part.txt.gz").write_bytes(b"")
+    assert datasets.path_of("small:part", "dev") == local / "part.txt.gz"
     assert "stands in for dev.txt: the half of it" in capsys.readouterr().err
 
 
@@ -182,8 +182,8 @@ def test_a_run_trains_on_a_name(home, bert_folder, capsys):
 
 EXACT = [
     (name, part)
-    for name, one in datasets.DATA.items()
-    for part, file in one.parts.items()
+    for name, data_set in datasets.DATA.items()
+    for part, file in data_set.parts.items()
     if file.local and not file.differs
 ]
 
