@@ -12,6 +12,7 @@ from tests.conftest import DATA, cli, needs, write_examples
 from tests.site import site
 from trainer.data import datasets, files
 from trainer.data.download import git_blob
+from trainer.data.published import DataSet, Part
 from trainer.errors import Failure, Mistake
 from trainer.tasks.table import TASKS
 
@@ -30,12 +31,12 @@ def home(tmp_path, monkeypatch):
         monkeypatch.setattr(datasets, "GITHUB", server.address)
         monkeypatch.setattr("trainer.data.download.time.sleep", lambda seconds: None)
         parts = {
-            "dev": datasets.Part("folder/dev.txt", git_blob(TEXT), 2, "small/dev.txt"),
-            "train": datasets.Part("all.zip", git_blob(files["all.zip"]), 1, None, None, "train.tsv"),
-            "part": datasets.Part("folder/dev.txt", git_blob(TEXT), 2, "small/part.txt", "the half of it"),
+            "dev": Part("folder/dev.txt", git_blob(TEXT), 2, "small/dev.txt"),
+            "train": Part("all.zip", git_blob(files["all.zip"]), 1, None, None, "train.tsv"),
+            "part": Part("folder/dev.txt", git_blob(TEXT), 2, "small/part.txt", "the half of it"),
         }
         monkeypatch.setitem(
-            datasets.DATA, "small", datasets.DataSet(("sentiment",), "English", "ours", "owner/name", "c0ffee", parts)
+            datasets.DATA, "small", DataSet(("sentiment",), "English", "ours", "owner/name", "c0ffee", parts)
         )
         monkeypatch.setenv("LINEAGE_CACHE", str(tmp_path / "cache"))
         monkeypatch.delenv("LINEAGE_DATA", raising=False)
@@ -172,7 +173,7 @@ def test_the_command(home, capsys):
 def test_a_run_trains_on_a_name(home, bert_folder, capsys):
     folder, server = home
     server.content = write_examples(folder / "file.txt", 16).read_bytes()
-    part = datasets.Part("dev.txt", git_blob(server.content), 16)
+    part = Part("dev.txt", git_blob(server.content), 16)
     datasets.DATA["small"].parts.update(dev=part, train=part)
     options = ["--train", "small", "--dev", "small", "--init", bert_folder, "--max_length", 16, "--epochs", 1]
     status, out, err = cli(capsys, "finetune", "sentiment", *options, "--out", folder / "run")
