@@ -3,7 +3,11 @@
 import re
 import string
 from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from difflib import SequenceMatcher
+from typing import Any
+
+Scores = list[tuple[float, float]]  # (exact, f1) of each answer, both of 0 to 1
 
 BIO = re.compile(r"O|[BI]-.+")
 ARTICLES = re.compile(r"\b(a|an|the)\b")
@@ -18,46 +22,46 @@ LATIN = re.compile(
 )
 
 
-def accuracy(golds, predicted):
-    """Share of equal entries of two sequences of equal length."""
+def accuracy(golds: Sequence[str], predicted: Sequence[str]) -> float:
+    """Returns the share of equal entries of two sequences of equal length."""
     return sum(gold == guess for gold, guess in zip(golds, predicted, strict=True)) / len(golds)
 
 
-def aligned(rows, found):
+def aligned(rows: Sequence[dict[str, Any]], predicted: Sequence[Sequence[tuple[int, int, str]]]) -> dict[str, float]:
     """Scores words found in raw text, as the CoNLL 2018 shared task's scorer does: a word is right if it is a gold word.
 
     Reference: Zeman et al. 2018, https://universaldependencies.org/conll18/evaluation.html, metrics `Words` and `UPOS`.
 
     Args:
         rows: With `spans` and `tags`, see `trainer.data.conll`.
-        found: For each row, the (start, end, tag) of the words found in its text.
+        predicted: For each row, the (start, end, tag) of the words found in its text.
 
     Returns:
-        {words_precision, words_recall, words_f1, tags_precision, tags_recall, tags_f1}; for the tags a word counts as right
-        if its tag is right, too.
+        {words_precision, words_recall, words_f1, tags_precision, tags_recall, tags_f1}, each of 0 to 1; for the tags a word
+        counts as right if its tag is right, too.
     """
     golds = right_words = right_tags = 0
-    for row, words in zip(rows, found, strict=True):
+    for row, words in zip(rows, predicted, strict=True):
         spans = [tuple(span) for span in row["spans"]]
-        number_of = Counter(spans)  # words that share a span (French `du`, two words) are no word of the text
-        gold = {span: tag for span, tag in zip(spans, row["tags"], strict=True) if number_of[span] == 1}
+        count_of = Counter(spans)  # words that share a span (French `du`, two words) are no word of the text
+        gold = {span: tag for span, tag in zip(spans, row["tags"], strict=True) if count_of[span] == 1}
         golds += len(spans)
         right_words += sum((start, end) in gold for start, end, _ in words)
         right_tags += sum(gold.get((start, end)) == tag for start, end, tag in words)
-    number = sum(map(len, found))
-    scores = {}
+    count = sum(map(len, predicted))
+    scores: dict[str, float] = {}
     for name, right in (("words", right_words), ("tags", right_tags)):
-        scores |= {f"{name}_precision": right / max(number, 1), f"{name}_recall": right / max(golds, 1)}
-        scores[f"{name}_f1"] = 2 * right / max(number + golds, 1)
+        scores |= {f"{name}_precision": right / max(count, 1), f"{name}_recall": right / max(golds, 1)}
+        scores[f"{name}_f1"] = 2 * right / max(count + golds, 1)
     return scores
 
 
-def are_bio(tags):
+def are_bio(tags: Iterable[str]) -> bool:
     """Says whether tags mark spans: `B-` their first word, `I-` the others, `O` all else."""
     return all(map(BIO.fullmatch, tags)) and any(tag != "O" for tag in tags)
 
 
-def spans_of(tags):
+def spans_of(tags: Sequence[str]) -> list[tuple[int, int, str]]:
     """Returns the spans of a sentence as (first word, end, kind), as conlleval reads BIO: `I-` after another kind begins one.
 
     Reference: Tjong Kim Sang and Buchholz 2000, the script `conlleval` of the CoNLL shared tasks.
@@ -73,14 +77,19 @@ def spans_of(tags):
     return spans
 
 
-def spans_f1(golds, predicted):
-    """F1 of the spans of all sentences: one is right if its words and its kind are."""
+def spans_f1(golds: Iterable[Sequence[str]], predicted: Iterable[Sequence[str]]) -> float:
+    """Returns the F1 of the spans of all sentences: a span is right if its words and its kind are.
+
+    Args:
+        golds: For each sentence, the tags of its words.
+        predicted: Likewise.
+    """
     gold, guess = ([{*spans_of(tags)} for tags in lists] for lists in (golds, predicted))
     right = sum(len(a & b) for a, b in zip(gold, guess, strict=True))
     return 2 * right / max(sum(map(len, gold)) + sum(map(len, guess)), 1)
 
 
-def answered(golds, answers):
+def answered(golds: Sequence[Sequence[str]], answers: Sequence[str]) -> dict[str, float]:
     """Scores answers to questions that all have one, as the script `evaluate-v1.1.py` of SQuAD does.
 
     Reference: Rajpurkar et al. 2016, https://arxiv.org/abs/1606.05250.
@@ -95,7 +104,13 @@ def answered(golds, answers):
     return percents(answer_scores(golds, answers))
 
 
-def answered_or_not(golds, answers, null_scores=None, *, chinese=False):
+def answered_or_not(
+    golds: Sequence[Sequence[str]],
+    answers: Sequence[str],
+    null_scores: Sequence[float] | None = None,
+    *,
+    chinese: bool = False,
+) -> dict[str, float]:
     """Scores answers to questions of which some have none, as the script `evaluate-v2.0.py` of SQuAD does.
 
     Reference: Rajpurkar et al. 2018, https://arxiv.org/abs/1806.03822.
@@ -104,8 +119,8 @@ def answered_or_not(golds, answers, null_scores=None, *, chinese=False):
         golds: For each question, its right answers, none if it has no answer. Those without words (`the`, `-`) are left
             out; where that leaves none, the empty answer is right.
         answers: For each question, the text to score, empty to say that it has no answer.
+        null_scores: For each question, the higher the less it seems to have an answer; `answers` are given regardless of it.
         chinese: Compare answers as CMRC 2018 does, which has no such questions of its own.
-        null_scores: For each question, the higher the less it seems to have an answer; give `answers` without regard to it.
 
     Returns:
         {exact, f1} in percent; the same as `HasAns_` of the questions with gold answers and as `NoAns_` of the others, if
@@ -115,24 +130,27 @@ def answered_or_not(golds, answers, null_scores=None, *, chinese=False):
     known = [[text for text in texts if words_of(text)] or [""] for texts in golds]
     scores = (cmrc_scores if chinese else answer_scores)(known, answers)
     scores = [(exact, max(exact, f1)) for exact, f1 in scores]  # two empty answers are equal
-    found = percents(scores)
+    result = percents(scores)
     for name, has_answer in (("HasAns", True), ("NoAns", False)):
-        if some := [score for score, texts in zip(scores, golds, strict=True) if bool(texts) == has_answer]:
-            found |= {f"{name}_{key}": value for key, value in percents(some).items()}
+        if subset := [score for score, texts in zip(scores, golds, strict=True) if bool(texts) == has_answer]:
+            result |= {f"{name}_{key}": value for key, value in percents(subset).items()}
     if null_scores is not None:
         for key, values in zip(("exact", "f1"), zip(*scores, strict=True), strict=True):
-            best, found[f"best_{key}_thresh"] = best_threshold(golds, answers, values, null_scores)
-            found[f"best_{key}"] = 100 * best / len(golds)
-    return found
+            best, result[f"best_{key}_thresh"] = best_threshold(golds, answers, values, null_scores)
+            result[f"best_{key}"] = 100 * best / len(golds)
+    return result
 
 
-def best_threshold(golds, answers, scores, null_scores):
-    """Answers questions one by one, the lowest null score first; returns the best sum of scores and where it was reached.
+def best_threshold(
+    golds: Sequence[Sequence[str]], answers: Sequence[str], scores: Sequence[float], null_scores: Sequence[float]
+) -> tuple[float, float]:
+    """Answers questions one by one, the lowest null score first; returns (best sum of scores, null score that reached it).
 
     As in the official script, the first of equal sums wins, equal null scores are taken one by one in the order of the
     questions, and the threshold is 0.0 if no answer is better than none.
     """
-    total = best = sum(not texts for texts in golds)
+    total: float = sum(not texts for texts in golds)
+    best = total
     threshold = 0.0
     rows = zip(null_scores, golds, answers, scores, strict=True)
     for null_score, texts, answer, score in sorted(rows, key=lambda row: row[0]):
@@ -142,7 +160,7 @@ def best_threshold(golds, answers, scores, null_scores):
     return best, threshold
 
 
-def answered_in_chinese(golds, answers):
+def answered_in_chinese(golds: Sequence[Sequence[str]], answers: Sequence[str]) -> dict[str, float]:
     """Scores answers to questions that all have one, as the script `cmrc2018_evaluate.py` of CMRC 2018 does.
 
     It differs in a few words that nltk finds in what is not Chinese: nltk tells an opening `"` from a closing one, cuts off
@@ -160,9 +178,9 @@ def answered_in_chinese(golds, answers):
     return percents(cmrc_scores(golds, answers))
 
 
-def cmrc_scores(golds, answers):
-    """Returns (exact, f1) of each answer, both of 0 to 1, as CMRC 2018 compares them."""
-    scores = []
+def cmrc_scores(golds: Sequence[Sequence[str]], answers: Sequence[str]) -> Scores:
+    """Returns the scores of each answer, as CMRC 2018 compares them."""
+    scores: Scores = []
     for texts, answer in zip(golds, answers, strict=True):
         guess, *known = (text.lower().strip().translate(NO_CMRC_PUNCTUATION) for text in (answer, *texts))
         f1 = best_f1([cmrc_words_of(text) for text in known], cmrc_words_of(guess), longest_run)
@@ -170,38 +188,38 @@ def cmrc_scores(golds, answers):
     return scores
 
 
-def answer_scores(golds, answers):
-    """Returns (exact, f1) of each answer, both of 0 to 1."""
-    scores = []
+def answer_scores(golds: Sequence[Sequence[str]], answers: Sequence[str]) -> Scores:
+    """Returns the scores of each answer, as SQuAD compares them."""
+    scores: Scores = []
     for texts, answer in zip(golds, answers, strict=True):
         known, guess = [words_of(text) for text in texts], words_of(answer)
         scores.append((guess in known, best_f1(known, guess, shared)))
     return scores
 
 
-def words_of(text):
+def words_of(text: str) -> list[str]:
     """Returns the words of an English answer that SQuAD compares: lower case, no punctuation, no articles."""
     return ARTICLES.sub(" ", text.lower().translate(NO_PUNCTUATION)).split()
 
 
-def cmrc_words_of(text):
+def cmrc_words_of(text: str) -> list[str]:
     """Returns the words of an answer that CMRC 2018 compares: each Chinese character, the rest as nltk divides English."""
     return LATIN.sub(r" \g<0> ", HAN.sub(r" \g<0> ", text)).split()
 
 
-def shared(gold, guess):
+def shared(gold: list[str], guess: list[str]) -> int:
     """Returns how many words two answers share."""
     return (Counter(gold) & Counter(guess)).total()
 
 
-def longest_run(gold, guess):
-    """Returns how many words the longest run has that stands in both answers."""
+def longest_run(gold: list[str], guess: list[str]) -> int:
+    """Returns the length of the longest run of words that both answers have."""
     return SequenceMatcher(None, gold, guess, autojunk=False).find_longest_match().size
 
 
-def best_f1(golds, guess, count):
-    """Returns the best F1 of an answer's words over gold answers'; `count` says how many are right."""
-    best = 0
+def best_f1(golds: Iterable[list[str]], guess: list[str], count: Callable[[list[str], list[str]], int]) -> float:
+    """Returns the best F1 of an answer's words over the gold answers; `count` says how many words are right."""
+    best: float = 0
     for gold in golds:
         if right := count(gold, guess):
             precision, recall = right / len(guess), right / len(gold)
@@ -209,7 +227,7 @@ def best_f1(golds, guess, count):
     return best
 
 
-def percents(scores):
+def percents(scores: Sequence[tuple[float, float]]) -> dict[str, float]:
     """Returns the means of (exact, f1) in percent."""
     exact, f1 = (100 * sum(column) / len(scores) for column in zip(*scores, strict=True))
     return {"exact": exact, "f1": f1}

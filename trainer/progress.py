@@ -1,30 +1,41 @@
-"""What a person sees of long work: one line on standard error, with rate and time left."""
+"""The line on standard error that shows how far long work is: rate and time left."""
 
 import contextlib
 import sys
 import time
 
 
-def say(line, end="\n"):
-    """Prints a line on standard error; where nobody reads it (a closed terminal, a broken pipe), the work goes on without."""
+def say(line: str, end: str = "\n") -> None:
+    """Prints a line on standard error; work goes on if nobody can read it (a closed terminal, a broken pipe)."""
     with contextlib.suppress(OSError):
         print(line, file=sys.stderr, end=end, flush=True)
 
 
 class Progress:
-    """Rewrites one line on a terminal; elsewhere prints a line every `every` seconds."""
+    """The line of a training: rewritten on a terminal; elsewhere a new one every `every` seconds."""
 
-    def __init__(self, steps, every=15.0):
+    def __init__(self, steps: int, every: float = 15.0) -> None:
         self.steps = steps
         self.terminal = sys.stderr.isatty()
         self.every = 0.5 if self.terminal else every
-        self.last_time, self.last_step, self.examples = time.monotonic(), None, 0
-        self.loss, self.rate, self.speed = None, None, None
+        self.last_time = time.monotonic()
+        self.last_step: int | None = None
+        self.examples = 0  # since the last line
+        self.loss: float | None = None
+        self.rate: float | None = None  # examples a second
+        self.speed: float | None = None  # steps a second
 
-    def step(self, step, examples, loss):
+    def step(self, step: int, examples: int, loss: float) -> None:
+        """Counts a step, and shows a line if it is time for one.
+
+        Args:
+            step: Its number, from 1.
+            examples: In this step.
+            loss: Of this step; what is shown is smoothed.
+        """
         self.examples += examples
-        self.loss = loss if self.loss is None else 0.95 * self.loss + 0.05 * loss  # smoothed
-        if self.last_step is None:  # the first step compiles: no measure of what follows
+        self.loss = loss if self.loss is None else 0.95 * self.loss + 0.05 * loss
+        if self.last_step is None:  # the first step compiles: it says nothing about the rate
             self._restart(step)
             return
         now = time.monotonic()
@@ -37,13 +48,13 @@ class Progress:
         left = (self.steps - step) / self.speed
         _show(f"step {step}/{self.steps}  loss {self.loss:.3f}  {self.rate:.0f} examples/s  {_clock(left)} left")
 
-    def note(self, line):
-        """Prints a line of its own, and leaves the time it took out of the rate."""
+    def note(self, line: str) -> None:
+        """Prints a separate line; the time that its work took is left out of the rate."""
         say(f"\r\033[K{line}" if self.terminal else line)
         self.pause()
 
-    def pause(self):
-        """Leaves what was done since the last line out of the rate."""
+    def pause(self) -> None:
+        """Measures the rate anew from the next step on."""
         self.last_step = None
 
     def _restart(self, step):
@@ -51,36 +62,44 @@ class Progress:
 
 
 class Bytes:
-    """One line of a download: how much of how much, rate and time left; rewritten on a terminal, else every `every` seconds."""
+    """The line of a download: rewritten on a terminal; elsewhere a new one every `every` seconds."""
 
-    def __init__(self, every=15.0):
+    def __init__(self, every: float = 15.0) -> None:
         self.terminal = sys.stderr.isatty()
         self.every = 0.5 if self.terminal else every
-        self.since, self.before, self.rate, self.shown = time.monotonic(), None, None, False
+        self.since = time.monotonic()
+        self.before: int | None = None  # bytes at that time
+        self.rate: float | None = None  # bytes a second
+        self.shown = False
 
-    def step(self, have, total):
-        """Tells that `have` bytes are there, of `total` or, None, of nobody knows how many."""
+    def step(self, received: int, total: int | None) -> None:
+        """Shows a line if it is time for one.
+
+        Args:
+            received: Bytes so far.
+            total: Bytes of the whole; None if unknown.
+        """
         now = time.monotonic()
-        if self.before is None or have < self.before:  # what a process before has fetched is no measure
-            self.since, self.before = now, have
+        if self.before is None or received < self.before:  # bytes of an earlier process say nothing about the rate
+            self.since, self.before = now, received
         elif now - self.since >= self.every:
-            self.rate = _smooth(self.rate, (have - self.before) / (now - self.since))
-            self.since, self.before, self.shown = now, have, True
-            line = f"{have / 1e6:.1f} MB  {self.rate / 1e6:.2f} MB/s"
+            self.rate = _smooth(self.rate, (received - self.before) / (now - self.since))
+            self.since, self.before, self.shown = now, received, True
+            line = f"{received / 1e6:.1f} MB  {self.rate / 1e6:.2f} MB/s"
             if total:
-                left = (total - have) / self.rate if self.rate else 0
-                line = f"{have / 1e6:.1f} of {total / 1e6:.1f} MB  {self.rate / 1e6:.2f} MB/s  {_clock(left)} left"
+                left = (total - received) / self.rate if self.rate else 0
+                line = f"{received / 1e6:.1f} of {total / 1e6:.1f} MB  {self.rate / 1e6:.2f} MB/s  {_clock(left)} left"
             _show(line)
 
-    def end(self):
-        """Leaves the line, so that what is said next has one of its own."""
+    def end(self) -> None:
+        """Ends the line, so that the next message starts a new one."""
         if self.terminal and self.shown:
             _show("")
         self.before, self.shown = None, False
 
 
 def _show(line):
-    """Rewrites the line on a terminal, elsewhere prints one."""
+    """Rewrites the line on a terminal, elsewhere prints a new one."""
     if sys.stderr.isatty():
         say(f"\r\033[K{line}", end="")
     else:

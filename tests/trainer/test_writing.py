@@ -1,4 +1,4 @@
-"""Files that results go to: whole or not at all, and nothing destroyed that is no output of ours."""
+"""Files of results: whole or not at all, and nothing destroyed that is no output of ours."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from trainer import writing
 from trainer.errors import Failure, Mistake
 
 
-def write(path, text="new 好\n", inputs=()):
+def write(path, text="new 好\n", inputs=None):
     with writing.opened(path, inputs) as file:
         file.write(text)
 
@@ -34,25 +34,25 @@ def test_a_file_is_whole_or_as_it_was(tmp_path):
 
 
 def test_a_link_is_followed(tmp_path):
-    (tmp_path / "there").mkdir()
+    (tmp_path / "target").mkdir()
     for name in ("old", "none"):
-        (tmp_path / name).symlink_to(tmp_path / "there" / name)
-    (tmp_path / "there" / "old").write_text("old")
+        (tmp_path / name).symlink_to(tmp_path / "target" / name)
+    (tmp_path / "target" / "old").write_text("old")
     for name in ("old", "none"):
         write(tmp_path / name)
         assert (tmp_path / name).is_symlink()
-        assert (tmp_path / "there" / name).read_text(encoding="utf-8") == "new 好\n"
-    assert sorted(os.listdir(tmp_path / "there")) == ["none", "old"]
+        assert (tmp_path / "target" / name).read_text(encoding="utf-8") == "new 好\n"
+    assert sorted(os.listdir(tmp_path / "target")) == ["none", "old"]
 
 
-def test_what_is_no_file_is_written_to_as_it_is(tmp_path):
+def test_fifos_and_sockets_are_written_to_directly(tmp_path):
     os.mkfifo(tmp_path / "fifo")
-    read = []
-    reader = threading.Thread(target=lambda: read.append((tmp_path / "fifo").read_bytes()))
+    received = []
+    reader = threading.Thread(target=lambda: received.append((tmp_path / "fifo").read_bytes()))
     reader.start()
     write(tmp_path / "fifo")
     reader.join(10)
-    assert read == ["new 好\n".encode()] and stat.S_ISFIFO((tmp_path / "fifo").stat().st_mode)
+    assert received == ["new 好\n".encode()] and stat.S_ISFIFO((tmp_path / "fifo").stat().st_mode)
 
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(tmp_path / "socket"))
@@ -75,7 +75,7 @@ def node(path, minor):
     return path
 
 
-def test_a_device_is_written_to_as_it_is(tmp_path):
+def test_a_device_is_written_to_directly(tmp_path):
     null, full = node(tmp_path / "null", 3), node(tmp_path / "full", 7)
     write(null)
     assert stat.S_ISCHR(null.stat().st_mode)
@@ -89,10 +89,10 @@ def test_standard_output_by_its_name(tmp_path, name):
     code = f"from trainer import writing\nwith writing.opened({name!r}) as file: file.write('one\\n')\nprint('two')"
     piped = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert piped.stdout == "one\ntwo\n"
-    with open(tmp_path / "out", "w") as file:  # a file, which must not be replaced under the shell's hands
-        number = os.fstat(file.fileno()).st_ino
+    with open(tmp_path / "out", "w") as file:  # the shell's own file, which must not be replaced
+        inode = os.fstat(file.fileno()).st_ino
         subprocess.run([sys.executable, "-c", code], cwd=ROOT, stdout=file, check=True)
-    assert (tmp_path / "out").read_text() == "one\ntwo\n" and (tmp_path / "out").stat().st_ino == number
+    assert (tmp_path / "out").read_text() == "one\ntwo\n" and (tmp_path / "out").stat().st_ino == inode
 
 
 def test_inputs_are_refused(tmp_path):

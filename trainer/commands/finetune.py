@@ -11,6 +11,7 @@ import keras
 import tensorflow as tf
 
 from trainer.data import classes, datasets, files, squad
+from trainer.data.schema import Row
 from trainer.errors import Mistake
 from trainer.options import Finetune, defaults, of_result
 from trainer.progress import say
@@ -19,7 +20,7 @@ from trainer.runs.folder import Folder
 from trainer.runs.run import files_of_run, settings_of_run
 from trainer.tasks.kinds import KINDS
 from trainer.tasks.setup import Setup
-from trainer.tasks.table import TASKS, Row
+from trainer.tasks.table import TASKS
 from trainer.training import batches, loop, optim
 from trainer.training.step import training_step
 from trainer.weights import hub

@@ -2,6 +2,8 @@
 
 from trainer import quiet  # noqa: F401  isort: skip  before all that imports TensorFlow
 
+from dataclasses import replace
+
 import tensorflow as tf
 
 from trainer.data import files
@@ -24,8 +26,8 @@ def rows_of(options, trained):
     """Returns the rows that the options ask a `Run` to answer: those of --input, or those given by their fields."""
     given = options.given()
     if options.input:
-        known = trained.setup.labels if trained.task.target == "label" else None
-        return files.read(options.input, trained.task, inputs=trained.inputs, lines=options.lines, known=known)
+        task = replace(trained.task, labels=tuple(trained.setup.labels))  # which a line may begin with
+        return files.read(options.input, task, inputs=trained.inputs, lines=options.lines)
     if tuple(given) not in trained.inputs:
         expected = ", or ".join(f"--{' and --'.join(fields)}" for fields in trained.inputs)
         raise Mistake(f"this run answers {expected}; received --{' and --'.join(given)}")

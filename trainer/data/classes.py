@@ -1,29 +1,35 @@
-"""The classes of training rows, looked at before anything is learned: a file that was misread, sorted or unlabelled shows here.
+"""The classes of training rows, checked before training: a file that was misread, sorted or unlabelled shows here.
 
 Imports no framework.
 """
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 
+from trainer.data.schema import Row
+from trainer.data.source import AnyPath
 from trainer.errors import Mistake, short
 from trainer.progress import say
+from trainer.tasks.table import Task
 
 FRACTION = re.compile(r"[+-]?\d*\.\d+")
 MOST_SHOWN = 20
 SURPRISING = 4  # standard deviations
 
 
-def check(rows, task, path, *, labels=None, remedy=""):
-    """Refuses training rows whose labels cannot be classes, and warns of those that are nearly none.
+def check(
+    rows: Sequence[Row], task: Task, path: AnyPath, *, labels: Sequence[str] | None = None, remedy: str = ""
+) -> None:
+    """Refuses training rows whose labels cannot be classes, and warns of classes with one row or none.
 
     Args:
         rows: With the task's target.
-        task: A `Task` whose target is a label.
+        task: One whose target is a label.
         path: For messages.
-        labels: Those that were asked for; None: they are what the rows say.
+        labels: Those that were asked for; None: those that the rows have.
         remedy: What the message about a single class ends with.
 
     Raises:
@@ -53,15 +59,15 @@ def check(rows, task, path, *, labels=None, remedy=""):
         say(f"note      {path}: without any row: {_list(never)}")
 
 
-def describe(rows, task, labels):
+def describe(rows: Sequence[Row], task: Task, labels: Sequence[str]) -> str:
     """Returns in words how many rows each class has."""
     counts = Counter(row[task.target] for row in rows)
     shown = ", ".join(f"{label} {counts[label]:,} ({counts[label] / len(rows):.1%})" for label in labels[:MOST_SHOWN])
     return shown + (f", and {len(labels) - MOST_SHOWN} more" if len(labels) > MOST_SHOWN else "")
 
 
-def tell_shares(path, counts, all_counts, remedy=""):
-    """Says so where the first rows of a file hold other shares of the classes than the whole file.
+def tell_shares(path: AnyPath, counts: Counter[str], all_counts: Counter[str], remedy: str = "") -> None:
+    """Warns if the shares of the classes in the first rows of a file differ from those in the whole file.
 
     Args:
         path: For the message.
@@ -72,7 +78,7 @@ def tell_shares(path, counts, all_counts, remedy=""):
     number, total = sum(counts.values()), sum(all_counts.values())
     for label, of_all in all_counts.most_common():
         share = of_all / total
-        # Of rows drawn without replacement: a sorted file stands out, a shuffled one does not.
+        # As if the rows had been drawn without replacement: a sorted file stands out, a shuffled one does not.
         deviation = (number * share * (1 - share) * (total - number) / max(total - 1, 1)) ** 0.5
         if abs(counts[label] - number * share) > SURPRISING * deviation:
             say(
@@ -82,13 +88,13 @@ def tell_shares(path, counts, all_counts, remedy=""):
             return
 
 
-def sample(rows, number, *, target, seed):
-    """Returns so many of the rows, drawn by the seed, in their order; each class keeps its share, to the nearest row.
+def sample(rows: list[Row], number: int, *, target: str, seed: int) -> list[Row]:
+    """Draws rows at random, in their order; each class keeps its share, to the nearest row.
 
     Args:
-        rows: All.
-        number: How many; all, where there are not more.
-        target: The field that names the class; other than `label`: rows have no classes.
+        rows: To draw from.
+        number: How many to draw; all rows if there are not more.
+        target: The field that names the class; if it is not `label`, rows have no classes.
         seed: Of the draw.
     """
     if number >= len(rows):
@@ -96,14 +102,14 @@ def sample(rows, number, *, target, seed):
     random = np.random.default_rng([seed, len(rows)])
     if target != "label":
         return [rows[i] for i in np.sort(random.choice(len(rows), number, replace=False))]
-    places = {}
+    places: dict[str, list[int]] = {}
     for i, row in enumerate(rows):
         places.setdefault(row[target], []).append(i)
-    exact = {label: number * len(own) / len(rows) for label, own in places.items()}
+    exact = {label: number * len(indices) / len(rows) for label, indices in places.items()}
     quota = {label: int(share) for label, share in exact.items()}
     for label in sorted(exact, key=lambda label: quota[label] - exact[label])[: number - sum(quota.values())]:
         quota[label] += 1  # the largest remainders
-    chosen = [random.choice(own, quota[label], replace=False) for label, own in places.items()]
+    chosen = [random.choice(indices, quota[label], replace=False) for label, indices in places.items()]
     return [rows[i] for i in np.sort(np.concatenate(chosen))]
 
 

@@ -1,16 +1,20 @@
 """Treebank files to rows, and back: CoNLL-U, and columns as of the CoNLL shared tasks. Imports no framework.
 
-CoNLL-U: https://universaldependencies.org/format.html. A multiword token (a line `3-4`) is what stands in the text, the
-words 3 and 4 are what is tagged; empty nodes (`5.1`) stand in no text and are passed over.
+CoNLL-U: https://universaldependencies.org/format.html. A multiword token (a line `3-4`) is what the text has, the words 3 and
+4 are what is tagged; empty nodes (`5.1`) are in no text and are skipped.
 
 A row is {"words", "tags", "text", "spans"}: `text` is rebuilt from the words and their SpaceAfter=No, and `spans` holds the
-[start, end] of every word in it, in code points. Where a multiword token is not its words put together (French `du` is `de`,
-`le`), all of its words have its span.
+[start, end] of every word in it, in code points. Where a multiword token is not its words joined (French `du` is `de`, `le`),
+all of its words have its span.
 """
 
 import re
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
+from typing import NamedTuple
 
+from trainer.data.schema import Row
+from trainer.data.source import AnyPath
 from trainer.errors import Mistake
 
 COLUMNS = {"upos": 3, "xpos": 4}  # of CoNLL-U, from 0
@@ -22,15 +26,24 @@ CJK = re.compile(
 )
 
 
-def sentences(lines, path, column=None, *, tagged=True):
+class _Sentence(NamedTuple):
+    words: list[str]
+    tags: list[str]
+    tokens: list[tuple[str, int]]  # (form in the text, number of words that it stands for)
+    spaces: list[str]  # SpaceAfter of each token, or ""
+
+
+def sentences(
+    lines: Iterable[tuple[int, str]], path: AnyPath, column: str | int | None = None, *, tagged: bool = True
+) -> Iterator[Row]:
     """Yields the row of each sentence.
 
     Args:
-        lines: (number, line) of every line of the file; an empty one ends a sentence.
-        path: For messages; what ends in .conllu must be CoNLL-U, other files show by their first line what they are.
-        column: Where the tags stand: `upos` (default) or `xpos` of CoNLL-U; else the number of a column, from 1 (default:
+        lines: (line number, line) of every line of the file; an empty line ends a sentence.
+        path: For messages; a file that ends in .conllu must be CoNLL-U, the first line of any other file shows its form.
+        column: Of the tags: `upos` (default) or `xpos` of CoNLL-U; in other files the number of a column, from 1 (default:
             the last).
-        tagged: Read the tags; else the words alone, and there need not be any tags.
+        tagged: Read the tags; otherwise the words alone, and tags may be missing.
 
     Raises:
         Mistake: A malformed line; names file and line, what was found and what was expected.
@@ -48,30 +61,34 @@ def sentences(lines, path, column=None, *, tagged=True):
     else:
         width = len(_cells(first))
         parsed = [_columns(block, path, column, width, tagged) for block in blocks]
-    parsed = [sentence for sentence in parsed if sentence]
-    spaces_are_marked = any("No" in spaces for _, _, _, spaces in parsed)
+    parsed = [sentence for sentence in parsed if sentence.words]
+    spaces_are_marked = any("No" in sentence.spaces for sentence in parsed)
     for words, tags, tokens, spaces in parsed:
         gaps = [space != "No" for space in spaces] if spaces_are_marked else _gaps([form for form, _ in tokens])
         yield _row(words, tags, tokens, gaps)
 
 
-def row_of(words, tags, text=None):
-    """Returns the row of given words; without their text, one is made: no spaces in what is written without.
+def row_of(words: list[str], tags: list[str], text: str | None = None) -> Row:
+    """Returns the row of given words.
+
+    Args:
+        words: Of a sentence.
+        tags: One for each word.
+        text: Of the sentence; None: the words, joined by spaces where their script has them.
 
     Raises:
         ValueError: `text` is not these words, in this order, with white space between.
     """
-    tokens = [(word, 1) for word in words]
     if text is None:
-        return _row(words, tags, tokens, _gaps(words))
-    spans, place = [], 0
+        return _row(words, tags, [(word, 1) for word in words], _gaps(words))
+    spans, end = [], 0
     for word in words:
-        start = WHITE.match(text, place).end()
+        start = WHITE.match(text, end).end()  # type: ignore[union-attr]  # always matches
         if not text.startswith(word, start):
             raise ValueError(f"expected the text to go on with the word {word!r}, found {text[start : start + 20]!r}")
-        spans.append([start, place := start + len(word)])
-    if text[place:].strip():
-        raise ValueError(f"expected the text to end with the last word, found {text[place:][:20]!r}")
+        spans.append([start, end := start + len(word)])
+    if text[end:].strip():
+        raise ValueError(f"expected the text to end with the last word, found {text[end:][:20]!r}")
     return {"words": words, "tags": tags, "text": text, "spans": spans}
 
 
@@ -86,8 +103,9 @@ def _blocks(lines):
 
 
 def _universal(block, path, column, tagged):
-    """Returns (words, tags, tokens as [form, number of words], SpaceAfter of each token or "")."""
-    words, tags, tokens, spaces, until = [], [], [], [], 0
+    """Returns the sentence of a block of CoNLL-U."""
+    words, tags, tokens, spaces = sentence = _Sentence([], [], [], [])
+    until = 0  # number of the last word of the latest multiword token
     for number, line in block:
         if line.startswith("#"):
             continue
@@ -97,9 +115,9 @@ def _universal(block, path, column, tagged):
         if EMPTY_NODE.fullmatch(cells[0]):
             continue
         space = next((entry[11:] for entry in cells[MISC].split("|") if entry.startswith("SpaceAfter=")), "")
-        many = MULTIWORD.fullmatch(cells[0])
-        if many:
-            start, until = int(many[1]), int(many[2])
+        multiword = MULTIWORD.fullmatch(cells[0])
+        if multiword:
+            start, until = int(multiword[1]), int(multiword[2])
             if start != len(words) + 1 or until < start or sum(count for _, count in tokens) > len(words):
                 raise Mistake(f"{path}:{number}: expected word {len(words) + 1} or a range from it, found {cells[0]}")
             tokens.append((cells[FORM].strip(), until - start + 1))
@@ -118,56 +136,64 @@ def _universal(block, path, column, tagged):
             spaces.append(space)
     if until > len(words):
         raise Mistake(f"{path}:{block[-1][0]}: expected words up to {until}, as a range says, found {len(words)}")
-    return (words, tags, tokens, spaces) if words else None
+    return sentence
 
 
 def _cells(line):
-    """Returns the columns of a line: separated by tabs, if it has any, else by spaces; no other white space separates."""
+    """Returns the columns of a line: separated by tabs if it has any, otherwise by spaces, by no other white space."""
     return [cell.strip() for cell in line.split("\t")] if "\t" in line else re.split(" +", line.strip(" "))
 
 
 def _columns(block, path, column, width, tagged):
+    """Returns the sentence of a block of columns."""
     words, tags = [], []
     for number, line in block:
         cells = _cells(line)
         if cells[0] == "-DOCSTART-":
             continue
-        place = len(cells) - 1 if column is None else int(column) - 1
-        if len(cells) != width or not cells[0] or (tagged and not (1 <= place < len(cells) and cells[place])):
+        index = len(cells) - 1 if column is None else int(column) - 1
+        if len(cells) != width or not cells[0] or (tagged and not (1 <= index < len(cells) and cells[index])):
             expected = "a word and its tag in columns" if column is None else f"a word, and its tag in column {column}"
             expected = expected if len(cells) == width else f"{width} columns, as in the first line"
             raise Mistake(f"{path}:{number}: expected {expected}, found {line[:60]!r}")
         words.append(cells[0])
-        tags.append(cells[place].replace(" ", "_") if tagged else "")
-    return (words, tags, [(word, 1) for word in words], [""] * len(words)) if words else None
+        tags.append(cells[index].replace(" ", "_") if tagged else "")
+    return _Sentence(words, tags, [(word, 1) for word in words], [""] * len(words))
 
 
 def _gaps(forms):
-    """Says after which of the forms a space stands, by script: Chinese has none but between two foreign words."""
+    """Says after which of the forms a space stands, by script: Chinese has spaces between foreign words only."""
     if not any(CJK.search(form) for form in forms):
         return [True] * len(forms)
     foreign = lambda character: character.isalnum() and not CJK.match(character)
-    return [foreign(a[-1]) and foreign(b[0]) for a, b in pairwise(forms)] + [False]
+    return [foreign(left[-1]) and foreign(right[0]) for left, right in pairwise(forms)] + [False]
 
 
 def _row(words, tags, tokens, gaps):
-    text, spans, rest = "", [], iter(words)
-    for (form, number), gap in zip(tokens, gaps, strict=True):
-        own = [next(rest) for _ in range(number)]
+    text, spans, remaining = "", [], iter(words)
+    for (form, count), gap in zip(tokens, gaps, strict=True):
+        members = [next(remaining) for _ in range(count)]
         start = len(text)
         text += form + " " * gap
-        if "".join(own) == form:
-            for word in own:
+        if "".join(members) == form:
+            for word in members:
                 spans.append([start, start := start + len(word)])
         else:
-            spans += [[start, start + len(form)]] * number
+            spans += [[start, start + len(form)]] * count
     return {"words": words, "tags": tags, "text": text.rstrip(" "), "spans": spans}
 
 
-def covering(text, words):
-    """Returns (start, end, tag) of words of a text, widened so that every character that is no white space is in one.
+def covering(text: str, words: Sequence[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
+    """Widens the words of a text so that every character but white space is in one, as official scorers require.
 
-    Official scorers want it so; what lies in none, control characters, goes to the word before, at the start to the first.
+    Characters in no word, control characters, go to the word before, at the start to the first.
+
+    Args:
+        text: Of a sentence.
+        words: (start, end, tag) of each, in order, in code points.
+
+    Returns:
+        The words likewise; a single word tagged `X` where there are none.
     """
     words = words or [(0, len(text), "X")]
     starts = [len(text) - len(text.lstrip()), *(start for start, _, _ in words[1:]), len(text)]
@@ -177,17 +203,22 @@ def covering(text, words):
     ]
 
 
-def to_universal(text, words, column=None):
-    """Returns a sentence in CoNLL-U: `words` as (start, end, tag), in order, each a token of `text`.
+def to_universal(text: str, words: Sequence[tuple[int, int, str]], column: str | int | None = None) -> str:
+    """Returns a sentence in CoNLL-U.
 
-    Scorers refuse a sentence that is no tree: all words hang on the first one, which says nothing.
+    Scorers refuse a sentence that is not a tree, so all words depend on the first one, which means nothing.
+
+    Args:
+        text: Of the sentence.
+        words: (start, end, tag) of each token, in order, in code points.
+        column: Where the tags go: `xpos`; anything else means `upos`.
     """
     words = covering(text, words)
     lines = [f"# text = {' '.join(text.split())}"]
     for number, (start, end, tag) in enumerate(words, 1):
         joined = number < len(words) and words[number][0] == end
         cells = [str(number), " ".join(text[start:end].split()) or "_", *"_" * (WIDTH - 2)]
-        cells[COLUMNS.get(column, COLUMNS["upos"])] = tag
+        cells[COLUMNS["xpos" if column == "xpos" else "upos"]] = tag
         cells[HEAD], cells[HEAD + 1] = ("0", "root") if number == 1 else ("1", "dep")
         cells[MISC] = "SpaceAfter=No" if joined else "_"
         lines.append("\t".join(cells))
@@ -197,10 +228,10 @@ def to_universal(text, words, column=None):
 FULL_WIDTH = str.maketrans(",.?!:;()", "，。？！：；（）")
 
 
-def full_width(row):
+def full_width(row: Row) -> Row | None:
     """Returns a Chinese row with the full-width punctuation that people type; None if nothing changes.
 
-    Only words that are one mark are changed, each to one mark: no word moves. Double quotes open and close in turn.
+    Only words that are a single mark change, each to a single mark, so no word moves. Double quotes open and close in turn.
     """
     if not CJK.search(row["text"]):
         return None

@@ -1,8 +1,8 @@
-"""A file from its public address: whole and checked, or not there at all.
+"""A file from its public address: whole and checked, or absent.
 
-What came so far lies beside it, in NAME.part, which is never taken for the file: a download that breaks off goes on from
-there, in the next process too, and two processes that want the same file do not fetch it twice. (pooch, the usual library
-for this, neither goes on where a download broke off nor knows git's blob ids.)
+What has been received is kept beside it, in NAME.part, which is never taken for the file: a download that breaks off is
+resumed from there, by a later process too, and two processes that want the same file do not fetch it twice. (pooch, the usual
+library for this, neither resumes downloads nor knows git's blob ids.)
 """
 
 import contextlib
@@ -14,42 +14,49 @@ import re
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
 
 from trainer.errors import Failure
 from trainer.progress import Bytes, say
 
-TRIES = 4  # in a row that bring nothing new
-PATIENCE = 60  # seconds in which nothing new came: a host of many addresses is tried at each of them
+TRIES = 4  # in a row without new bytes
+PATIENCE = 60  # seconds without new bytes: a host of many addresses is tried at each of them
 TIMEOUT = 15  # seconds without a byte
-LONGEST_WAIT = 60  # seconds that a busy server may ask for
+LONGEST_WAIT = 60  # seconds, if a busy server asks for more
 
 
-def download(url, target, blob):
+def download(url: str, target: Path, blob: str) -> None:
     """Fetches a file, unless another process has just done so.
 
     Args:
         url: http or https; redirects are followed.
-        target: Path to be; its folder is made.
+        target: Path of the file to write; its folder is made.
         blob: Git blob id of the content: SHA-1 of b"blob %d\\0" % length + content.
 
     Raises:
-        Failure: No connection, no such address, or other content than `blob`; or `target` cannot be written.
+        Failure: No connection, no such address, or another content than `blob`'s; or `target` cannot be written.
     """
     with _made(target) as file:
         if not file:
             return
         say(f"downloading {url}")
-        found, whole = _fetch(url, file, blob), file.tell()
-        if found != blob:
+        received, length = _fetch(url, file, blob), file.tell()
+        if received != blob:
             _empty(file)
             raise Failure(
-                f"{url}: expected git blob {blob}, received {found} ({whole:,} bytes); nothing was kept. "
+                f"{url}: expected git blob {blob}, received {received} ({length:,} bytes); nothing was kept. "
                 "Something on the way, a proxy or a log-in page, may have answered instead"
             )
 
 
-def put(target, content):
+def put(target: Path, content: bytes) -> None:
     """Writes a file of the cache, unless another process has just done so.
+
+    Args:
+        target: Its path; its folder is made.
+        content: Of the file.
 
     Raises:
         Failure: It cannot be written.
@@ -61,9 +68,11 @@ def put(target, content):
 
 
 @contextlib.contextmanager
-def _made(target):
-    """Yields NAME.part at its end while no other process writes it, and gives it the name of `target` then; or yields None,
-    if `target` is there already. What ended early stays, unless it is empty."""
+def _made(target: Path) -> Iterator[BinaryIO | None]:
+    """Yields NAME.part, open at its end and locked, and renames it to `target` afterwards; yields None if `target` exists.
+
+    After an error NAME.part is kept, unless it is empty.
+    """
     part = target.with_name(f"{target.name}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -87,7 +96,7 @@ def _made(target):
 
 
 def _locked(part, target):
-    """Returns the file `part`, opened at its end, when no other process holds it."""
+    """Opens the file `part` at its end, once no other process has it locked."""
     while True:
         file = open(part, "a+b")  # noqa: SIM115  the caller closes it
         try:
@@ -96,42 +105,42 @@ def _locked(part, target):
             say(f"{target.name}: another process is fetching it; waiting")
             fcntl.flock(file, fcntl.LOCK_EX)
         if os.fstat(file.fileno()).st_nlink or target.is_file():
-            file.seek(0, os.SEEK_END)  # it may have grown
+            file.seek(0, os.SEEK_END)  # another process may have added to it
             return file
-        file.close()  # thrown away by the one that held it
+        file.close()  # deleted by the process that had locked it
 
 
 def _fetch(url, file, blob):
-    """Receives the content, in as many pieces as it takes; returns its blob id."""
+    """Receives the content, in one piece or several; returns its blob id."""
     for again in (True, False):
         in_one_piece = _receive_all(url, file, Bytes())
         file.seek(0)
-        found = git_blob(file.read())
-        if found == blob or in_one_piece or not again:
-            return found
+        received = git_blob(file.read())
+        if received == blob or in_one_piece or not again:
+            return received
         say(f"what came in pieces is not git blob {blob}; once more, from the beginning")
         _empty(file)
 
 
 def _receive_all(url, file, progress):
-    """Returns whether all came in one answer, which said how long it is."""
-    tries, furthest, pieces, since = 0, file.tell(), file.tell() > 0, time.monotonic()
+    """Receives the rest of the content; returns whether all of it came in one answer that stated its length."""
+    tries, furthest, in_pieces, since = 0, file.tell(), file.tell() > 0, time.monotonic()
     while True:
         try:
-            return _receive(url, file, progress) and not pieces
+            return _receive(url, file, progress) and not in_pieces
         except urllib.error.HTTPError as error:
-            if error.code == 416:  # there are no bytes beyond those that are here
+            if error.code == 416:  # no bytes beyond those received
                 return False
             reason = _printable(f"HTTP {error.code} {error.reason}")
             final, asked = error.code < 500 and error.code not in (408, 425, 429), error.headers.get("Retry-After", "")
         except (_Unreachable, http.client.HTTPException) as error:
             reason, final, asked = _printable(error) or type(error).__name__, False, ""
-        except ValueError as error:  # a redirection to what is no address
+        except ValueError as error:  # a redirection to an invalid address
             reason, final, asked = _printable(error), True, ""
         progress.end()
         if file.tell() > furthest:
             tries, furthest, since = 0, file.tell(), time.monotonic()
-        tries, pieces = tries + 1, True
+        tries, in_pieces = tries + 1, True
         if final or tries == TRIES or time.monotonic() - since > PATIENCE:
             kept = f"; {file.tell():,} bytes are kept, and it goes on from there" if file.tell() else ""
             raise Failure(f"{url}: not downloaded ({reason}){kept}. Name a local file, or set LINEAGE_DATA")
@@ -141,13 +150,13 @@ def _receive_all(url, file, progress):
 
 
 def _printable(text):
-    """Returns one line of what a server may have written."""
+    """Returns the first line of a server's text, without control characters and cut to 200 characters."""
     line = str(text).split("\n")[0]
     return "".join(character if character.isprintable() else " " for character in line)[:200].strip()
 
 
 class _Unreachable(Exception):
-    """The connection failed, stalled or broke off; not to be mixed up with a disk that is full."""
+    """The connection failed, stalled or broke off: unlike other `OSError`s, no fault of the disk."""
 
 
 @contextlib.contextmanager
@@ -157,17 +166,17 @@ def _connection():
     except urllib.error.HTTPError:
         raise
     except OSError as error:
-        reason = getattr(error, "reason", error)  # what urllib wraps
+        reason = getattr(error, "reason", error)  # urllib wraps the cause
         if isinstance(reason, TimeoutError):
             raise _Unreachable(f"nothing came for {TIMEOUT} s") from None
         raise _Unreachable(getattr(reason, "strerror", None) or str(reason)) from None
 
 
 def _receive(url, file, progress):
-    """Adds one answer to `file`; returns whether it said how long it is.
+    """Adds one answer to `file`; returns whether it stated its length.
 
     Raises:
-        urllib.error.HTTPError, http.client.HTTPException, _Unreachable: It ended early, or did not begin.
+        urllib.error.HTTPError, http.client.HTTPException, _Unreachable: It ended early, or never began.
     """
     headers = {"Accept-Encoding": "identity", "User-Agent": "lineage"}
     if file.tell():
@@ -202,6 +211,6 @@ def _empty(file):
     file.truncate()
 
 
-def git_blob(content):
+def git_blob(content: bytes) -> str:
     """Returns the git blob id of bytes, as `git hash-object` prints it."""
     return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()

@@ -1,32 +1,38 @@
-"""Files of questions to rows, and of answers to scores: SQuAD's JSON (also of SQuAD 2.0, CMRC 2018, DRCD, XQuAD), and JSON
-lines. Imports no framework.
+"""Files of questions to rows, and files of answers to scores. Imports no framework.
 
-A row is {"id", "question", "context", "answers"}; `answers` are [{"text", "answer_start"}, ...], in code points, and empty
-where there is none.
+Questions are read from SQuAD's JSON, which SQuAD 2.0, CMRC 2018, DRCD and XQuAD have, too, and from JSON lines. A row is
+{"id", "question", "context", "answers"}; `answers` are [{"text", "answer_start"}, ...], in code points, and empty where there
+is none.
 """
 
 import json
 import random
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from trainer import metrics
 from trainer.data.conll import CJK
+from trainer.data.schema import Row
+from trainer.data.source import BOM, AnyPath
 from trainer.errors import Mistake, short
 
 FORM = "SQuAD JSON, or JSON lines with question, context, answers"
+NEAR = 8  # paragraphs before and after, mostly of the same article
 
 
-def questions(content, path, *, answered=True):
-    """Yields the row of each question; without `answered`, its question and context alone.
+def questions(content: bytes, path: AnyPath, *, answered: bool = True) -> Iterator[Row]:
+    """Yields the row of each question.
 
     Args:
-        content: Of the file, bytes.
+        content: Of the file.
         path: For messages.
+        answered: Read the answers; otherwise question and context alone.
 
     Raises:
         Mistake: Something is missing or of another type; names file and place, what was found and expected.
     """
     try:
-        text = content.removeprefix(b"\xef\xbb\xbf").decode("utf-8")
+        text = content.removeprefix(BOM).decode("utf-8")
     except UnicodeDecodeError as error:
         raise Mistake(f"{path}: expected UTF-8, found byte 0x{content[error.start]:02x} at {error.start}") from None
     first = text.split("\n", 1)[0]
@@ -56,36 +62,46 @@ def questions(content, path, *, answered=True):
         yield _row(row, row, str(number), place, answered)
 
 
-NEAR = 8  # paragraphs before and after, mostly of the same article
+def with_unanswerable(rows: list[Row], share: float, seed: int) -> list[Row]:
+    """Adds questions without an answer: rows a second time, with a context that does not hold the answer.
 
+    It is the context that has the most words of the question, of those near in the file. SQuAD 2.0 has such questions,
+    written to fit (Rajpurkar et al. 2018); this is what can be made of SQuAD 1.1.
 
-def with_unanswerable(rows, share, seed):
-    """Returns rows, and a share of them a second time, with a context that does not hold the answer: the one, of those near
-    in the file, that has the most words of the question.
+    Args:
+        rows: Questions, as `questions` yields them.
+        share: Of the rows, to add, from 0 to 1; fewer where no such context is near.
+        seed: Of the draw.
 
-    SQuAD 2.0 has such questions, written to fit (Rajpurkar et al. 2018); this is what can be made of SQuAD 1.1.
+    Returns:
+        The rows, each added one after the one that it was made of.
     """
     contexts = list(dict.fromkeys(row["context"] for row in rows))
-    place = {context: i for i, context in enumerate(contexts)}
+    index_of = {context: i for i, context in enumerate(contexts)}
     words = [{*context.lower().split()} for context in contexts]
-    found = []
+    mixed = []
     for row in rows:
-        found.append(row)
+        mixed.append(row)
         if not row["answers"] or random.Random(f"{seed} {row['id']}").random() >= share:
             continue
-        own = place[row["context"]]
-        near = [i for i in range(max(own - NEAR, 0), min(own + NEAR + 1, len(contexts))) if i != own]
+        index = index_of[row["context"]]
+        near = [i for i in range(max(index - NEAR, 0), min(index + NEAR + 1, len(contexts))) if i != index]
         near = [i for i in near if not any(answer["text"] in contexts[i] for answer in row["answers"])]
         if near:
             asked = {*row["question"].lower().split()}
             best = max(near, key=lambda i: len(asked & words[i]))
-            found.append(row | {"id": f"{row['id']}-unanswerable", "context": contexts[best], "answers": []})
-    return found
+            mixed.append(row | {"id": f"{row['id']}-unanswerable", "context": contexts[best], "answers": []})
+    return mixed
 
 
-def scored_as(golds):
-    """Returns whose scorer is right for lists of gold answers: CMRC 2018's where most are Chinese, else SQuAD's, 2.0 where
-    some questions have none."""
+def scored_as(golds: Sequence[Sequence[str]]) -> str:
+    """Returns the name of the scorer that suits gold answers.
+
+    It is CMRC 2018's where most of them are Chinese, otherwise SQuAD's; that of 2.0 where some questions have no answer.
+
+    Args:
+        golds: For each question, its right answers.
+    """
     if not all(golds):
         return "SQuAD 2.0, answers compared as in CMRC 2018" if _are_chinese(golds) else "SQuAD 2.0"
     return "CMRC 2018" if _are_chinese(golds) else "SQuAD 1.1"
@@ -96,22 +112,37 @@ def _are_chinese(golds):
     return sum(bool(CJK.search("".join(texts))) for texts in answered) > len(answered) / 2
 
 
-def score(golds, answers, null_scores=None):
-    """Returns the scores of answers, in percent, by the scorer that is right for the gold ones; `null_scores` are looked at
-    where some questions have no answer."""
+def score(
+    golds: Sequence[Sequence[str]], answers: Sequence[str], null_scores: Sequence[float] | None = None
+) -> dict[str, float]:
+    """Scores answers by the scorer that suits the gold answers, see `scored_as`.
+
+    Args:
+        golds: For each question, its right answers.
+        answers: For each question, the text to score, empty if there is none.
+        null_scores: See `metrics.answered_or_not`; ignored where every question has an answer.
+
+    Returns:
+        {name: percent}.
+    """
     if not all(golds):
         return metrics.answered_or_not(golds, answers, null_scores, chinese=_are_chinese(golds))
     return (metrics.answered_in_chinese if _are_chinese(golds) else metrics.answered)(golds, answers)
 
 
-def score_file(content, path, rows):
-    """Returns the scores of a file of answers in the official form, {id: answer}. A question that it leaves out is answered
-    by "", or not counted where some questions have no answer: so the official scripts do.
+def score_file(content: bytes, path: AnyPath, rows: list[Row]) -> dict[str, Any]:
+    """Scores a file of answers in the official form, {id: answer}.
+
+    As in the official scripts, a question that the file leaves out is answered by "", or is not counted where some questions
+    have no answer.
 
     Args:
-        content: Of the file, bytes.
+        content: Of the file.
         path: For messages.
         rows: Of the questions, with gold answers.
+
+    Returns:
+        The scores in percent, the scorer's name, and how many examples were scored and are missing.
 
     Raises:
         Mistake: The file has another form, or answers none of these questions.
@@ -165,14 +196,14 @@ def _row(question, paragraph, number, place, answered):
         answers = [{"text": text, "answer_start": start} for text, start in zip(texts, starts, strict=True)]
     if not isinstance(answers, list):
         raise Mistake(f"{place}: expected answers to be a list, found {short(json.dumps(answers))}")
-    found = []
+    golds = []
     for answer in answers:
         start = _get(answer, "answer_start", place)
         if type(start) is not int:
             raise Mistake(f"{place}: expected answer_start to be a whole number, found {short(json.dumps(start))}")
-        found.append({"text": _text(answer, "text", place), "answer_start": start})
-    own = question.get("id")
-    return {"id": number if own is None else str(own)} | row | {"answers": found}
+        golds.append({"text": _text(answer, "text", place), "answer_start": start})
+    given = question.get("id")
+    return {"id": number if given is None else str(given)} | row | {"answers": golds}
 
 
 def _get(value, name, place):
@@ -184,16 +215,16 @@ def _get(value, name, place):
 
 
 def _list(value, name, place):
-    found = _get(value, name, place)
-    if not isinstance(found, list):
-        raise Mistake(f"{place}: expected {name} to be a list, found {short(json.dumps(found))}")
-    return found
+    member = _get(value, name, place)
+    if not isinstance(member, list):
+        raise Mistake(f"{place}: expected {name} to be a list, found {short(json.dumps(member))}")
+    return member
 
 
 def _text(value, name, place):
-    found = _get(value, name, place)
-    if not isinstance(found, str):
-        raise Mistake(f"{place}: expected {name} to be a string, found {short(json.dumps(found))}")
-    if any("\ud800" <= character <= "\udfff" for character in found):
-        raise Mistake(f"{place}: expected {name} to be text, found half of a surrogate pair in {short(ascii(found))}")
-    return found
+    member = _get(value, name, place)
+    if not isinstance(member, str):
+        raise Mistake(f"{place}: expected {name} to be a string, found {short(json.dumps(member))}")
+    if any("\ud800" <= character <= "\udfff" for character in member):
+        raise Mistake(f"{place}: expected {name} to be text, found half of a surrogate pair in {short(ascii(member))}")
+    return member

@@ -5,11 +5,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from trainer.data.schema import Row
 from trainer.errors import Mistake, described
 from trainer.runs.blueprint import Blueprint
 from trainer.tasks.kinds import KINDS, Scorer
 from trainer.tasks.setup import Setup
-from trainer.tasks.table import TASKS, Row
+from trainer.tasks.table import TASKS
 from trainer.weights import pretrained
 
 # What `config.json` holds of a run's `Setup` and its reader, beside the labels

@@ -15,9 +15,9 @@ import tensorflow as tf
 
 from models import heads
 from trainer.data import files
+from trainer.data.schema import Row
 from trainer.metrics import METRICS
 from trainer.tasks.setup import Setup
-from trainer.tasks.table import Row
 from trainer.tasks.transformers import Transformers
 from trainer.text import windows
 from trainer.training import batches

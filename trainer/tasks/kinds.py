@@ -7,9 +7,9 @@ from typing import Any, Protocol
 import keras
 import tensorflow as tf
 
+from trainer.data.schema import Row
 from trainer.tasks import classify, span, tag
 from trainer.tasks.setup import Setup
-from trainer.tasks.table import Row
 from trainer.tasks.transformers import Transformers
 from trainer.training.batches import Source
 

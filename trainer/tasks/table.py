@@ -2,13 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from trainer.data.schema import Row
 from trainer.errors import Mistake
-
-Row = dict[str, Any]  # a row's fields, and its gold value
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,7 @@ def test_read_as_data_of_a_task(catalogue, name, tmp_path):
     path = catalogues.path_of(catalogue(name), split, tmp_path)
     assert files.read(path, TASKS[task], files.ANY if task != "sentiment" else ["negative", "positive"]) == rows
     written = path.stat().st_mtime_ns
-    assert catalogues.path_of(catalogue(name), split, tmp_path).stat().st_mtime_ns == written  # not anew
+    assert catalogues.path_of(catalogue(name), split, tmp_path).stat().st_mtime_ns == written  # not written again
 
 
 def test_splits(catalogue, tmp_path):
@@ -100,7 +100,7 @@ def test_a_run_trains_on_it(catalogue, bert_folder, tmp_path, capsys):
     assert len(out.splitlines()) == 1  # nothing of the library's on standard output
 
 
-def test_tfds_made_anew_is_read_anew(tfds_folder, monkeypatch, tmp_path):
+def test_tfds_prepared_again_is_read_again(tfds_folder, monkeypatch, tmp_path):
     monkeypatch.setenv("TFDS_DATA_DIR", str(tfds_folder))
     path = catalogues.path_of("tfds:small_tags", "train", tmp_path)
     path.write_text("old\n")

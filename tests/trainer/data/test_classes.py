@@ -1,4 +1,4 @@
-"""The classes of training rows: what is refused, what is warned of, and draws that keep their shares."""
+"""The classes of training rows: refusals, warnings, and samples that keep their shares."""
 
 from collections import Counter
 

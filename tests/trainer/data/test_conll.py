@@ -37,15 +37,15 @@ def read(path, content, *, labels=files.ANY, **options):
 
 
 def test_universal(tmp_path):
-    row, other = read(tmp_path / "a.conllu", UNIVERSAL)
+    row, second = read(tmp_path / "a.conllu", UNIVERSAL)
     assert row["text"] == "He doesn't (co-)write du."
     words = ["He", "does", "n't", "(", "co", "-", ")", "write", "de", "le", "."]
     assert row["words"] == words
     assert [row["text"][start:end] for start, end in row["spans"]] == [*words[:8], "du", "du", "."]
-    assert row["tags"][:3] == ["PRON", "AUX", "PART"] and other["text"] == "新"
+    assert row["tags"][:3] == ["PRON", "AUX", "PART"] and second["text"] == "新"
     assert read(tmp_path / "a.conllu", UNIVERSAL, column="xpos")[0]["tags"][3:5] == ["-LRB-", "AFX"]
     assert len(read(tmp_path / "a.conllu", UNIVERSAL, limit=1)) == 1
-    assert read(tmp_path / "b.conllu", UNIVERSAL.replace("\n", "\r\n")) == [row, other]
+    assert read(tmp_path / "b.conllu", UNIVERSAL.replace("\n", "\r\n")) == [row, second]
     assert files.read(tmp_path / "a.conllu", TASK)[0] == {"words": words}
     (tmp_path / "untagged.conllu").write_text(re.sub("PRON|AUX|ADJ", "_", UNIVERSAL))
     assert files.read(tmp_path / "untagged.conllu", TASK)[0] == {"words": words}

@@ -12,6 +12,7 @@ from tests.conftest import DATA, cli, needs, write_examples
 from tests.site import site
 from trainer.data import datasets, files
 from trainer.data.download import git_blob
+from trainer.data.published import DataSet, Part
 from trainer.errors import Failure, Mistake
 from trainer.tasks.table import TASKS
 
@@ -30,12 +31,12 @@ def home(tmp_path, monkeypatch):
         monkeypatch.setattr(datasets, "GITHUB", server.address)
         monkeypatch.setattr("trainer.data.download.time.sleep", lambda seconds: None)
         parts = {
-            "dev": datasets.Part("folder/dev.txt", git_blob(TEXT), 2, "small/dev.txt"),
-            "train": datasets.Part("all.zip", git_blob(files["all.zip"]), 1, None, None, "train.tsv"),
-            "part": datasets.Part("folder/dev.txt", git_blob(TEXT), 2, "small/part.txt", "the half of it"),
+            "dev": Part("folder/dev.txt", git_blob(TEXT), 2, "small/dev.txt"),
+            "train": Part("all.zip", git_blob(files["all.zip"]), 1, None, None, "train.tsv"),
+            "part": Part("folder/dev.txt", git_blob(TEXT), 2, "small/part.txt", "the half of it"),
         }
         monkeypatch.setitem(
-            datasets.DATA, "small", datasets.DataSet(("sentiment",), "English", "ours", "owner/name", "c0ffee", parts)
+            datasets.DATA, "small", DataSet(("sentiment",), "English", "ours", "owner/name", "c0ffee", parts)
         )
         monkeypatch.setenv("LINEAGE_CACHE", str(tmp_path / "cache"))
         monkeypatch.delenv("LINEAGE_DATA", raising=False)
@@ -92,9 +93,9 @@ def test_a_damaged_file_is_fetched_anew(home, capsys):
 def test_titles_tell_no_path(home, monkeypatch):
     folder, _ = home
     (folder / "mine.txt").write_text("1 a\n")
-    own = folder / "own" / "small"
-    own.mkdir(parents=True)
-    (own / "part.txt").write_bytes(TEXT)
+    local = folder / "own" / "small"
+    local.mkdir(parents=True)
+    (local / "part.txt").write_bytes(TEXT)
     assert datasets.title("small:part", "dev") == "small:part"
     monkeypatch.setenv("LINEAGE_DATA", str(folder / "own"))
     for name, title in (
@@ -123,18 +124,18 @@ def test_own_copies_come_first_and_are_told_apart(home, monkeypatch, capsys):
     server.content = TEXT
     assert datasets.path_of("small", "dev").read_bytes() == TEXT
     assert "small:dev: not in LINEAGE_DATA" in capsys.readouterr().err
-    own = folder / "own" / "small"
-    own.mkdir(parents=True)
-    (own / "dev.txt").write_bytes(TEXT)
-    assert datasets.path_of("small", "dev") == own / "dev.txt" and capsys.readouterr().err == ""
-    (own / "dev.txt").write_bytes(b"1 mine\n")
-    assert datasets.path_of("small", "dev") == own / "dev.txt"
+    local = folder / "own" / "small"
+    local.mkdir(parents=True)
+    (local / "dev.txt").write_bytes(TEXT)
+    assert datasets.path_of("small", "dev") == local / "dev.txt" and capsys.readouterr().err == ""
+    (local / "dev.txt").write_bytes(b"1 mine\n")
+    assert datasets.path_of("small", "dev") == local / "dev.txt"
     assert "is not the published dev.txt; taken as it is" in capsys.readouterr().err
-    (own / "dev.txt").unlink()
-    (own / "dev.txt.gz").write_bytes(gzip.compress(TEXT))
-    assert datasets.path_of("small", "dev") == own / "dev.txt.gz" and capsys.readouterr().err == ""
-    (own / "part.txt.gz").write_bytes(b"")
-    assert datasets.path_of("small:part", "dev") == own / "part.txt.gz"
+    (local / "dev.txt").unlink()
+    (local / "dev.txt.gz").write_bytes(gzip.compress(TEXT))
+    assert datasets.path_of("small", "dev") == local / "dev.txt.gz" and capsys.readouterr().err == ""
+    (local / "part.txt.gz").write_bytes(b"")
+    assert datasets.path_of("small:part", "dev") == local / "part.txt.gz"
     assert "stands in for dev.txt: the half of it" in capsys.readouterr().err
 
 
@@ -172,7 +173,7 @@ def test_the_command(home, capsys):
 def test_a_run_trains_on_a_name(home, bert_folder, capsys):
     folder, server = home
     server.content = write_examples(folder / "file.txt", 16).read_bytes()
-    part = datasets.Part("dev.txt", git_blob(server.content), 16)
+    part = Part("dev.txt", git_blob(server.content), 16)
     datasets.DATA["small"].parts.update(dev=part, train=part)
     options = ["--train", "small", "--dev", "small", "--init", bert_folder, "--max_length", 16, "--epochs", 1]
     status, out, err = cli(capsys, "finetune", "sentiment", *options, "--out", folder / "run")
@@ -182,8 +183,8 @@ def test_a_run_trains_on_a_name(home, bert_folder, capsys):
 
 EXACT = [
     (name, part)
-    for name, one in datasets.DATA.items()
-    for part, file in one.parts.items()
+    for name, data_set in datasets.DATA.items()
+    for part, file in data_set.parts.items()
     if file.local and not file.differs
 ]
 

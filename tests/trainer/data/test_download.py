@@ -57,9 +57,9 @@ def test_the_blob_id_is_gits():
             ["cut 30000", "cut 0", "cut 0", "cut 20000", "503", "cut 0", "right"],
             [0, *[30_000] * 3, *[50_000] * 3],
         ),
-        (["cut 30000", "whole"], [0, 30_000]),  # a server that knows no ranges
+        (["cut 30000", "whole"], [0, 30_000]),  # a server without ranges
         (["cut 30000", "cut 60000", "right"], [0, 30_000, 90_000]),
-        (["short 30000", "right"], [0, 0]),  # one that does not say how long the file is
+        (["short 30000", "right"], [0, 0]),  # a server that does not state the length
         (["stall 30000", "right"], [0, 30_000]),
         (["503 1", "429", "right"], [0, 0, 0]),
         (["302 /moved", "right"], [0, 0]),
@@ -103,7 +103,7 @@ def test_or_in_one_line(place, monkeypatch, answers, message, kept):
         fetch(place)
     assert "\n" not in str(caught.value) and place[0].address in str(caught.value)
     assert left(place) == (["file.txt.part"] if kept else [])
-    place[0].answers[:] = ["right"]  # the next try, on a better day
+    place[0].answers[:] = ["right"]  # the next attempt
     assert fetch(place) == CONTENT and left(place) == ["file.txt"]
     assert place[0].requests[-1][1] == (f"bytes={kept}-" if kept else "")
 
@@ -114,7 +114,7 @@ def test_no_server(tmp_path, monkeypatch):
         download.download("http://localhost:9/x", tmp_path / "x", BLOB)
 
 
-def test_waits_grow_and_heed_the_server(place, monkeypatch):
+def test_waits_grow_and_follow_the_server(place, monkeypatch):
     waits = []
     monkeypatch.setattr(download.time, "sleep", waits.append)
     place[0].answers[:] = ["503", "503", "503 7", "right"]
@@ -131,8 +131,8 @@ def test_progress(place, monkeypatch, capsys):
     assert "broke off after 70,000 of 100,000 bytes; trying again in 1 s" in lines
 
 
-def test_no_end_of_patience(place, monkeypatch):
-    """Tries at a host that does not answer take as long as it has addresses."""
+def test_patience_ends(place, monkeypatch):
+    """Attempts at a host that does not answer take longer the more addresses it has."""
     monkeypatch.setattr(download, "PATIENCE", -1)
     place[0].answers[:] = ["cut 30000", "503"]
     with pytest.raises(Failure, match="broke off after 30,000"):
@@ -141,31 +141,31 @@ def test_no_end_of_patience(place, monkeypatch):
 
 
 def another(place, answers):
-    """Starts `download` in a thread while this test holds the part; returns (the part's file, the thread)."""
+    """Starts `download` in a thread while this test has the part locked; returns (the part, open; the thread)."""
     server, target = place
     server.answers[:] = answers
     target.parent.mkdir(exist_ok=True)
-    held = open(target.with_name("file.txt.part"), "ab")  # noqa: SIM115
-    fcntl.flock(held, fcntl.LOCK_EX)
+    part = open(target.with_name("file.txt.part"), "ab")  # noqa: SIM115
+    fcntl.flock(part, fcntl.LOCK_EX)
     thread = threading.Thread(target=fetch, args=[place])
     thread.start()
     thread.join(0.3)
     assert thread.is_alive() and not server.requests
-    return held, thread
+    return part, thread
 
 
-def test_goes_on_from_what_another_process_added(place):
-    held, thread = another(place, ["right"])
-    held.write(CONTENT[:60_000])
-    held.close()
+def test_resumes_from_what_another_process_added(place):
+    part, thread = another(place, ["right"])
+    part.write(CONTENT[:60_000])
+    part.close()
     thread.join(10)
     assert place[1].read_bytes() == CONTENT and [asked for _, asked in place[0].requests] == ["bytes=60000-"]
 
 
-def test_what_another_process_threw_away_is_made_anew(place):
-    held, thread = another(place, ["right"])
+def test_a_part_that_another_process_deleted_is_made_again(place):
+    part, thread = another(place, ["right"])
     place[1].with_name("file.txt.part").unlink()
-    held.close()
+    part.close()
     thread.join(10)
     assert place[1].read_bytes() == CONTENT and left(place) == ["file.txt"]
 
@@ -184,9 +184,9 @@ def test_put_by_many_at_once(tmp_path):
 def test_a_part_that_is_whole_or_of_another_file(place):
     server, target = place
     target.parent.mkdir()
-    for part, requests in ((CONTENT, 1), (CONTENT[::-1], 2), (CONTENT[:10] + b"other", 2)):
+    for content, requests in ((CONTENT, 1), (CONTENT[::-1], 2), (CONTENT[:10] + b"other", 2)):
         server.requests.clear()
-        target.with_name("file.txt.part").write_bytes(part)
+        target.with_name("file.txt.part").write_bytes(content)
         assert fetch(place) == CONTENT and left(place) == ["file.txt"] and len(server.requests) == requests
         target.unlink()
 
@@ -194,16 +194,16 @@ def test_a_part_that_is_whole_or_of_another_file(place):
 def test_two_processes_fetch_once(place, capsys):
     server, target = place
     server.answers[:] = ["stall 60000", "right"]
-    other = fetch_in_another_process(place)
+    process = fetch_in_another_process(place)
     while not server.requests:
-        assert other.poll() is None
-    mine = threading.Thread(target=fetch, args=[place])
-    mine.start()
-    mine.join(0.5)
-    assert mine.is_alive() and len(server.requests) == 1  # waits
-    server.over.set()  # the other's connection breaks off; it goes on
-    mine.join(30)
-    assert other.wait(30) == 0 and not mine.is_alive()
+        assert process.poll() is None
+    thread = threading.Thread(target=fetch, args=[place])
+    thread.start()
+    thread.join(0.5)
+    assert thread.is_alive() and len(server.requests) == 1  # waits
+    server.over.set()  # the process's connection breaks off; it tries again
+    thread.join(30)
+    assert process.wait(30) == 0 and not thread.is_alive()
     assert target.read_bytes() == CONTENT and left(place) == ["file.txt"]
     assert [asked for _, asked in server.requests] == ["", "bytes=60000-"]
     assert "another process is fetching it; waiting" in capsys.readouterr().err
@@ -212,15 +212,15 @@ def test_two_processes_fetch_once(place, capsys):
 def test_a_process_that_is_killed_leaves_a_part_that_is_used(place):
     server, target = place
     server.answers[:] = ["stall 60000", "right"]
-    other = fetch_in_another_process(place)
+    process = fetch_in_another_process(place)
     part = target.with_name("file.txt.part")
     while not part.is_file() or part.stat().st_size < 1000:
-        assert other.poll() is None
-    other.kill()
-    other.wait()
-    there = part.stat().st_size
+        assert process.poll() is None
+    process.kill()
+    process.wait()
+    size = part.stat().st_size
     assert fetch(place) == CONTENT and left(place) == ["file.txt"]
-    assert server.requests[-1][1] == f"bytes={there}-"
+    assert server.requests[-1][1] == f"bytes={size}-"
 
 
 def test_a_folder_that_cannot_be_written(place, tmp_path):

@@ -1,9 +1,10 @@
-"""Data: three forms in, one line out for what is malformed."""
+"""Files of three forms to rows, and one line for a malformed file."""
 
 import gzip
 import io
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -63,8 +64,8 @@ def test_forms(tmp_path, name):
     (tmp_path / name).write_bytes(FORMS[name].encode("utf-8"))
     assert files.read(tmp_path / name, TASK, LABELS) == ROWS
     assert files.read(tmp_path / name, TASK, LABELS, limit=1) == ROWS[:1]
-    plain = files.LABELLED if name == "label_first.txt" else None
-    assert files.read(tmp_path / name, TASK, lines=plain) == [{"text": row["text"]} for row in ROWS]
+    lines = files.LABELLED if name == "label_first.txt" else None
+    assert files.read(tmp_path / name, TASK, lines=lines) == [{"text": row["text"]} for row in ROWS]
 
 
 @pytest.mark.parametrize("case", MALFORMED)
@@ -112,24 +113,26 @@ PAIRS = [("a, b", "b", "entailment"), ("人", "b c", "-"), ("c", "人，", "neut
 def test_inference(tmp_path, capsys, name):
     form = INFERENCE[name]
     if name == "mnli.jsonl":
-        lines = [form % (label, one, two) for one, two, label in PAIRS]
+        lines = [form % (label, first, second) for first, second, label in PAIRS]
     elif name == "rte.tsv":
         lines = ["index\tsentence1\tsentence2\tlabel\n"] + [form % (7, *pair) for pair in PAIRS]
     elif name == "sick.txt":
         lines = ["pair_ID\tsentence_A\tsentence_B\trelatedness_score\tentailment_judgment\n"]
-        lines += [form % (1, one, two, 4.5, label.upper()) for one, two, label in PAIRS]
+        lines += [form % (1, first, second, 4.5, label.upper()) for first, second, label in PAIRS]
     else:
         lines = [form % pair for pair in PAIRS]
     (tmp_path / name).write_text("".join(lines), encoding="utf-8")
-    expected = [{"premise": one, "hypothesis": two, "label": label} for one, two, label in PAIRS if label != "-"]
+    expected = [
+        {"premise": first, "hypothesis": second, "label": label} for first, second, label in PAIRS if label != "-"
+    ]
     task = TASKS["nli"]
     labels = ["contradiction", "entailment", "neutral"]
     assert files.read(tmp_path / name, task, labels) == expected
     assert capsys.readouterr().err == f"{tmp_path / name}: rows without a gold label (- or -1) and left out: 1\n"
-    found = files.read(tmp_path / name, task, files.ANY, limit=2)
-    assert [row["label"].lower() for row in found] == ["entailment", "neutral"]
+    rows = files.read(tmp_path / name, task, files.ANY, limit=2)
+    assert [row["label"].lower() for row in rows] == ["entailment", "neutral"]
     inputs = files.read(tmp_path / name, task)
-    assert inputs == [{"premise": one, "hypothesis": two} for one, two, _ in PAIRS]
+    assert inputs == [{"premise": first, "hypothesis": second} for first, second, _ in PAIRS]
 
 
 def test_labels_of_the_hub_and_of_the_whole_sick(tmp_path):
@@ -198,7 +201,7 @@ NOT_CERTAIN = {
 
 
 @pytest.mark.parametrize("case", NOT_CERTAIN)
-def test_what_is_not_certain_is_not_learned(tmp_path, case):
+def test_uncertain_lines_are_refused(tmp_path, case):
     task, name, content, message = NOT_CERTAIN[case]
     (tmp_path / name).write_text(content)
     with pytest.raises(Mistake, match=re.escape(message)):
@@ -206,22 +209,22 @@ def test_what_is_not_certain_is_not_learned(tmp_path, case):
 
 
 @pytest.mark.parametrize(
-    "content, known",
+    "content, labels",
     [("0 good\n1 bad\n", None), ("positive a\nnegative b\n", None), ("x a\ny b\n", ["x", "y"]), ("7 a\n", ())],
 )
-def test_labels_are_no_text(tmp_path, content, known):
-    path = tmp_path / "a.txt"
+def test_labels_are_no_text(tmp_path, content, labels):
+    path, task = tmp_path / "a.txt", TASK if labels is None else replace(TASK, labels=labels)
     path.write_text(content)
     with pytest.raises(
         Mistake, match=r"expected texts, found a label before every one.*--lines labelled .*--lines texts"
     ):
-        files.read(path, TASK, known=known)
+        files.read(path, task)
     texts = content.splitlines()
-    assert files.read(path, TASK, known=known, lines=files.TEXTS) == [{"text": text} for text in texts]
+    assert files.read(path, task, lines=files.TEXTS) == [{"text": text} for text in texts]
     without = [{"text": text.split(" ", 1)[1]} for text in texts]
-    assert files.read(path, TASK, known=known, lines=files.LABELLED) == without
+    assert files.read(path, task, lines=files.LABELLED) == without
     path.write_text(content + "a text of its own\n")
-    assert len(files.read(path, TASK, known=known)) == len(texts) + 1
+    assert len(files.read(path, task)) == len(texts) + 1
 
 
 @pytest.mark.parametrize(

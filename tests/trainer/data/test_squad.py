@@ -138,8 +138,8 @@ def test_unanswerable_questions_are_asked_beside_the_answer():
         added = [row for row in mixed if not row["answers"]]
         assert abs(len(added) - expected) < 40 and len({row["id"] for row in mixed}) == len(mixed)
         for row in added:
-            asked, own = int(row["id"].split("-")[0]), int(row["context"].split()[2][1:])
-            assert 0 < abs(asked - own) <= squad.NEAR and asked % 5 == own % 5  # near, and about the same word
+            index, context = int(row["id"].split("-")[0]), int(row["context"].split()[2][1:])
+            assert 0 < abs(index - context) <= squad.NEAR and index % 5 == context % 5  # near, and about the same word
         assert squad.with_unanswerable(rows, share, 3) == mixed
     assert squad.with_unanswerable(rows, 0.5, 4) != squad.with_unanswerable(rows, 0.5, 3)
     same = [row | {"context": f"{row['context']} v0 v1 v2"} for row in rows[:3]]
@@ -151,9 +151,9 @@ def test_scorer_follows_the_gold_answers():
     assert squad.scored_as([["a"], []]) == "SQuAD 2.0"
     assert squad.scored_as([["中"], ["b"], ["国 a"]]) == "CMRC 2018"
     assert squad.scored_as([["中"], [], [], ["国"]]) == "SQuAD 2.0, answers compared as in CMRC 2018"
-    found = squad.score([["中国人"], [], []], ["国人", "", "中"], [0.1, 0.9, 0.8])
-    assert found["HasAns_f1"] == pytest.approx(80) and found["NoAns_exact"] == 50
-    assert found["best_f1_thresh"] == 0.1 and found["best_f1"] == pytest.approx((80 + 200) / 3)
+    scores = squad.score([["中国人"], [], []], ["国人", "", "中"], [0.1, 0.9, 0.8])
+    assert scores["HasAns_f1"] == pytest.approx(80) and scores["NoAns_exact"] == 50
+    assert scores["best_f1_thresh"] == 0.1 and scores["best_f1"] == pytest.approx((80 + 200) / 3)
 
 
 def test_a_file_of_answers_is_scored(tmp_path, capsys):

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from trainer.data.schema import Row
 from trainer.errors import Mistake
 from trainer.progress import say
 from trainer.tasks.setup import Setup
-from trainer.tasks.table import Row
 from trainer.text import windows
 from trainer.training import batches
 

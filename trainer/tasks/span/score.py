@@ -10,9 +10,9 @@ import numpy as np
 import tensorflow as tf
 
 from trainer.data import squad
+from trainer.data.schema import Row
 from trainer.tasks.setup import Setup
 from trainer.tasks.span.answer import best_answers
-from trainer.tasks.table import Row
 from trainer.training import batches
 
 

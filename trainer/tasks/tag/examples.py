@@ -7,8 +7,8 @@ import numpy as np
 import tensorflow as tf
 
 from trainer.data import conll
+from trainer.data.schema import Row
 from trainer.tasks.setup import Setup
-from trainer.tasks.table import Row
 from trainer.tasks.tag import segmentation, units
 from trainer.text.reader import Reader
 from trainer.training import batches

@@ -12,10 +12,10 @@ import tensorflow as tf
 
 from trainer import metrics
 from trainer.data import conll
+from trainer.data.schema import Row
 from trainer.errors import Mistake
 from trainer.progress import say
 from trainer.tasks.setup import Setup
-from trainer.tasks.table import Row
 from trainer.tasks.tag import segmentation
 from trainer.tasks.tag.answer import functions
 from trainer.training import batches

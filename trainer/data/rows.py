@@ -1,0 +1,109 @@
+"""Records of a file to rows of a task: every value checked here, whichever form it came from. Imports no framework."""
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from trainer.data import conll
+from trainer.data.labels import label_of
+from trainer.data.schema import Row, Schema
+from trainer.data.table import Table
+from trainer.errors import Mistake, short
+from trainer.tasks.table import LISTS, Task
+
+
+class Placed(NamedTuple):
+    """A row, and where it stands."""
+
+    place: str  # for messages: path:line
+    fields: tuple[str, ...]  # of its input
+    row: Row
+
+
+def checked(table: Table, schema: Schema) -> Iterator[Placed]:
+    """Yields the row of each record, its values of the types that its fields have.
+
+    Args:
+        table: The records.
+        schema: The fields to take; a record may have more.
+
+    Raises:
+        Mistake: A record without these fields, or with a value of another type.
+    """
+    names, match = None, None
+    for place, values in table.records:
+        if names != tuple(values):  # mostly the same from record to record
+            names = tuple(values)
+            match = schema.match(names)
+        if not match:
+            raise Mistake(f"{place}: expected the fields {schema.expected}, found {', '.join(values) or 'none'}")
+        row = {
+            field: values[name] if table.one_line else _checked(values[name], field, name, place)
+            for field, name in match.names.items()
+        }
+        yield Placed(place, match.fields, row)
+
+
+def labelled(table: Table, schema: Schema, task: Task, labels: Sequence[str] | None) -> Iterator[Row | None]:
+    """Yields the row of each record, all of the same fields, and its label by name; None for one without a gold label.
+
+    Args:
+        table: The records.
+        schema: The fields to take.
+        task: It says what stands for a missing label.
+        labels: See `files.read`.
+
+    Raises:
+        Mistake: See `checked`; or a row with other fields than the first, or an unknown label.
+    """
+    first = None
+    for place, fields, row in checked(table, schema):
+        first = first or fields
+        if fields != first:
+            raise Mistake(f"{place}: expected {', '.join(first)} as in the rows before, found {', '.join(fields)}")
+        if labels is not None and schema.target:
+            if row[schema.target].strip() in task.unlabelled:
+                yield None
+                continue
+            row[schema.target] = label_of(row[schema.target], labels, place)
+        yield row
+
+
+def tagged(table: Table, schema: Schema) -> Iterator[Row]:
+    """Yields the row of each record: words with their tags and places, see `trainer.data.conll`; without a target in the
+    schema, words or a text alone.
+
+    Raises:
+        Mistake: See `checked`; or not a tag for each word, or a text that is not made of the words.
+    """
+    for place, _, row in checked(table, schema):
+        if "words" not in row:
+            yield {"text": row["text"]}
+        elif not schema.target:
+            yield {"words": row["words"]}
+        elif len(row["words"]) != len(row["tags"]) or not row["words"]:
+            counts = f"{len(row['words'])} words, {len(row['tags'])} tags"
+            raise Mistake(f"{place}: expected a tag for each word, found {counts}")
+        else:
+            try:
+                yield conll.row_of(row["words"], row["tags"], row.get("text"))
+            except ValueError as error:
+                raise Mistake(f"{place}: {error}") from None
+
+
+def _checked(value: Any, field: str, name: str, place: str) -> Any:
+    """Returns a value of the type that the field has: a string, or a list of strings without white space around them."""
+    if field == "label" and type(value) is int:  # a label's number
+        value = str(value)
+    is_list = field in LISTS
+    strings = value if is_list and isinstance(value, list) else [value]
+    if is_list != isinstance(value, list) or not all(isinstance(string, str) for string in strings):
+        kind = "a list of strings" if is_list else "a string"
+        raise Mistake(f"{place}: expected {name} to be {kind}, found {short(json.dumps(value))}")
+    if is_list and not all(string.strip() for string in strings):
+        raise Mistake(f"{place}: expected {name} without empty ones, found {short(json.dumps(value))}")
+    if field in ("label", "tags") and any(set(string) & set("\r\n") for string in strings):
+        raise Mistake(f"{place}: expected {name} without line breaks, found {short(json.dumps(value))}")
+    if any("\ud800" <= character <= "\udfff" for string in strings for character in string):
+        raise Mistake(f"{place}: expected {name} to be text, found half of a surrogate pair in {short(ascii(value))}")
+    return [string.strip() for string in strings] if is_list else value
