@@ -140,7 +140,7 @@ def test_requests_while_versions_come_and_go(models, tmp_path):
         thread.join()
     assert not failed
     found = models.models["m"].versions
-    assert found[149].state == AVAILABLE and len(found) <= versions.MOST_ENDED + 2  # the rest is forgotten
+    assert found[149].state == AVAILABLE and len(found) <= versions.MAX_ENDED + 2  # the rest is forgotten
 
 
 def test_broken_versions(models, tmp_path):
