@@ -56,7 +56,7 @@ class Threads(ThreadPoolExecutor):
 
 
 class Gate:
-    """The requests of one server.
+    """Admits the requests of one server.
 
     Args:
         running: Requests that may run at once.
