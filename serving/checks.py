@@ -1,60 +1,73 @@
-"""What of a request is looked at before any of its tensors is built: in the order and the words of TensorFlow Serving.
+"""Checks of a request before any of its tensors is built, in TensorFlow Serving's order and with its error messages.
 
-A few bytes of message can stand for gigabytes, so all that can be refused is refused on its names, types and sizes. Shapes
-are not compared with the signature's: TensorFlow Serving leaves that to the graph, and clients rely on its leniency.
+A message of a few bytes can describe gigabytes of tensors, so a request is refused by its names, types and sizes where
+possible. Shapes are not compared with the signature's: TensorFlow Serving leaves that to the graph, and clients rely on
+its leniency.
 """
 
+from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 
+import numpy as np
+from google.protobuf.message import Message
+
 from serving import tensors
+from serving.limits import Limits
 from serving.refusal import Refused
 
-MOST_NAMES = 1000  # that an error looks at; its text holds fewer
+MAX_NAMES = 1000  # input names that an error considers; its message has room for fewer
 
 
-def invalid(message):
+def invalid(message: str) -> Refused:
+    """Returns an INVALID_ARGUMENT refusal."""
     return Refused("INVALID_ARGUMENT", message)
 
 
-def read(signature, protos, output_filter, limits, hold):
+def read(
+    signature: Message,
+    protos: Mapping[str, Message],
+    output_filter: Iterable[str],
+    limits: Limits,
+    reserve: Callable[[int], None],
+) -> tuple[dict[str, np.ndarray], list[str]]:
     """Checks a request, then reads its tensors.
 
     Args:
         signature: `SignatureDef`.
         protos: {name: `TensorProto`}.
-        output_filter: Names of the outputs wanted; none means all.
-        limits: `Limits`.
-        hold: Called with the bytes that the tensors will take, before they do.
+        output_filter: Names of the requested outputs; empty for all.
+        limits: Limits of one request.
+        reserve: Called with the bytes that the tensors will take, before they are built.
 
     Returns:
-        ({name: array}, names of the outputs wanted).
+        ({input: array}, names of the requested outputs, sorted).
 
     Raises:
-        Refused: With TensorFlow Serving's code and text, where it has one.
+        Refused: With TensorFlow Serving's code and message, where it has one.
     """
     names(signature, protos)
     layouts = {name: _parsed(name, tensors.layout, protos[name]) for name in signature.inputs}
-    wanted = outputs(signature, output_filter)
+    requested = outputs(signature, output_filter)
     types(signature, {name: layout.dtype for name, layout in layouts.items()})
-    hold(limits.check(layouts))
-    return {name: _parsed(name, tensors.to_array, protos[name]) for name in layouts}, wanted
+    reserve(limits.check(layouts))
+    return {name: _parsed(name, tensors.to_array, protos[name]) for name in layouts}, requested
 
 
-def _parsed(name, function, proto):
+def _parsed(name, parse, proto):
     try:
-        return function(proto)
-    except tensors.NotHeld as error:
+        return parse(proto)
+    except tensors.TooManyDimensions as error:
         raise invalid(f"input {name}: {error}") from None
     except ValueError:
         raise invalid(f"tensor parsing error: {name}") from None
 
 
-def names(signature, inputs):
-    """Raises `Refused` unless the inputs are those of the signature."""
+def names(signature: Message, inputs: Mapping[str, object]) -> None:
+    """Raises `Refused` unless the inputs are exactly those of the signature."""
     expected = signature.inputs
     if len(inputs) == len(expected) and all(name in inputs for name in expected):
         return
-    known, given = set(expected), set(islice(inputs, MOST_NAMES))
+    known, given = set(expected), set(islice(inputs, MAX_NAMES))
     if len(inputs) != len(expected):
         raise invalid(
             f"input size does not match signature: {len(inputs)}!={len(known)} len({{{','.join(sorted(given))}}}) != "
@@ -68,9 +81,9 @@ def names(signature, inputs):
     )
 
 
-def outputs(signature, output_filter):
-    """Returns the names of the outputs wanted, sorted; raises `Refused` unless they are the signature's, each once."""
-    seen = set()
+def outputs(signature: Message, output_filter: Iterable[str]) -> list[str]:
+    """Returns the names of the requested outputs, sorted; raises `Refused` for an unknown or repeated one."""
+    seen: set[str] = set()
     for name in output_filter:
         if name not in signature.outputs:
             expected = ",".join(sorted(signature.outputs))
@@ -83,9 +96,9 @@ def outputs(signature, output_filter):
     return sorted(seen or signature.outputs)
 
 
-def types(signature, given):
-    """Raises `Refused` unless the types {name: number} are the signature's."""
-    wrong = [name for name, number in given.items() if signature.inputs[name].dtype != number]
+def types(signature: Message, given: Mapping[str, int]) -> None:
+    """Raises `Refused` unless the inputs' types, {name: `DataType` number}, are the signature's."""
+    wrong = [name for name, dtype in given.items() if signature.inputs[name].dtype != dtype]
     if wrong:
         name = min(wrong)
         expected = signature.inputs[name].dtype

@@ -7,8 +7,12 @@ import argparse
 import os
 import re
 import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
 
 import grpc
+import numpy as np
+from numpy.typing import ArrayLike
 
 from serving import tensors
 from serving.messages import PREDICT, PredictRequest, PredictResponse
@@ -17,35 +21,30 @@ from trainer.data import files
 from trainer.errors import Failure, Mistake, defect
 from trainer.tasks.table import LISTS, TASKS, answers, requests
 
-# What the outputs of our models are: NumPy's kinds of their types, and dimensions of a batch
+# Outputs of the exported models -> (NumPy kinds of their types, dimensions including the batch)
 STRINGS, FLOATS, INTEGERS = "OSU", "f", "iu"
 OUTPUTS = {
     "label": (STRINGS, 1), "labels": (STRINGS, 2), "probabilities": (FLOATS, 2), "words": (STRINGS, 2), "tags": (STRINGS, 2),
     "answer": (STRINGS, 1), "answers": (STRINGS, 2), "null_score": (FLOATS, 1), "score": (FLOATS, 1), "scores": (FLOATS, 2),
     "start": (INTEGERS, 1), "end": (INTEGERS, 1), "starts": (INTEGERS, 2), "ends": (INTEGERS, 2),
 }  # fmt: skip
-LONGEST = 10**8  # seconds, three years; gRPC cannot count to much more
+MAX_TIMEOUT = 10**8  # seconds, three years; gRPC overflows not far above
 UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
 
 
 class Unexpected(Exception):
-    """An answer that is not one to what was asked: of another model, or of a server that is broken."""
+    """A response that does not answer the request: of another kind of model, or of a broken server."""
 
 
 class Client:
-    """A connection to one server; any thread may call it.
+    """A connection to one server, safe to share between threads.
 
     Args:
         server: `host:port`.
-        timeout: Seconds that one request may take.
-
-    Raises:
-        grpc.RpcError: On a call: the server's refusal, or that none answers.
-        KeyError: On `answer`: the model has not the task's outputs.
-        Unexpected: On a call: the answer is not one to what was asked.
+        timeout: Seconds for one request.
     """
 
-    def __init__(self, server="localhost:8500", *, timeout=30.0):
+    def __init__(self, server: str = "localhost:8500", *, timeout: float = 30.0) -> None:
         self.channel = grpc.insecure_channel(server, options=UNLIMITED)
         self.timeout = timeout
         self._predict = self.channel.unary_unary(
@@ -54,8 +53,13 @@ class Client:
             response_deserializer=PredictResponse.FromString,
         )
 
-    def predict(self, model, inputs, *, signature=""):
-        """Returns the outputs {name: array} of `model` for `inputs` {name: array}; strings come as bytes."""
+    def predict(self, model: str, inputs: Mapping[str, ArrayLike], *, signature: str = "") -> dict[str, np.ndarray]:
+        """Returns the outputs {name: array} of `model` for `inputs` {name: array}; strings as bytes.
+
+        Raises:
+            grpc.RpcError: The server refuses the request, or is unavailable.
+            Unexpected: An output is not a valid tensor.
+        """
         request = PredictRequest()
         request.model_spec.name = model
         request.model_spec.signature_name = signature
@@ -70,31 +74,44 @@ class Client:
                 raise Unexpected(f"output {name} is not a tensor: {error}") from None
         return outputs
 
-    def answer(self, task, rows, *, model=None, signature=None):
-        """Returns one dict a row: the row's fields and its answer.
+    def answer(
+        self,
+        task: str,
+        rows: Sequence[Mapping[str, Any]],
+        *,
+        model: str | None = None,
+        signature: str | None = None,
+    ) -> list[dict[str, Any]]:
+        """Returns a dict for each row: its fields and its answer.
 
         Args:
             task: Name of a task, as `sentiment`.
             rows: Dicts with the fields of one of the task's inputs.
-            model: Name of the model on the server; the task's by default.
+            model: Name of the model on the server; by default, the task's.
             signature: One of the task's `more`, as `nbest`.
+
+        Raises:
+            grpc.RpcError: The server refuses a request, or is unavailable.
+            KeyError: The model lacks an output of the task.
+            Mistake: A row has the fields of none of the task's inputs.
+            Unexpected: The outputs do not answer the request.
         """
-        found = []
-        for asked, inputs, part in requests(TASKS[task], rows, len(rows), signature):
-            outputs = self.predict(model or task, inputs, signature=asked)
-            _check(outputs, len(part))
+        answered = []
+        for name, inputs, batch in requests(TASKS[task], rows, len(rows), signature):
+            outputs = self.predict(model or task, inputs, signature=name)
+            _check(outputs, len(batch))
             try:
-                found += answers(TASKS[task], part, outputs)
+                answered += answers(TASKS[task], batch, outputs)
             except UnicodeDecodeError as error:
                 raise Unexpected(f"expected texts of UTF-8, received {error.object[:30]!r}") from None
             except (AttributeError, IndexError, TypeError, ValueError) as error:
                 raise Unexpected(f"expected an answer for {task}, received outputs that are none ({error})") from None
-        return found
+        return answered
 
 
 def _check(outputs, rows):
-    """Raises `Unexpected` unless the outputs are of so many rows, and of the types that those of our models have."""
-    for name, (kinds, dimensions) in OUTPUTS.items():  # in this order: the same message each time
+    """Raises `Unexpected` unless the outputs have that many rows, and the types of the exported models' outputs."""
+    for name, (kinds, dimensions) in OUTPUTS.items():  # in a fixed order, so that the message is reproducible
         if name not in outputs:
             continue
         array = outputs[name]
@@ -106,8 +123,8 @@ def _check(outputs, rows):
             raise Unexpected(f"expected output {name} to be {expected} of {dimensions} dimensions, received {received}")
 
 
-def _given(options, task):
-    """Returns the rows of the fields on the command line; ends the process with one line if they make none."""
+def _given_rows(options, task):
+    """Returns the rows of the fields on the command line; ends the process with one line if these are inconsistent."""
     given = {field: getattr(options, field) for field in task.fields if getattr(options, field) is not None}
     for field in LISTS:
         if len(given.get(field, ())) > 1:
@@ -122,17 +139,18 @@ def _given(options, task):
     return [dict(zip(given, values, strict=True)) for values in zip(*given.values(), strict=True)]
 
 
-def main(arguments=None):
-    parser = argparse.ArgumentParser(
-        prog="python -m serving.client", description=__doc__.split("\n")[0], allow_abbrev=False
-    )
-    parser.error = lambda message: _fail(2, f"{message} (see --help)")
+class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        _fail(2, f"{message} (see --help)")
+
+
+def _parser():
+    parser = _Parser(prog="python -m serving.client", description=__doc__.split("\n")[0], allow_abbrev=False)
     tasks = parser.add_subparsers(dest="task", required=True, metavar="TASK")
     for name, task in TASKS.items():
         command = tasks.add_parser(name, allow_abbrev=False)
-        command.error = parser.error
         for field in task.fields:
-            # Each use of a list of words is a row of its own; of a text, each text is.
+            # A list field is repeated for each row; a text field takes the texts of all rows
             action, text = (
                 ("append", "words of one row") if field in LISTS else ("extend", "of each row one, given here")
             )
@@ -152,11 +170,20 @@ def main(arguments=None):
         command.add_argument("--model", help=f"model on the server (default: {name})")
         command.add_argument("--batch_size", type=int, default=32, help="rows a request (default: %(default)s)")
         command.add_argument("--timeout", type=float, default=30.0, help="seconds a request (default: %(default)s)")
-    options = parser.parse_args(arguments)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command line.
+
+    Args:
+        arguments: By default, those of the process.
+    """
+    options = _parser().parse_args(arguments)
     task = TASKS[options.task]
-    given = _given(options, task)
-    if not 0 < options.timeout <= LONGEST:
-        _fail(2, f"--timeout: expected seconds, more than 0 and at most {LONGEST}, received {options.timeout}")
+    given = _given_rows(options, task)
+    if not 0 < options.timeout <= MAX_TIMEOUT:
+        _fail(2, f"--timeout: expected seconds, more than 0 and at most {MAX_TIMEOUT}, received {options.timeout}")
     if options.batch_size < 1:
         _fail(2, f"--batch_size: expected more than 0, received {options.batch_size}")
     if not re.fullmatch(r".+:\d+|unix:.+", options.server):
@@ -167,9 +194,9 @@ def main(arguments=None):
         client = Client(options.server, timeout=options.timeout)
         with writing.opened(options.output, inputs) as file:
             for i in range(0, len(rows), options.batch_size):
-                part = rows[i : i + options.batch_size]
+                batch = rows[i : i + options.batch_size]
                 for answer in client.answer(
-                    options.task, part, model=options.model, signature=getattr(options, "signature", None)
+                    options.task, batch, model=options.model, signature=getattr(options, "signature", None)
                 ):
                     writing.print_json(answer, file)
     except Mistake as mistake:
@@ -186,14 +213,14 @@ def main(arguments=None):
         )
     except KeyboardInterrupt:
         _fail(130, "interrupted")
-    except BrokenPipeError:  # whoever read the results has enough
+    except BrokenPipeError:  # the reader of the results has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except Exception as error:
         _fail(1, defect(error))
 
 
-def _fail(status, message):
+def _fail(status, message) -> NoReturn:
     print(f"python -m serving.client: {message}", file=sys.stderr)
     sys.exit(status)
 

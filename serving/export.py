@@ -1,7 +1,7 @@
 """`python -m serving.export RUN --to DIR`: a run folder to a SavedModel, strings in and decoded answers out.
 
 Writes `DIR/<version>/`, version 1, 2, 3, ..., under a temporary name and renames it, so that a server that watches DIR
-sees a version whole or not at all. The graph is the very function that `trainer predict` runs.
+sees complete versions only. The graph is the function that `trainer predict` runs.
 """
 
 import argparse
@@ -9,37 +9,39 @@ import errno
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, NoReturn
 
 from trainer.errors import Failure, Mistake, defect
 from trainer.writing import print_json
 
 
-def export(run, to, *, null_threshold=None):
+def export(run: str | os.PathLike, to: str | os.PathLike, *, null_threshold: float | None = None) -> dict[str, Any]:
     """Exports a finished run.
 
     Args:
         run: Run folder.
-        to: Base path of the model; the version is one more than the highest there.
+        to: Base path of the model; the new version is one more than the highest there.
         null_threshold: See `trainer.runs.run.Run`.
 
     Returns:
-        {"task", "path", "version", "signatures"}, the inputs and outputs of each signature as [dtype, shape].
+        {"task", "path", "version", "signatures"}; each input and output of a signature as [dtype, shape].
 
     Raises:
         Mistake: Not a finished run; or `to` cannot be written.
-        Failure: It could not be written to its end (a full disk).
+        Failure: Writing failed midway (a full disk).
     """
-    from trainer.quiet import tf  # isort: skip  before all that imports TensorFlow
+    from trainer.quiet import tf  # isort: skip  before anything else imports TensorFlow
     from trainer.runs.run import Run
 
-    run, to = Run(run, null_threshold=null_threshold), Path(to)
+    finished, to = Run(run, null_threshold=null_threshold), Path(to)
     versions = [int(path.name) for path in to.glob("*") if path.name.isdecimal()]
     version = max(versions, default=0) + 1
     module = tf.Module()
-    # The tf.Variables themselves: Keras's wrappers would be saved as copies that a session never restores.
-    module.weights = [variable.value for variable in run.model.variables]
-    signatures = {name: function.get_concrete_function() for name, function in run.functions().items()}
+    # The tf.Variables: Keras's wrappers would be saved as copies that a session never restores.
+    module.weights = [variable.value for variable in finished.model.variables]
+    signatures = {name: function.get_concrete_function() for name, function in finished.functions().items()}
     temporary = to / f".{version}.{os.getpid()}.part"
     try:
         temporary.mkdir(parents=True)
@@ -47,7 +49,7 @@ def export(run, to, *, null_threshold=None):
         raise Mistake(f"--to {to}: cannot be written ({error.strerror})") from None
     try:
         tf.saved_model.save(module, str(temporary), signatures=signatures)
-        _write_warm_up(temporary, run)
+        _write_warm_up(temporary, finished)
         while True:
             try:
                 temporary.rename(to / str(version))
@@ -55,14 +57,14 @@ def export(run, to, *, null_threshold=None):
             except OSError as error:
                 if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                     raise
-                version += 1  # somebody else exported meanwhile
+                version += 1  # another process exported this version meanwhile
     except (OSError, tf.errors.OpError) as error:
         reason = getattr(error, "strerror", None) or str(error).split("; ")[-1].splitlines()[0]
         raise Failure(f"--to {to}: cannot be written ({reason})") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return {
-        "task": run.task_name,
+        "task": finished.task_name,
         "path": str(to / str(version)),
         "version": version,
         "signatures": {
@@ -76,9 +78,9 @@ def export(run, to, *, null_threshold=None):
 
 
 def _write_warm_up(folder, run):
-    """Writes requests that a server runs before it calls the version available: the first user does not wait for them.
+    """Writes requests that a server runs before the version is available, so that the first user does not wait.
 
-    TensorFlow Serving's own file: https://www.tensorflow.org/tfx/serving/saved_model_warmup
+    In TensorFlow Serving's format: https://www.tensorflow.org/tfx/serving/saved_model_warmup
     """
     import tensorflow as tf
     from tensorflow_serving.apis import prediction_log_pb2
@@ -92,8 +94,9 @@ def _write_warm_up(folder, run):
         for fields in run.inputs:
             for texts in (["a short text"], ["a text of another length", "short"]):
                 rows = [{field: text.split() if field in LISTS else text for field in fields} for text in texts]
-                asked = [one for more in (None, *run.task.more) for one in requests(run.task, rows, len(rows), more)]
-                for signature, inputs, _ in asked:
+                signatures = (None, *run.task.more)
+                batches = [batch for name in signatures for batch in requests(run.task, rows, len(rows), name)]
+                for signature, inputs, _ in batches:
                     log = prediction_log_pb2.PredictionLog()
                     request = log.predict_log.request
                     request.model_spec.name = run.task_name
@@ -107,21 +110,27 @@ def _describe(tensor):
     return [tensor.dtype.name, [-1 if size is None else size for size in tensor.shape]]
 
 
-def main(arguments=None):
-    parser = argparse.ArgumentParser(
-        prog="python -m serving.export", description=__doc__.split("\n")[0], allow_abbrev=False
-    )
+class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        _fail(f"{message} (see --help)")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command line.
+
+    Args:
+        arguments: By default, those of the process.
+    """
+    parser = _Parser(prog="python -m serving.export", description=__doc__.split("\n")[0], allow_abbrev=False)
     parser.add_argument("run", help="run folder of a finished `python -m trainer finetune`")
     parser.add_argument("--to", required=True, help="base path of the model; gets a new version folder")
     parser.add_argument("--null_threshold", type=float, help="of qa, as for `python -m trainer evaluate`")
-    parser.error = lambda message: _fail(f"{message} (see --help)")
     options = parser.parse_args(arguments)
     try:
-        from trainer.quiet import tf  # isort: skip  before all that imports TensorFlow
+        from trainer.quiet import tf  # isort: skip  before anything else imports TensorFlow
 
-        tf.config.set_visible_devices(
-            [], "GPU"
-        )  # traced beside one, a graph may hold ops that a server without one lacks
+        # Traced with a GPU, a graph may contain ops that a server without one lacks
+        tf.config.set_visible_devices([], "GPU")
         print_json(export(options.run, options.to, null_threshold=options.null_threshold))
     except Mistake as mistake:
         _fail(mistake)
@@ -133,7 +142,7 @@ def main(arguments=None):
         _fail(defect(error), 1)
 
 
-def _fail(message, status=2):
+def _fail(message, status=2) -> NoReturn:
     print(f"python -m serving.export: {message}", file=sys.stderr)
     sys.exit(status)
 

@@ -1,16 +1,18 @@
-"""The flags of the server: those of `tensorflow_model_server` that it has, and its own limits."""
+"""The server's flags: those of `tensorflow_model_server` that it supports, and its limits."""
 
 import argparse
 import math
 import os
 import sys
 import threading
+from collections.abc import Sequence
 from dataclasses import fields
+from typing import NoReturn
 
 from serving.limits import Limits
 
-# Flags of tensorflow_model_server that we do not have and that may be left out without harm. The others, TLS above all, are
-# refused: who gives them relies on them.
+# Flags of tensorflow_model_server that can be ignored without harm. Its other unsupported flags, such as those of TLS,
+# are errors: users rely on their effect.
 WITHOUT_EFFECT = (
     "rest_api_port", "rest_api_num_threads", "rest_api_timeout_in_ms", "rest_api_enable_cors_support", "enable_batching",
     "batching_parameters_file", "enable_per_model_batching_parameters", "enable_model_warmup", "monitoring_config_file",
@@ -19,11 +21,11 @@ WITHOUT_EFFECT = (
     "flush_filesystem_caches", "per_process_gpu_memory_fraction", "allow_version_labels_for_unavailable_models",
     "remove_unused_fields_from_bundle_metagraph", "enable_profiler", "xla_cpu_compilation_enabled",
 )  # fmt: skip
-RANGES = {  # of whole numbers, both ends included
+RANGES = {  # of integers, both ends included
     "port": (0, 65535),
     "grpc_max_threads": (1, 1024),
     "tensorflow_intra_op_parallelism": (0, 1024),
-    "max_request_bytes": (1, 2**31 - 1),  # more, gRPC cannot count
+    "max_request_bytes": (1, 2**31 - 1),  # gRPC's option is an int32
     "max_tensor_bytes": (1, 2**31 - 1),
     "max_rows": (1, 2**31 - 1),
     "max_bytes_under_way": (1, 2**63 - 1),
@@ -36,16 +38,27 @@ LIMITS = {
 }
 
 
-def fail(message, status=2):
+def fail(message: str, status: int = 2) -> NoReturn:
+    """Prints the message in one line, and ends the process."""
     print(f"python -m serving.server: {message}".replace("\n", " "), file=sys.stderr)
     sys.exit(status)
 
 
-def parse(arguments, description):
-    """Returns the options, checked; ends the process with one line if one of them is wrong."""
+class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        fail(f"{message} (see --help)")
+
+
+def parse(arguments: Sequence[str] | None, description: str | None) -> argparse.Namespace:
+    """Returns the options, checked; ends the process with one line if one of them is invalid.
+
+    Args:
+        arguments: The command line; by default, that of the process.
+        description: Text of `--help`.
+    """
     parser = _parser(description)
-    options, others = parser.parse_known_args(arguments)
-    for flag in others:
+    options, unknown = parser.parse_known_args(arguments)
+    for flag in unknown:
         if flag.removeprefix("--").partition("=")[0] not in WITHOUT_EFFECT:
             fail(f"unrecognized argument {flag} (see --help)")
         print(f"{flag}: a flag of TensorFlow Serving that has no effect here", file=sys.stderr)
@@ -53,10 +66,10 @@ def parse(arguments, description):
         fail("expected --model_base_path or --model_config_file")
     if not options.model_name and not options.model_config_file:
         fail("--model_name: expected a name, received an empty one")
-    for name, (least, most) in RANGES.items():
-        least = 1 if name == "port" and not options.grpc_socket_path else least
-        if not least <= getattr(options, name) <= most:
-            fail(f"--{name}: expected {least} to {most}, received {getattr(options, name)}")
+    for name, (low, high) in RANGES.items():
+        low = 1 if name == "port" and not options.grpc_socket_path else low
+        if not low <= getattr(options, name) <= high:
+            fail(f"--{name}: expected {low} to {high}, received {getattr(options, name)}")
     seconds = options.file_system_poll_wait_seconds
     if not math.isfinite(seconds) or seconds > threading.TIMEOUT_MAX:
         fail(f"--file_system_poll_wait_seconds: expected a number of seconds, received {seconds}")
@@ -65,11 +78,10 @@ def parse(arguments, description):
 
 
 def _parser(description):
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="python -m serving.server", description=description, formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )  # fmt: skip
-    parser.error = lambda message: fail(f"{message} (see --help)")
     add = parser.add_argument
     add(
         "--port",
@@ -108,16 +120,17 @@ def _parser(description):
     return parser
 
 
-def channel_arguments(text):
-    """Returns {key: value} of `key=value,...`; whole numbers as such."""
-    found = {}
-    for one in filter(None, text.split(",")):
-        key, equals, value = one.partition("=")
+def channel_arguments(text: str) -> dict[str, int | str]:
+    """Returns {key: value} of `key=value,...`; integers as int."""
+    parsed: dict[str, int | str] = {}
+    for argument in filter(None, text.split(",")):
+        key, equals, value = argument.partition("=")
         if not key or not equals:
-            fail(f"--grpc_channel_arguments: expected key=value,..., received {one}")
-        if value.removeprefix("-").isdecimal() and value.isascii():
-            if not -(2**31) <= int(value[:20]) < 2**31:
-                fail(f"--grpc_channel_arguments: expected {key} to fit 32 bits, received {value}")
-            value = int(value)
-        found[key] = value
-    return found
+            fail(f"--grpc_channel_arguments: expected key=value,..., received {argument}")
+        if not (value.removeprefix("-").isdecimal() and value.isascii()):
+            parsed[key] = value
+        elif -(2**31) <= int(value[:20]) < 2**31:
+            parsed[key] = int(value)
+        else:
+            fail(f"--grpc_channel_arguments: expected {key} to fit 32 bits, received {value}")
+    return parsed

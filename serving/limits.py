@@ -1,27 +1,29 @@
-"""How much one request, and all under way together, may ask for."""
+"""Limits of one request, and of all requests in progress together."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from serving.refusal import Refused
+
+if TYPE_CHECKING:  # flags are parsed, and mistakes in them reported, before NumPy is imported
+    from serving.tensors import Layout
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Each is a flag of the server; beyond it a request is RESOURCE_EXHAUSTED."""
+    """Each field is a flag of the server; a request beyond it is RESOURCE_EXHAUSTED."""
 
-    max_request_bytes: int = 64 * 2**20  # of the message, unpacked; gRPC itself refuses a larger one
-    max_tensor_bytes: int = 256 * 2**20  # of the tensors that the message stands for
-    max_rows: int = 100_000  # of a tensor of strings
-    max_bytes_under_way: int = 2**30  # messages and tensors of all requests at once
+    max_request_bytes: int = 64 * 2**20  # of the message, decompressed; gRPC itself refuses a larger one
+    max_tensor_bytes: int = 256 * 2**20  # of the tensors that the message describes
+    max_rows: int = 100_000  # of a string tensor
+    max_bytes_under_way: int = 2**30  # messages and tensors of all requests in progress
 
-    def check(self, layouts):
-        """Returns the bytes that tensors will take.
-
-        Args:
-            layouts: {name: `tensors.Layout`}.
+    def check(self, layouts: Mapping[str, "Layout"]) -> int:
+        """Returns the bytes that the tensors {name: layout} of one request will take.
 
         Raises:
-            Refused: They are more than one request may have.
+            Refused: They exceed a limit.
         """
         total = 0
         for name, layout in layouts.items():

@@ -1,7 +1,7 @@
 """The protocol buffer messages of TensorFlow Serving's Predict call, without TensorFlow.
 
-`messages.binpb` beside this file is a descriptor set generated from tensorflow-serving-api by `python -m serving.messages`;
-the classes are built from it at import, in a pool of their own, so that they can live beside TensorFlow's in one process.
+`python -m serving.messages` generates the descriptor set `messages.binpb` from tensorflow-serving-api. The classes are
+built from it at import, in a separate pool, so that they do not conflict with TensorFlow's in the same process.
 """
 
 from pathlib import Path
@@ -19,8 +19,8 @@ def _classes(*names):
     return [message_factory.GetMessageClass(pool.FindMessageTypeByName(name)) for name in names]
 
 
-def generate():
-    """Returns the descriptor set of Predict's messages and all that they use, from tensorflow-serving-api."""
+def generate() -> bytes:
+    """Returns the serialized descriptor set of Predict's messages and their dependencies."""
     from tensorflow_serving.apis import predict_pb2
 
     files = {}

@@ -1,6 +1,6 @@
-"""A request that cannot be answered, and why."""
+"""The error of a request that cannot be answered."""
 
-LONGEST = 1024  # bytes of an error's text, as in TensorFlow Serving
+MAX_MESSAGE_BYTES = 1024  # as in TensorFlow Serving
 
 
 class Refused(Exception):
@@ -8,17 +8,17 @@ class Refused(Exception):
 
     Args:
         code: Name of a gRPC status code.
-        message: TensorFlow Serving's text where it has one.
+        message: TensorFlow Serving's message, where it has one.
     """
 
-    def __init__(self, code, message):
+    def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code, self.message = code, message
 
 
-def cut(text):
-    """Returns a text that fits a gRPC status: no lone surrogates, and of bounded size whatever the request named."""
-    encoded = text[: LONGEST + 1].encode("utf-8", "replace")
-    if len(encoded) <= LONGEST:
+def cut(text: str) -> str:
+    """Returns a text that fits a gRPC status: without lone surrogates, and of bounded size."""
+    encoded = text[: MAX_MESSAGE_BYTES + 1].encode("utf-8", "replace")
+    if len(encoded) <= MAX_MESSAGE_BYTES:
         return encoded.decode("utf-8")
-    return encoded[:LONGEST].decode("utf-8", "ignore") + "...TRUNCATED"
+    return encoded[:MAX_MESSAGE_BYTES].decode("utf-8", "ignore") + "...TRUNCATED"

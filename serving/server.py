@@ -5,6 +5,7 @@ codes and texts of errors, and `grpc.health.v1` with the real state. The port op
 SIGTERM ends it after the requests under way; those that come later are UNAVAILABLE, which clients try elsewhere.
 """
 
+import argparse
 import errno
 import os
 import signal
@@ -12,67 +13,77 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from serving.flags import fail, parse
 from serving.limits import Limits
 
+if TYPE_CHECKING:  # imported in the functions, after the flags are checked
+    import grpc
+
+    from serving.gate import Gate
+    from serving.health import Health
+    from serving.versions import Models
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# Memory from the system: TensorFlow's own pool keeps for ever what the largest requests took.
+# The system's allocator: TensorFlow's pool never returns the memory of the largest requests.
 os.environ.setdefault("TF_ONEDNN_USE_SYSTEM_ALLOCATOR", "1")
-GRACE = 30  # seconds for the requests under way when the server is told to end
+GRACE = 30  # seconds for the requests in progress when the server is told to end
 LINGER = 0.25  # seconds after them, in which their answers reach the network
-MOST_CALLS = 10_000  # at hand at once; beyond it gRPC answers RESOURCE_EXHAUSTED
+MAX_CALLS = 10_000  # in progress at once; beyond, gRPC answers RESOURCE_EXHAUSTED
 
 
-def import_tensorflow_quietly():
-    """Imports TensorFlow without the notes that its native code writes to standard error before it reads any setting."""
-    stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
+def import_tensorflow_quietly() -> None:
+    """Imports TensorFlow without the notes that its native code writes to standard error whatever its log level."""
+    stderr, devnull = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, 2)
     try:
         import tensorflow as tf
 
-        # The ops alone, for the graphs that hold them: the package itself imports Keras, which a server needs not have.
-        text = find_spec("tensorflow_text")
-        libraries = [*Path(text.origin).parent.glob("python/*/*.so")] if text else []
+        # Only TF Text's ops, for the graphs that contain them: the package imports Keras, which a server may lack.
+        spec = find_spec("tensorflow_text")
+        folder = Path(spec.origin).parent if spec else None  # type: ignore[arg-type]  # packages have an origin
+        libraries = [*folder.glob("python/*/*.so")] if folder else []
         for library in libraries:
             tf.load_library(str(library))
-        tf.config.list_physical_devices()  # its notes, too
+        tf.config.list_physical_devices()  # writes notes, too
     finally:
         os.dup2(stderr, 2)
         os.close(stderr)
-        os.close(nowhere)
+        os.close(devnull)
     if not libraries:
         fail("expected the package tensorflow-text (docker/requirements.txt), found none of its ops", status=1)
 
 
-def check_port(port):
-    """gRPC would tell it in lines of its own."""
-    with socket.socket() as trial:
-        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port just left is free
+def check_port(port: int) -> None:
+    """Ends the process if the port cannot be listened on, in one line: gRPC would print several."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port in TIME_WAIT is free
         try:
-            trial.bind(("0.0.0.0", port))
+            probe.bind(("0.0.0.0", port))
         except OSError as error:
             fail(f"--port {port}: cannot be listened on ({error.strerror})")
 
 
-def check_socket(path):
-    """gRPC takes the path of a socket from whoever listens on it, and tells all else in lines of its own."""
+def check_socket(path: str) -> None:
+    """Ends the process if the socket cannot be listened on: gRPC would take it over from another server."""
     try:
-        with socket.socket(socket.AF_UNIX) as trial:
+        with socket.socket(socket.AF_UNIX) as probe:
             if Path(path).is_socket():
-                if trial.connect_ex(path) != errno.ECONNREFUSED:
+                if probe.connect_ex(path) != errno.ECONNREFUSED:
                     raise OSError(errno.EADDRINUSE, "a server listens there")
-                Path(path).unlink()  # one that was left behind
-            trial.bind(path)
+                Path(path).unlink()  # left behind by a server that was killed
+            probe.bind(path)
             Path(path).unlink()
     except (OSError, ValueError) as error:
         fail(f"--grpc_socket_path {path}: cannot be listened on ({getattr(error, 'strerror', None) or error})")
 
 
-def load(options):
-    """Returns the `Models`, loaded; ends the process if one of them has no version that can be."""
+def load(options: argparse.Namespace) -> "Models":
+    """Returns the models, loaded; ends the process if none of a model's versions can be loaded."""
     from serving.config import read_models
     from serving.versions import Models, log
 
@@ -87,8 +98,8 @@ def load(options):
     return models
 
 
-def start(options, models):
-    """Opens the port, or the socket; returns (server, gate, health, addresses)."""
+def start(options: argparse.Namespace, models: "Models") -> tuple["grpc.Server", "Gate", "Health", list[str]]:
+    """Starts the gRPC server; returns (server, gate, health service, addresses it listens on)."""
     import grpc
 
     from serving.gate import THREADS, Gate, Threads
@@ -97,15 +108,15 @@ def start(options, models):
     limits = Limits(**{name: getattr(options, name) for name in Limits.__dataclass_fields__})
     gate = Gate(options.grpc_max_threads, limits.max_bytes_under_way)
     arguments = {
-        "grpc.max_receive_message_length": limits.max_request_bytes,  # gRPC unpacks no more than this, either
+        "grpc.max_receive_message_length": limits.max_request_bytes,  # after decompression, too
         "grpc.max_send_message_length": -1,
-        "grpc.so_reuseport": 0,  # else two servers share a port in silence
-        "grpc.server.max_pending_requests": MOST_CALLS,  # from a thousand on, gRPC would cancel some by chance
-        "grpc.server.max_pending_requests_hard_limit": 2 * MOST_CALLS,
-        "grpc.keepalive_time_ms": 60_000,  # the calls of a client that is gone without a word are ended
+        "grpc.so_reuseport": 0,  # else two servers could share a port unnoticed
+        "grpc.server.max_pending_requests": MAX_CALLS,  # the default: beyond 1000, some are cancelled at random
+        "grpc.server.max_pending_requests_hard_limit": 2 * MAX_CALLS,
+        "grpc.keepalive_time_ms": 60_000,  # ends the calls of clients that vanished without closing the connection
     } | options.grpc_channel_arguments
     threads = Threads(gate, max(THREADS, 2 * options.grpc_max_threads))
-    server = grpc.server(threads, options=list(arguments.items()), maximum_concurrent_rpcs=MOST_CALLS)
+    server = grpc.server(threads, options=list(arguments.items()), maximum_concurrent_rpcs=MAX_CALLS)
     health = register(server, models, gate, limits)
     addresses = [f"0.0.0.0:{options.port}"] if options.port else []
     addresses += [f"unix:{options.grpc_socket_path}"] if options.grpc_socket_path else []
@@ -119,48 +130,53 @@ def start(options, models):
     return server, gate, health, addresses
 
 
-def told_to_end():
-    """Returns a pipe that a byte comes through at SIGTERM or SIGINT.
+def termination_pipe() -> int:
+    """Returns the read end of a pipe that receives a byte at SIGTERM or SIGINT.
 
-    Written to by the C code of Python's handler, in whatever thread the signal met. A handler in Python would wait for the
-    main thread to wake, which no signal does that met another thread.
+    Python's C handler writes it, in whichever thread gets the signal. A handler in Python would run only when the main
+    thread wakes up, which a signal to another thread does not cause.
     """
-    reading, writing = os.pipe()
-    os.set_blocking(writing, False)
-    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    read_end, write_end = os.pipe()
+    os.set_blocking(write_end, False)
+    signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
-    return reading
+    return read_end
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Serves until SIGTERM or SIGINT.
+
+    Args:
+        arguments: The command line; by default, that of the process.
+    """
     options = parse(arguments, __doc__)
-    for number in (signal.SIGTERM, signal.SIGINT):  # until there are requests to wait for
+    for number in (signal.SIGTERM, signal.SIGINT):  # end at once until there are requests to wait for
         signal.signal(number, lambda number, _: sys.exit(128 + number))
     if options.port:
-        check_port(options.port)  # before models are loaded for minutes
+        check_port(options.port)  # before the models, which can take minutes to load
     if options.grpc_socket_path:
         check_socket(options.grpc_socket_path)
     import_tensorflow_quietly()
     from serving.versions import log
 
     models = load(options)
-    ended = told_to_end()
-    _server, gate, health, addresses = start(options, models)  # held: gRPC ends one that nobody refers to
+    termination = termination_pipe()
+    _server, gate, health, addresses = start(options, models)  # gRPC stops a server that is not referenced
     if options.file_system_poll_wait_seconds > 0:
         models.watch(options.file_system_poll_wait_seconds)
     log(f"serving {', '.join(models.models)} at {', '.join(addresses)}")
-    os.read(ended, 1)
+    os.read(termination, 1)
     log("ending after the requests under way")
     models.stop()
     health.end()
     gate.close(GRACE)
-    # Not `server.stop`, which answers CANCELLED to what it had not begun: the end of the connection is UNAVAILABLE.
+    # Not `server.stop`, which answers CANCELLED to calls that it has not begun; a closed connection is UNAVAILABLE.
     time.sleep(LINGER)
     if options.grpc_socket_path:
         Path(options.grpc_socket_path).unlink(missing_ok=True)
     sys.stderr.flush()
-    os._exit(0)  # a version that is just being loaded, or a request past its time, holds nothing up
+    os._exit(0)  # without waiting for a version that is being loaded or a request that exceeds GRACE
 
 
 if __name__ == "__main__":

@@ -1,12 +1,14 @@
 """The gRPC services: TensorFlow Serving's PredictionService and ModelService.
 
-A method that is not here answers UNIMPLEMENTED.
+Their other methods are UNIMPLEMENTED.
 """
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import grpc
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 from tensorflow_serving.apis import (
     get_model_metadata_pb2,
     get_model_status_pb2,
@@ -14,16 +16,27 @@ from tensorflow_serving.apis import (
 )
 
 from serving import checks, tensors
+from serving.gate import Gate
 from serving.health import Health
+from serving.limits import Limits
 from serving.refusal import Refused, cut
+from serving.versions import Models
+
+Reserve = Callable[[int], None]  # counts bytes that a request takes, see `Gate.memory`
+Method = Callable[[bytes, grpc.ServicerContext, Reserve], Message]
 
 
-def answering(gate, method, *, threads=None):
-    """Returns a handler that turns `Refused` into a gRPC status; any other error is ours: INTERNAL, with its text.
+def rpc_handler(gate: Gate, method: Method, *, threads: ThreadPoolExecutor | None = None) -> grpc.RpcMethodHandler:
+    """Returns a handler that turns `Refused` into its gRPC status, and any other error into INTERNAL.
 
-    It is one for a stream of messages, of which the client sends one: gRPC calls such a handler before the message is
-    there, so that waiting for it is ours to bound; and it gets bytes, for gRPC would read them in the thread on which all
-    calls come in. `threads`: its own, in which it is answered also when the server ends.
+    The handler takes a stream of messages, of which the client sends one: gRPC calls such a handler before the message
+    has arrived, so that the wait for it can be bounded here. It takes bytes: gRPC would parse them in the one thread
+    that accepts all calls.
+
+    Args:
+        gate: The server's.
+        method: The method of a service.
+        threads: A separate pool for its calls, which are then answered during the shutdown, too.
     """
 
     def answer(messages, context):
@@ -31,9 +44,9 @@ def answering(gate, method, *, threads=None):
             if not threads:
                 gate.require_in_time()
             data = gate.message(messages, context)
-            with gate.bytes() as hold:
-                hold(len(data))
-                return method(data, context, hold)
+            with gate.memory() as reserve:
+                reserve(len(data))
+                return method(data, context, reserve)
         except Refused as refusal:
             code, message = refusal.code, refusal.message
         except grpc.RpcError:  # the client has gone
@@ -45,41 +58,45 @@ def answering(gate, method, *, threads=None):
         context.abort(grpc.StatusCode[code], cut(message))
 
     if threads:
-        answer.experimental_thread_pool = threads
+        answer.experimental_thread_pool = threads  # type: ignore[attr-defined]  # read by gRPC
     return grpc.stream_unary_rpc_method_handler(
         answer, response_serializer=lambda response: response.SerializeToString()
     )
 
 
 class Services:
-    """The methods; each takes the bytes of its request, its context, and what counts the bytes that it holds.
+    """The methods of both services.
+
+    Each takes the bytes of its request, its context, and a function that reserves memory for it. Each raises `Refused`
+    for a request that cannot be answered.
 
     Args:
-        models: `Models`.
-        gate: `Gate`.
-        limits: `Limits`.
+        models: The served models.
+        gate: The server's.
+        limits: Limits of one request.
     """
 
-    def __init__(self, models, gate, limits):
+    def __init__(self, models: Models, gate: Gate, limits: Limits) -> None:
         self.models, self.gate, self.limits = models, gate, limits
 
-    def predict(self, data, context, hold):
+    def predict(self, data: bytes, context: grpc.ServicerContext, reserve: Reserve) -> predict_pb2.PredictResponse:
+        """Answers Predict."""
         with self.gate.turn(context):
-            return self._predict(data, hold)
+            return self._predict(data, reserve)
 
-    def _predict(self, data, hold):
+    def _predict(self, data, reserve):
         response = predict_pb2.PredictResponse()
         with ExitStack() as stack:
-            with self.gate.reading(data):
-                request = _read(predict_pb2.PredictRequest, data)
+            with self.gate.parsing(data):
+                request = _parse(predict_pb2.PredictRequest, data)
                 spec = request.model_spec
                 version, servable = stack.enter_context(self.models.use(spec))
                 signature_name = spec.signature_name or "serving_default"
                 signature = servable.signature(signature_name)
-                inputs, wanted = checks.read(signature, request.inputs, request.output_filter, self.limits, hold)
+                inputs, requested = checks.read(signature, request.inputs, request.output_filter, self.limits, reserve)
                 response.model_spec.name = spec.name
-                del request, spec  # they hold much more than was read from them
-            outputs = servable.run(signature_name, inputs, wanted)
+                del request, spec  # they take much more memory than what was read from them
+            outputs = servable.run(signature_name, inputs, requested)
         response.model_spec.signature_name = signature_name
         response.model_spec.version.value = version
         for name, value in outputs.items():
@@ -89,9 +106,12 @@ class Services:
                 raise Refused("UNIMPLEMENTED", f"output {name}: {error}") from None
         return response
 
-    def metadata(self, data, context, hold):
-        with self.gate.reading(data):
-            request = _read(get_model_metadata_pb2.GetModelMetadataRequest, data)
+    def metadata(
+        self, data: bytes, context: grpc.ServicerContext, reserve: Reserve
+    ) -> get_model_metadata_pb2.GetModelMetadataResponse:
+        """Answers GetModelMetadata."""
+        with self.gate.parsing(data):
+            request = _parse(get_model_metadata_pb2.GetModelMetadataRequest, data)
         if not request.metadata_field:
             raise Refused("INVALID_ARGUMENT", "GetModelMetadataRequest must specify at least one metadata_field")
         for field in request.metadata_field:
@@ -107,9 +127,12 @@ class Services:
         response.metadata["signature_def"].Pack(signatures)
         return response
 
-    def status(self, data, context, hold):
-        with self.gate.reading(data):
-            spec = _read(get_model_status_pb2.GetModelStatusRequest, data).model_spec
+    def status(
+        self, data: bytes, context: grpc.ServicerContext, reserve: Reserve
+    ) -> get_model_status_pb2.GetModelStatusResponse:
+        """Answers GetModelStatus."""
+        with self.gate.parsing(data):
+            spec = _parse(get_model_status_pb2.GetModelStatusRequest, data).model_spec
         versions = self.models.status(spec.name)
         if not versions:
             raise Refused("NOT_FOUND", f"Could not find any versions of model {spec.name}")
@@ -125,8 +148,8 @@ class Services:
         return response
 
 
-def _read(message, data):
-    """Returns the request that the bytes hold; raises `Refused` if they hold none, or one that asks for no model."""
+def _parse(message, data):
+    """Returns the request; raises `Refused` if the bytes are not such a message, or it has no model_spec."""
     try:
         request = message.FromString(data)
     except DecodeError:
@@ -137,18 +160,18 @@ def _read(message, data):
     return request
 
 
-def register(server, models, gate, limits):
-    """Adds the services to a `grpc.Server`; returns its `Health`."""
-    own, health = Services(models, gate, limits), Health(models, gate)
+def register(server: grpc.Server, models: Models, gate: Gate, limits: Limits) -> Health:
+    """Adds all services to a server; returns its health service."""
+    services, health = Services(models, gate, limits), Health(models, gate)
     methods = {
         "tensorflow.serving.PredictionService": {
-            "Predict": answering(gate, own.predict),
-            "GetModelMetadata": answering(gate, own.metadata),
+            "Predict": rpc_handler(gate, services.predict),
+            "GetModelMetadata": rpc_handler(gate, services.metadata),
         },
-        "tensorflow.serving.ModelService": {"GetModelStatus": answering(gate, own.status)},
+        "tensorflow.serving.ModelService": {"GetModelStatus": rpc_handler(gate, services.status)},
         "grpc.health.v1.Health": {
-            "Check": answering(gate, health.check, threads=health.threads),
-            "Watch": health.watching(),
+            "Check": rpc_handler(gate, health.check, threads=health.threads),
+            "Watch": health.watch_handler(),
         },
     }
     for service, handlers in methods.items():

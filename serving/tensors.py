@@ -1,16 +1,18 @@
-"""`tensorflow.TensorProto` <-> NumPy, without TensorFlow; for any class with the fields of that message.
+"""Conversion between `tensorflow.TensorProto` (any class with its fields) and NumPy, without TensorFlow.
 
-Written as TensorFlow Serving writes it: values in `float_val`, `string_val`, ... (its clients read those), not in
-`tensor_content`. Both are read.
+Reads both forms of values. Writes as TensorFlow Serving does: into `float_val`, `string_val`, ..., which its clients
+read, not into `tensor_content`.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from google.protobuf.message import Message
+from numpy.typing import ArrayLike
 
 STRING, BOOL = 7, 10
-# DataType of tensorflow/core/framework/types.proto -> NumPy's type, field of the values
-TYPES = {
+# DataType of tensorflow/core/framework/types.proto -> (NumPy type, field that holds the values)
+TYPES: dict[int, tuple[np.dtype[Any], str]] = {
     1: (np.dtype(np.float32), "float_val"),
     2: (np.dtype(np.float64), "double_val"),
     3: (np.dtype(np.int32), "int_val"),
@@ -25,87 +27,84 @@ TYPES = {
     22: (np.dtype(np.uint32), "uint32_val"),
     23: (np.dtype(np.uint64), "uint64_val"),
 }
-NUMBERS = {dtype: number for number, (dtype, _) in TYPES.items()}
+NUMBERS = {dtype: number for number, (dtype, _) in TYPES.items()}  # NumPy type -> DataType
 NAMES = {number: dtype.name for number, (dtype, _) in TYPES.items()} | {
     1: "float", 2: "double", STRING: "string", BOOL: "bool", 19: "half",
-}  # as TensorFlow calls them  # fmt: skip
-# A packed field of these is its array's own bytes: (key of the field on the wire)
+}  # TensorFlow's names  # fmt: skip
+# DataType -> wire key of its packed field, whose content is the array's bytes
 PACKED = {1: b"\x2a", 2: b"\x32", BOOL: b"\x5a"}
-MOST_BYTES = 2**31  # a few bytes of message must not ask for more memory than this
-MOST_DIMENSIONS = 254  # of a tensor of TensorFlow
-# What can be held here: NumPy has arrays of 64 dimensions; TensorFlow reads and writes Python strings up to 32, and past
-# that ends the process.
-HELD_DIMENSIONS, HELD_DIMENSIONS_OF_STRINGS = 64, 32
-STRING_BYTES = 64  # of each string beside its characters: Python's object, TensorFlow's, the pointers to both
+MAX_BYTES = 2**31  # of one array: a message of a few bytes can describe any size
+MAX_DIMENSIONS = 254  # of a TensorFlow tensor
+MAX_ARRAY_DIMENSIONS = 64  # of a NumPy array
+MAX_STRING_DIMENSIONS = 32  # beyond, TensorFlow aborts the process when it converts Python strings
+STRING_BYTES = 64  # overhead of each string: Python's object, TensorFlow's, the pointers to both
 
 
-class NotHeld(ValueError):
-    """A tensor that is one, but that NumPy cannot hold."""
+class TooManyDimensions(ValueError):
+    """A valid tensor of more dimensions than an array can have."""
 
 
 class Layout(NamedTuple):
-    """What a `TensorProto` says of itself; nothing that it stands for is built to know it."""
+    """Type and size of a tensor, as its `TensorProto` declares them."""
 
-    dtype: int
+    dtype: int  # `DataType`
     shape: tuple[int, ...]
-    count: int  # elements
-    bytes: int  # that they will take
+    elements: int
+    bytes: int  # of the array and of TensorFlow's copy of its strings
     rows: int  # of strings; 0 for numbers
 
 
-def layout(proto):
-    """Returns the `Layout` of a tensor.
+def layout(proto: Message) -> Layout:
+    """Returns the `Layout` of a `TensorProto`, without building its array.
 
     Raises:
-        NotHeld: It has more dimensions than we can hold.
-        ValueError: The values do not fit the type or the shape, as far as can be told without reading them.
+        TooManyDimensions: An array cannot have that many.
+        ValueError: The values do not fit the type or the shape, as far as their number tells.
     """
     number = proto.dtype
     if number not in TYPES:
         raise ValueError(f"type {number} is not supported")
     dtype, field = TYPES[number]
-    shape, count = _shape(proto.tensor_shape, number)
+    shape, elements = _shape(proto.tensor_shape, number)
     content = len(proto.tensor_content)
     if content:
-        if number == STRING or content != count * dtype.itemsize:
+        if number == STRING or content != elements * dtype.itemsize:
             raise ValueError(f"{content} bytes do not fill shape {list(shape)}")
-        return Layout(number, shape, count, content, 0)
+        return Layout(number, shape, elements, content, 0)
     given = len(getattr(proto, field))
-    if given > count:
+    if given > elements:
         raise ValueError(f"{given} values for shape {list(shape)}")
     if number != STRING:
-        return Layout(number, shape, count, count * dtype.itemsize, 0)
+        return Layout(number, shape, elements, elements * dtype.itemsize, 0)
     values = proto.string_val
-    size = count * STRING_BYTES + (
-        (count - given) * len(values[-1]) if given else 0
-    )  # the given ones are in the message
-    return Layout(number, shape, count, size, shape[0] if shape else 1)
+    repeated = (elements - given) * len(values[-1]) if given else 0  # the given strings count with the message
+    return Layout(number, shape, elements, elements * STRING_BYTES + repeated, shape[0] if shape else 1)
 
 
 def _shape(proto, number):
-    """Returns (shape, elements); looks at no more dimensions than a tensor can have."""
-    rank, most = len(proto.dim), HELD_DIMENSIONS_OF_STRINGS if number == STRING else HELD_DIMENSIONS
-    if proto.unknown_rank or rank > MOST_DIMENSIONS:
-        raise ValueError(f"expected at most {MOST_DIMENSIONS} dimensions, received {rank or 'an unknown number'}")
-    shape, count = tuple([dimension.size for dimension in proto.dim]), 1
+    """Returns (shape, number of elements) of a `TensorShapeProto`."""
+    rank, max_rank = len(proto.dim), MAX_STRING_DIMENSIONS if number == STRING else MAX_ARRAY_DIMENSIONS
+    if proto.unknown_rank or rank > MAX_DIMENSIONS:  # before the sizes are read: there can be millions
+        raise ValueError(f"expected at most {MAX_DIMENSIONS} dimensions, received {rank or 'an unknown number'}")
+    shape, elements = tuple([dimension.size for dimension in proto.dim]), 1
     for size in shape:
-        count *= size
-        if size < 0 or count >= 2**63:
+        elements *= size
+        if size < 0 or elements >= 2**63:
             raise ValueError(f"shape {list(shape[:8])} is not that of a tensor")
-    if rank > most:
-        raise NotHeld(f"expected at most {most} dimensions of {NAMES[number]}, received {rank}")
-    return shape, count
+    if rank > max_rank:
+        raise TooManyDimensions(f"expected at most {max_rank} dimensions of {NAMES[number]}, received {rank}")
+    return shape, elements
 
 
-def to_array(proto):
-    """Returns the tensor as an array; strings as an object array of bytes.
+def to_array(proto: Message) -> np.ndarray:
+    """Returns the array of a `TensorProto`; strings as an object array of bytes.
 
     Raises:
-        ValueError: The values do not fit the type or the shape, or it would take more than `MOST_BYTES`.
+        ValueError: The values do not fit the type or the shape, or the array would take more than `MAX_BYTES`.
     """
-    number, shape, count, size, _ = layout(proto)
-    if size > MOST_BYTES:
-        raise ValueError(f"expected at most {MOST_BYTES} bytes, received shape {list(shape)}")
+    number, shape, elements, size, _ = layout(proto)
+    if size > MAX_BYTES:
+        raise ValueError(f"expected at most {MAX_BYTES} bytes, received shape {list(shape)}")
     dtype, field = TYPES[number]
     if proto.tensor_content:
         content = proto.tensor_content
@@ -113,35 +112,36 @@ def to_array(proto):
             raise ValueError("a bool is neither 0 nor 1")
         return np.frombuffer(content, dtype).reshape(shape)
     values = getattr(proto, field)
+    zero: bytes | int
     if number == STRING:
         array = np.array([*values, None], object)[:-1]  # the None keeps NumPy from looking into a single string
-        empty = b""
+        zero = b""
     else:
-        array, empty = _numbers(values, field, dtype), 0
-    if len(array) < count:  # the last value stands for the rest
-        given, array = array, np.empty(count, dtype)
+        array, zero = _numbers(values, field, dtype), 0
+    if len(array) < elements:  # the last value is repeated
+        given, array = array, np.empty(elements, dtype)
         array[: len(given)] = given
-        array[len(given) :] = given[-1] if len(given) else empty
+        array[len(given) :] = given[-1] if len(given) else zero
     return array.reshape(shape)
 
 
 def _numbers(values, field, dtype):
-    if field == "int_val":  # of 32 bits on the wire; what is beyond a smaller type is cut as TensorFlow cuts it
+    if field == "int_val":  # 32 bits on the wire, which wrap around in a smaller type as in TensorFlow
         return np.array(values, np.int32).astype(dtype, copy=False)
     if field == "half_val":
         return np.array(values, np.int32).astype(np.uint16).view(np.float16)
     return np.array(values, dtype)
 
 
-def fill(proto, array):
-    """Writes an array into an empty `TensorProto`; strings may be bytes or str.
+def fill(proto: Message, value: ArrayLike) -> None:
+    """Writes an array, or what makes one, into an empty `TensorProto`; strings may be bytes or str.
 
     Raises:
-        ValueError: A type that is not in `TYPES`.
+        ValueError: The type is not in `TYPES`.
     """
-    if isinstance(array, (bytes, str)) or (isinstance(array, (list, tuple)) and _has_strings(array)):
-        array = np.array(array, object)  # NumPy's own type of strings drops NULs at their end
-    array = np.asarray(array)
+    if isinstance(value, (bytes, str)) or (isinstance(value, (list, tuple)) and _has_strings(value)):
+        value = np.array(value, object)  # NumPy's string type drops trailing NULs
+    array = np.asarray(value)
     if array.dtype.kind in "US":
         array = array.astype(object)
     if array.dtype not in NUMBERS:
@@ -155,7 +155,7 @@ def fill(proto, array):
         content = flat.tobytes()
         proto.MergeFromString(PACKED[number] + _varint(len(content)) + content)
     elif number == STRING:
-        proto.string_val.extend([one.encode("utf-8") if isinstance(one, str) else one for one in flat])
+        proto.string_val.extend([text.encode("utf-8") if isinstance(text, str) else text for text in flat])
     elif number == NUMBERS[np.dtype(np.float16)]:
         proto.half_val.extend(flat.view(np.uint16).tolist())
     else:

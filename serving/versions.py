@@ -1,94 +1,101 @@
-"""Which versions of which models are served: watches base paths, loads new versions, then unloads old ones.
+"""The served versions of each model: watches the base paths, loads new versions, then unloads old ones.
 
-As TensorFlow Serving's availability-preserving policy: the old version answers until the new one is ready, and requests
-under way keep the version they began with. Better than it: a version that failed to load is tried again when its files
-change (a folder that was still being copied).
+Follows TensorFlow Serving's availability-preserving policy: the old version answers until the new one is ready, and
+requests in progress keep their version. Unlike there, a version that failed to load is retried when its files change,
+as when its folder was still being copied.
 """
 
 import os
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from google.protobuf.message import Message
 
 from serving.refusal import Refused, cut
 from serving.servable import Servable
 
 # States of tensorflow.serving.ModelVersionStatus
 START, LOADING, AVAILABLE, UNLOADING, END = 10, 20, 30, 40, 50
+MAX_ENDED = 100  # ended versions of a model whose state is still reported
 
 
-MOST_ENDED = 100  # versions that are gone and of which the state is still told
-
-
-def log(line):
+def log(line: str) -> None:
+    """Prints to standard error, in one line."""
     print(" ".join(line.split()), file=sys.stderr, flush=True)
 
 
 @dataclass
 class Version:
+    """The state of one version."""
+
     state: int = START
     error: str = ""
-    code: int = 0
-    files: tuple = ()  # what lay in the folder when loading was tried
+    code: int = 0  # of gRPC
+    files: tuple = ()  # of its folder when the last failed attempt to load it began, see `_files`
     servable: Servable | None = None
-    requests: int = 0  # under way
+    requests: int = 0  # in progress
 
 
 @dataclass
 class Model:
+    """A model's configuration and its versions."""
+
     name: str
     base_path: Path
-    latest: int = 1  # serve so many of the newest versions; 0: all
-    specific: tuple[int, ...] = ()  # or just these
+    latest: int = 1  # number of the newest versions to serve; 0: all
+    specific: tuple[int, ...] = ()  # versions to serve instead
     labels: dict[str, int] = field(default_factory=dict)
     versions: dict[int, Version] = field(default_factory=dict)  # replaced, never changed: any thread may read it
-    complaints: tuple[str, ...] = ()  # what was wrong with its base path at the last look
+    warnings: tuple[str, ...] = ()  # of the last update
 
-    def on_disk(self, complain):
-        """Returns {version: folder}: every folder whose name is a number; of two for one, the last by name.
+    def on_disk(self, warn: Callable[[str], object]) -> dict[int, Path]:
+        """Returns {version: folder} of the folders whose name is a number; if several have the same, the last by name.
 
         Raises:
-            OSError: The base path is not there, or cannot be read.
+            OSError: The base path does not exist, or cannot be read.
         """
         with os.scandir(self.base_path) as entries:
             names = sorted(entry.name for entry in entries)
-        found = {}
+        folders: dict[int, Path] = {}
         for name in names:
             number, path = version_of(name), self.base_path / name
-            if number is None or os.path.isfile(path):  # but a link that leads nowhere may lead somewhere soon
+            if number is None or os.path.isfile(path):  # a broken link counts: its target may appear later
                 continue
-            if number in found:
-                complain(
+            if number in folders:
+                warn(
                     f"Duplicate version directories detected. Version {number} will be loaded from {name}, "
-                    f"{found[number].name} will be ignored."
+                    f"{folders[number].name} will be ignored."
                 )
-            found[number] = path
-        return found
+            folders[number] = path
+        return folders
 
-    def aspired(self, complain=lambda line: None):
-        """Returns {version: folder} of the versions that the policy asks for, newest first; raises as `on_disk` does."""
-        found = self.on_disk(complain)
-        numbers = sorted(found, reverse=True)
+    def aspired(self, warn: Callable[[str], object] = lambda line: None) -> dict[int, Path]:
+        """Returns {version: folder} of the versions that the policy selects, newest first; raises as `on_disk` does."""
+        folders = self.on_disk(warn)
+        numbers = sorted(folders, reverse=True)
         if self.specific:
             numbers = [number for number in numbers if number in self.specific]
         elif self.latest:
             numbers = numbers[: self.latest]
         if not numbers:
-            complain(
+            warn(
                 f"No versions of servable {self.name} found under base path {self.base_path}. "
                 "Did you forget to name your leaf directory as a number (eg. '/1/')?"
             )
-        return {number: found[number] for number in numbers}
+        return {number: folders[number] for number in numbers}
 
-    def available(self):
+    def available(self) -> list[int]:
+        """Returns the numbers of the versions that can be served."""
         return [number for number, version in self.versions.items() if version.state == AVAILABLE]
 
 
-def version_of(name):
-    """Returns the version that a folder's name is, or None: digits of ASCII that fit 64 bits, as 7 or 00000007."""
+def version_of(name: str) -> int | None:
+    """Returns the version that a folder's name is, as 7 or 00000007: ASCII digits that fit an int64; else None."""
     if not (name.isascii() and name.isdecimal()) or len(name.lstrip("0")) > 19:
         return None
     number = int(name)
@@ -99,36 +106,36 @@ class Models:
     """All models of a server.
 
     Args:
-        models: `Model`s, none loaded yet.
+        models: Their configurations, without loaded versions.
         intra_op_threads: See `Servable`.
     """
 
-    def __init__(self, models, *, intra_op_threads=0):
+    def __init__(self, models: Iterable[Model], *, intra_op_threads: int = 0) -> None:
         self.models = {model.name: model for model in models}
         self.intra_op_threads = intra_op_threads
-        self.changed = lambda: None  # called when a version came or went
+        self.changed: Callable[[], None] = lambda: None  # called when a version has loaded, failed or unloaded
         self._lock = threading.Lock()
         self._stopped = threading.Event()
 
-    def update(self):
-        """Looks at every base path once: loads what is new, then unloads what is no longer asked for."""
+    def update(self) -> None:
+        """Reads every base path once: loads new versions, then unloads those that are no longer selected."""
         for model in self.models.values():
             self._update(model)
 
     def _update(self, model):
-        complaints = []
+        warnings: list[str] = []
         try:
-            self._update_to(model, model.aspired(complaints.append))
-        except FileNotFoundError:  # for a moment, maybe, as when a link is set anew: what is loaded goes on
-            complaints.append(f"Could not find base path {model.base_path} for servable {model.name}; trying again")
+            self._update_to(model, model.aspired(warnings.append))
+        except FileNotFoundError:  # perhaps briefly, while a link is replaced: loaded versions stay
+            warnings.append(f"Could not find base path {model.base_path} for servable {model.name}; trying again")
         except OSError as error:
-            complaints.append(f"{model.base_path} cannot be read ({error.strerror}); trying again")
-        except Exception as error:  # anything: the next look may find it mended
-            complaints.append(f"versions cannot be updated ({type(error).__name__}: {error}); trying again")
-        for line in complaints:
-            if line not in model.complaints:  # once, not every second
+            warnings.append(f"{model.base_path} cannot be read ({error.strerror}); trying again")
+        except Exception as error:  # the next update may succeed
+            warnings.append(f"versions cannot be updated ({type(error).__name__}: {error}); trying again")
+        for line in warnings:
+            if line not in model.warnings:  # once, not at every update
                 log(f"{model.name}: {line}")
-        model.complaints = tuple(complaints)
+        model.warnings = tuple(warnings)
 
     def _update_to(self, model, aspired):
         for number, folder in aspired.items():
@@ -141,8 +148,8 @@ class Models:
                 if number not in aspired:
                     self._unload(model, number)
 
-    def watch(self, seconds):
-        """Updates every so many seconds until `stop`, a thread a model: a large one does not delay the others."""
+    def watch(self, seconds: float) -> None:
+        """Updates at that interval until `stop`, in a thread for each model: a large one does not delay others."""
 
         def run(model):
             while not self._stopped.wait(seconds):
@@ -151,22 +158,23 @@ class Models:
         for model in self.models.values():
             threading.Thread(target=run, args=[model], name=f"versions of {model.name}", daemon=True).start()
 
-    def stop(self):
+    def stop(self) -> None:
+        """Ends `watch`."""
         self._stopped.set()
 
     @contextmanager
-    def use(self, spec):
-        """Gives (version number, Servable) for a `tensorflow.serving.ModelSpec`, and holds it for the length of the block.
+    def use(self, spec: Message) -> Iterator[tuple[int, Servable]]:
+        """Yields (version number, servable) for a `tensorflow.serving.ModelSpec`; it stays loaded until the block ends.
 
         Raises:
-            Refused: With TensorFlow Serving's code and text.
+            Refused: With TensorFlow Serving's code and message.
         """
         with self._lock:
             number = self._choose(spec)
             version = self.models[spec.name].versions[number]
             version.requests += 1
         try:
-            yield number, version.servable
+            yield number, version.servable  # type: ignore[misc]  # available, so not None
         finally:
             with self._lock:
                 version.requests -= 1
@@ -174,8 +182,8 @@ class Models:
             if last:
                 self._close(self.models[spec.name], number, version)
 
-    def status(self, name):
-        """Returns [(version number, Version)] of a model, newest first; none for a model that is not known."""
+    def status(self, name: str) -> list[tuple[int, Version]]:
+        """Returns [(version number, version)] of a model, newest first; empty for an unknown model."""
         with self._lock:
             return sorted(self.models[name].versions.items(), reverse=True) if name in self.models else []
 
@@ -183,18 +191,18 @@ class Models:
         if not spec.name:
             raise Refused("INVALID_ARGUMENT", "ModelSpec has no name specified.")
         model = self.models.get(spec.name)
-        wanted = spec.version.value if spec.HasField("version") else None
+        requested = spec.version.value if spec.HasField("version") else None
         if spec.version_label:
             if not model or spec.version_label not in model.labels:
                 raise Refused("INVALID_ARGUMENT", f"Unrecognized servable version label: {spec.version_label}")
-            wanted = model.labels[spec.version_label]
+            requested = model.labels[spec.version_label]
         available = model.available() if model else []
-        if wanted is None and available:
+        if requested is None and available:
             return max(available)
-        if wanted in available:
-            return wanted
-        which = f"Latest({spec.name})" if wanted is None else f"Specific({spec.name}, {wanted})"
-        raise Refused("NOT_FOUND", f"Servable not found for request: {which}")
+        if requested in available:
+            return requested
+        request = f"Latest({spec.name})" if requested is None else f"Specific({spec.name}, {requested})"
+        raise Refused("NOT_FOUND", f"Servable not found for request: {request}")
 
     def _load(self, model, number, folder, aspired):
         version = Version(LOADING, files=_files(folder))
@@ -203,7 +211,7 @@ class Models:
         began = time.monotonic()
         try:
             servable = Servable(folder, intra_op_threads=self.intra_op_threads)
-        except Exception as error:  # anything: a broken model must not end the server or the old version
+        except Exception as error:  # a broken model must not end the server or the old version
             with self._lock:
                 version.code = getattr(error, "error_code", 2)  # of gRPC; 2 is UNKNOWN
                 version.error = cut(str(error) or type(error).__name__)
@@ -216,7 +224,7 @@ class Models:
         self.changed()
 
     def _unload(self, model, number):
-        """Takes a version out of service; it is closed now, or by the last request under way."""
+        """Takes a version out of service; it is closed now, or after its last request in progress."""
         version = model.versions[number]
         with self._lock:
             version.state = UNLOADING
@@ -227,7 +235,7 @@ class Models:
     def _close(self, model, number, version):
         try:
             version.servable.close()
-        except Exception as error:  # of the old version; the request that held it last has its answer
+        except Exception as error:  # must not fail the request that used the version last
             log(f"{model.name} version {number}: {type(error).__name__} in closing: {error}")
         with self._lock:
             version.servable, version.state = None, END
@@ -236,15 +244,15 @@ class Models:
 
 
 def _without_old(versions, aspired):
-    """Returns the versions; of those that ended the newest alone, for their number would grow for ever."""
+    """Returns the versions, of the ended ones only the newest: their number would grow without bound."""
     ended = sorted(number for number, version in versions.items() if version.state == END and number not in aspired)
-    return {number: version for number, version in versions.items() if number not in ended[:-MOST_ENDED]}
+    return {number: version for number, version in versions.items() if number not in ended[:-MAX_ENDED]}
 
 
 def _files(folder):
-    """Returns what lies in a folder, sizes and times included; links as links, for they may lead nowhere."""
+    """Returns (path, size, modification time) of everything in a folder; of links themselves, which may be broken."""
     try:
         stats = [(str(path), path.lstat()) for path in folder.rglob("*")]
-    except OSError:  # changed while we looked
+    except OSError:  # the folder changed meanwhile
         return ()
     return tuple(sorted((path, stat.st_size, stat.st_mtime_ns) for path, stat in stats))

@@ -1,4 +1,4 @@
-"""A stand-in of the Hugging Face hub's endpoint on this machine: what its client asks for repositories and files."""
+"""A local stand-in for the Hugging Face hub's endpoint: the requests of its client for repositories and files."""
 
 import hashlib
 import json
@@ -9,15 +9,16 @@ from trainer.data.download import git_blob
 
 
 class Hub(ThreadingHTTPServer):
-    """`repositories`: {"owner/name": {revision: {file name: content}}}; what it was asked is in `requests`."""
+    """Serves `repositories`, {"owner/name": {revision: {file name: content}}}; lists its requests in `requests`."""
 
     daemon_threads = True
 
     def __init__(self, repositories):
         super().__init__(("localhost", 0), Handler)
         self.repositories, self.requests = repositories, []
-        self.refused = {}  # path -> status; what else goes wrong: `tampered`, `broken` (bytes that come in the first answer)
-        self.tampered, self.broken = set(), {}
+        self.refused = {}  # {part of a path: (status, headers)}
+        self.tampered = set()  # files that are sent altered
+        self.broken = {}  # {file: bytes of it that the first answer sends}
         self.address = f"http://localhost:{self.server_port}"
 
 
@@ -43,34 +44,33 @@ class Handler(BaseHTTPRequestHandler):
             if files is None:
                 return self.send(404, {"X-Error-Code": "RevisionNotFound"}, b"{}", head)
             if f"{name}/tree/" in path:
-                found = [self.entry(file, content) for file, content in files.items()]
+                answer = [self.entry(file, content) for file, content in files.items()]
             else:
-                found = {"id": name, "sha": commit(revision), "siblings": [{"rfilename": file} for file in files]}
-            return self.send(200, {}, json.dumps(found).encode(), head)
+                answer = {"id": name, "sha": commit(revision), "siblings": [{"rfilename": file} for file in files]}
+            return self.send(200, {}, json.dumps(answer).encode(), head)
         name, revision, files = self.find(path[1:])
         file = path.rpartition("/")[2]
         if not files or file not in files:
             return self.send(404, {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": commit(revision or "")}, b"", head)
         content = files[file]
-        own = {"X-Repo-Commit": commit(revision), "ETag": f'"{etag(file, content)}"'}
+        headers = {"X-Repo-Commit": commit(revision), "ETag": f'"{etag(file, content)}"'}
         if file in hub.tampered:
             content = content[::-1]
         start = int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").split("-")[0])
         if start:
-            own["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
-        self.send(206 if start else 200, own, content[start:], head, None if head else hub.broken.pop(file, None))
+            headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
+        self.send(206 if start else 200, headers, content[start:], head, None if head else hub.broken.pop(file, None))
         return None
 
     def find(self, path):
         """Returns (name, revision, {file: content}) of OWNER/NAME[/revision|tree|resolve/REVISION[/...]]."""
         for name, revisions in self.server.repositories.items():
             if path == name or path.startswith(f"{name}/"):
-                rest = path.removeprefix(name).strip("/").partition("/")[2]
+                suffix = path.removeprefix(name).strip("/").partition("/")[2]
                 known = {key: key for key in revisions} | {commit(key): key for key in revisions}
-                found = next(
-                    (key for key in known if rest == key or rest.startswith(f"{key}/")), None if rest else "main"
-                )
-                return name, known.get(found), revisions.get(known.get(found))
+                default = None if suffix else "main"
+                requested = next((key for key in known if suffix == key or suffix.startswith(f"{key}/")), default)
+                return name, known.get(requested), revisions.get(known.get(requested))
         return None, None, None
 
     def entry(self, file, content):

@@ -28,21 +28,21 @@ from tests.conftest import Server
 from tests.serving.harm import BOOL, FLOAT, STRING, request, save_odd_model, tensor, texts
 
 UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
-EVERY = 10  # rounds of events, a new version
-MOST_ENDS = 5  # of the server, before we give up
+EVERY = 10  # rounds of events until a new version
+MAX_ENDS = 5  # of the server, after which no more requests are sent
 REFUSED = {"INVALID_ARGUMENT"}
 TOO_MUCH = {"RESOURCE_EXHAUSTED"}
-BUSY = {"UNAVAILABLE (busy)"}  # of the bytes of all requests under way: allowed beside large ones
+BUSY = {"UNAVAILABLE (busy)"}  # from --max_bytes_under_way: allowed while large requests are in progress
 
 GOOD = request("sentiment", {"text": texts(b"a good film", "坏 片".encode(), b"")})
 NULS = request("odd", {"text": tensor(STRING, [], string_val=[b"ab\0"])}, "same")
 
 
 def harms():
-    """Returns {kind: (bytes, codes expected, how often among the harms)}."""
+    """Returns {kind: (request, expected codes, relative frequency)}."""
     string = lambda shape, **values: request("sentiment", {"text": tensor(STRING, shape, **values)})
     odd = lambda signature, **inputs: request("odd", inputs, signature)
-    many = b"".join(b"\x12\x0a\x0a\x06%06d\x12\x00" % i for i in range(9999))
+    inputs = b"".join(b"\x12\x0a\x0a\x06%06d\x12\x00" % i for i in range(9999))
     gigabytes = tensor(2, [2**26], double_val=[1.0])
     return {
         "33 dimensions": (string([1] * 33, string_val=[b"a"]), REFUSED, 20),
@@ -59,7 +59,7 @@ def harms():
         "right type, 0.5 GB": (odd("total", x=tensor(FLOAT, [2**27], float_val=[1.0])), TOO_MUCH, 5),
         "200,000 texts in 30 bytes": (string([200_000]), TOO_MUCH, 1),
         "2,000 long texts": (string([2000], string_val=[b"good film " * 65] * 2000), {"OK"} | BUSY, 0.05),
-        "10,000 unknown inputs": (request("sentiment", {"a": gigabytes}) + many, REFUSED, 5),
+        "10,000 unknown inputs": (request("sentiment", {"a": gigabytes}) + inputs, REFUSED, 5),
         "80 MB of gzip": (string([1], string_val=[b"\0" * 80_000_000]), TOO_MUCH, 0.05),
         "no message": (b"\xff" * 99, REFUSED, 20),
         "bool of 2": (odd("negate", x=tensor(BOOL, [1], tensor_content=b"\x02")), REFUSED, 20),
@@ -73,11 +73,11 @@ def harms():
 
 
 class Events(threading.Thread):
-    """Does to the base path what must not matter to anybody."""
+    """Changes the base path in ways that must not affect any answer."""
 
     def __init__(self, base):
         super().__init__(daemon=True)
-        self.base, self.done, self.count = base, threading.Event(), collections.Counter()
+        self.base, self.done, self.counts = base, threading.Event(), collections.Counter()
 
     def run(self):
         first = next(self.base.iterdir()).resolve()
@@ -90,9 +90,9 @@ class Events(threading.Thread):
             if self.done.wait(1):
                 return
 
-    def _do(self, kind, what):
-        what()
-        self.count[kind] += 1
+    def _do(self, kind, event):
+        event()
+        self.counts[kind] += 1
         self.done.wait(0.1)
 
     def _away(self):
@@ -102,12 +102,12 @@ class Events(threading.Thread):
         away.rename(self.base)
 
     def _strange(self, name, first):
-        """A good model under a name that is no version; gone, and there again."""
+        """Links a good model under a name that is not a version."""
         (self.base / name).unlink(missing_ok=True)
         (self.base / name).symlink_to(first)
 
     def _new(self, first, number):
-        """A copy of the first, as good as it; the one before it goes."""
+        """Adds a copy of the first version, and removes the copy before it."""
         copy = self.base.with_name("copy")
         shutil.copytree(first, copy)
         copy.rename(self.base / str(number))
@@ -116,7 +116,7 @@ class Events(threading.Thread):
 
 
 class Abuse:
-    """What was sent and what came back."""
+    """The requests sent, and their results."""
 
     def __init__(self, flags, options):
         self.flags, self.options = flags, options
@@ -132,40 +132,40 @@ class Abuse:
             try:
                 self.server = Server(*self.flags)
                 break
-            except AssertionError:  # the base path may just be away
+            except AssertionError:  # the base path may be absent just now
                 time.sleep(1)
         threading.Thread(target=self.server.process.stderr.read, daemon=True).start()
         self.channel = grpc.insecure_channel(self.server.address.replace("localhost", "127.0.0.1"), options=UNLIMITED)
         self.ask = self.channel.unary_unary(PREDICT)
 
     def answer(self, data):
-        """Returns what a response says, rounded: a batch of another size may differ in the last bits."""
+        """Returns the outputs as lists, rounded: batches of different sizes may differ in the last bits."""
         response = PredictResponse.FromString(self.ask(data, timeout=60))
-        round_ = lambda value: [round(one, 4) if isinstance(one, float) else one for one in value]
-        return {name: round_(tensors.to_array(proto).ravel().tolist()) for name, proto in response.outputs.items()}
+        rounded = lambda values: [round(value, 4) if isinstance(value, float) else value for value in values]
+        return {name: rounded(tensors.to_array(proto).ravel().tolist()) for name, proto in response.outputs.items()}
 
-    def one(self, kind):
-        """Sends one request; notes its code, and what is wrong with it."""
+    def send(self, kind):
+        """Sends a request; counts its code, and whether it is wrong."""
         data, expected, _ = self.harms.get(kind, (GOOD, {"OK"} | BUSY, 0))
-        found = None
+        answer = None
         try:
             if kind == "80 MB of gzip":
                 self.ask(data, timeout=60, compression=grpc.Compression.Gzip)
             elif data is None:
                 self.channel.stream_unary(PREDICT)(self._nothing(), timeout=0.5)
             else:
-                found = self.answer(data)
+                answer = self.answer(data)
             code = "OK"
         except grpc.RpcError as error:
             code = error.code().name + (" (busy)" if "--max_bytes_under_way" in (error.details() or "") else "")
         except ValueError:
             code = "no tensor"
-        right = {"good": self.expected, "NUL at the end": {"y": [b"ab\0"]}}.get(kind)
+        expected_answer = {"good": self.expected, "NUL at the end": {"y": [b"ab\0"]}}.get(kind)
         with self.lock:
             self.codes[kind][code] += 1
             if code not in expected:
                 self.wrong[kind][code] += 1
-            elif code == "OK" and right not in (None, found):
+            elif code == "OK" and expected_answer not in (None, answer):
                 self.wrong[kind]["another answer"] += 1
 
     def _nothing(self):
@@ -173,10 +173,10 @@ class Abuse:
         yield b""
 
     def run(self):
-        """Sends until all is sent, the time is over, or the server has ended too often."""
+        """Sends until all requests are sent, the time is over, or the server has ended too often."""
         self.began = time.monotonic()
         self.memory["at start"] = self.rss()
-        threads = [threading.Thread(target=self.some, args=[seed]) for seed in range(self.options.threads)]
+        threads = [threading.Thread(target=self.send_some, args=[seed]) for seed in range(self.options.threads)]
         for thread in threads:
             thread.start()
         while any(thread.is_alive() for thread in threads):
@@ -184,30 +184,30 @@ class Abuse:
             if "after 10 %" not in self.memory and self.sent > self.options.requests / 10:
                 self.memory["after 10 %"] = self.rss()
             with self.lock:
-                if self.server.process.poll() is not None and self.ends < MOST_ENDS:
+                if self.server.process.poll() is not None and self.ends < MAX_ENDS:
                     self.ends += 1
                     self.start()
         self.seconds = time.monotonic() - self.began
         time.sleep(2)
         self.memory["at the end"] = self.rss()
 
-    def some(self, seed):
-        chance = random.Random(seed)
+    def send_some(self, seed):
+        """Sends requests in one thread, drawn with that seed."""
+        draw = random.Random(seed)
         kinds, weights = list(self.harms), [weight for _, _, weight in self.harms.values()]
         for i in itertools.count():
             with self.lock:
-                over = time.monotonic() - self.began > self.options.seconds or self.ends >= MOST_ENDS
+                over = time.monotonic() - self.began > self.options.seconds or self.ends >= MAX_ENDS
                 if over or self.sent >= self.options.requests:
                     return
                 self.sent += 1
-            while self.server.process.poll() is not None and self.ends < MOST_ENDS:
-                time.sleep(0.2)  # until there is another
-            first = i * self.options.threads + seed
-            self.one(
-                "good" if i % 3 == 0 else kinds[first] if first < len(kinds) else chance.choices(kinds, weights)[0]
-            )
+            while self.server.process.poll() is not None and self.ends < MAX_ENDS:
+                time.sleep(0.2)  # until the next one is started
+            index = i * self.options.threads + seed
+            self.send("good" if i % 3 == 0 else kinds[index] if index < len(kinds) else draw.choices(kinds, weights)[0])
 
     def rss(self):
+        """Returns the server's resident memory, in words."""
         try:
             lines = Path(f"/proc/{self.server.process.pid}/status").read_text().splitlines()
             return next(f"{int(line.split()[1]) // 1024} MB" for line in lines if line.startswith("VmRSS"))
@@ -215,6 +215,7 @@ class Abuse:
             return "none"
 
     def alive(self):
+        """Returns whether the server still answers correctly."""
         if self.server.process.poll() is not None:
             return False
         try:
@@ -247,13 +248,13 @@ def main():
         finally:
             events.done.set()
             events.join()
-        good = report(abuse, events)
+        passed = report(abuse, events)
         abuse.server.process.kill()
-    sys.exit(0 if good else 1)
+    sys.exit(0 if passed else 1)
 
 
 def tiny(folder):
-    """Trains and exports a model that is there to be asked; returns its base path."""
+    """Trains and exports a tiny model; returns its base path."""
     from serving.export import export
     from tests.conftest import train_tiny, write_bert_folder, write_examples
 
@@ -265,20 +266,20 @@ def tiny(folder):
 
 
 def report(abuse, events):
-    """Prints the table; returns whether all was well."""
+    """Prints the table; returns whether every answer was right and the server never ended."""
     print(f"\n{'kind':36}{'sent':>8}  answers")
     for kind in ("good", *abuse.harms):
         codes, wrong = abuse.codes[kind], abuse.wrong[kind]
-        found = ", ".join(f"{code} {count}" for code, count in codes.most_common())
+        shown = ", ".join(f"{code} {count}" for code, count in codes.most_common())
         print(
-            f"{kind:36}{codes.total():>8}  {found or '-'}{'   WRONG: ' if wrong else ''}{dict(wrong) if wrong else ''}"
+            f"{kind:36}{codes.total():>8}  {shown or '-'}{'   WRONG: ' if wrong else ''}{dict(wrong) if wrong else ''}"
         )
-    for kind, count in events.count.items():
+    for kind, count in events.counts.items():
         print(f"{kind:36}{count:>8}")
     wrong, alive = sum(wrong.total() for wrong in abuse.wrong.values()), abuse.alive()
     sent = sum(codes.total() for codes in abuse.codes.values())
     print(f"\nwrong answers            {wrong}")
-    print(f"server's memory          {', '.join(f'{when} {memory}' for when, memory in abuse.memory.items())}")
+    print(f"server's memory          {', '.join(f'{moment} {memory}' for moment, memory in abuse.memory.items())}")
     print(f"server alive, and right  {'yes' if alive else 'no'}; ended {abuse.ends} times")
     print(f"{sent} requests in {abuse.seconds:.0f} s, {sent / abuse.seconds:.0f} a second")
     return not wrong and alive and not abuse.ends

@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from trainer import quiet  # noqa: F401  isort: skip  before all that imports TensorFlow
+from trainer import quiet  # noqa: F401  isort: skip  before anything else imports TensorFlow
 
 import numpy as np
 
@@ -30,7 +30,7 @@ VERSIONS = ("2.12.1", "2.20.0")
 BATCH = 32
 TOLERANCE = 1e-4
 
-# Runs in the other environment: the outputs of every request, [signature, inputs], through a session.
+# Runs in the other environment: prints the outputs of every request [signature, inputs], computed in a session.
 SCRIPT = """
 import json, sys
 import tensorflow as tf, tensorflow_text
@@ -52,64 +52,68 @@ def main():
     parser.add_argument("--limit", type=int, default=200)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        folder = Path(folder)
         if not options.run:
-            init = write_bert_folder(folder / "tiny")
-            train, options.data = write_examples(folder / "train.txt"), write_examples(folder / "dev.txt", 200, seed=1)
-            options.run = folder / "run"
-            trainer(
-                [
-                    "finetune",
-                    "sentiment",
-                    f"--train={train}",
-                    f"--init={init}",
-                    f"--out={options.run}",
-                    "--max_length=16",
-                ]
-            )
-        path = export(options.run, folder / "model")["path"]
-        run = Run(options.run)
-        rows = rows_of(run, options.data, options.limit)
-        signatures = (None, *run.task.more)
-        expected = [row for name in signatures for row in predict(run, rows, signature=name, batch_size=BATCH)]
-        batches = [batch for name in signatures for batch in requests(run.task, rows, BATCH, name)]
-
-        servable, exported = Servable(path), []
-        for signature, inputs, part in batches:
-            encoded = {name: np.vectorize(str.encode, otypes=[object])(value) for name, value in inputs.items()}
-            exported += answers(run.task, part, servable.predict(signature, encoded))
-        table = [("this one", exported)]
-
-        content = [[signature, {name: x.tolist() for name, x in inputs.items()}] for signature, inputs, _ in batches]
-        (folder / "requests.json").write_text(json.dumps(content))
-        for version in VERSIONS:
-            python = ROOT / f".venv-tf-{version}" / "bin" / "python"
-            command = [str(python), "-c", SCRIPT, path, str(folder / "requests.json")]
-            printed = subprocess.run(command, capture_output=True, text=True, check=False)
-            if printed.returncode:
-                sys.exit(f"{python} failed:\n{printed.stderr}")
-            *results, versions = [json.loads(line) for line in printed.stdout.splitlines()]
-            assert versions == [version, version], versions
-            found = []
-            for (_, _, part), outputs in zip(batches, results, strict=True):
-                found += answers(run.task, part, {name: from_json(value) for name, value in outputs.items()})
-            table.append((version, found))
+            options.run, options.data = tiny_run(Path(folder))
+        expected, results = compare(options.run, options.data, options.limit, Path(folder))
     print(f"\nexport of {options.run} against `trainer predict`; run by `make compatibility`")
     print(f"{'TensorFlow':>12} {'rows':>6} {'same':>6} {'largest difference of a probability':>36}")
     failed = False
-    for name, found in table:
-        pairs = list(zip(expected, found, strict=True))
-        same = sum(without_numbers(one) == without_numbers(other) for one, other in pairs)
-        largest = max(difference(one, other) for one, other in pairs)
+    for name, answered in results.items():
+        pairs = list(zip(expected, answered, strict=True))
+        same = sum(without_numbers(row) == without_numbers(other) for row, other in pairs)
+        largest = max(difference(row, other) for row, other in pairs)
         failed |= same != len(pairs) or largest > TOLERANCE
         print(f"{name:>12} {len(pairs):>6} {same:>6} {largest:>36.1e}")
     if failed:
         sys.exit(f"expected all the same, and differences of {TOLERANCE} at most")
 
 
+def tiny_run(folder):
+    """Trains a tiny model; returns (run folder, file of rows)."""
+    init = write_bert_folder(folder / "tiny")
+    train, dev = write_examples(folder / "train.txt"), write_examples(folder / "dev.txt", 200, seed=1)
+    run = folder / "run"
+    trainer(["finetune", "sentiment", f"--train={train}", f"--init={init}", f"--out={run}", "--max_length=16"])
+    return run, dev
+
+
+def compare(run_folder, data, limit, folder):
+    """Returns (answers of `trainer predict`, {TensorFlow version: answers of the export}); writes files to `folder`."""
+    path = export(run_folder, folder / "model")["path"]
+    run = Run(run_folder)
+    rows = rows_of(run, data, limit)
+    signatures = (None, *run.task.more)
+    expected = [row for name in signatures for row in predict(run, rows, signature=name, batch_size=BATCH)]
+    batches = [batch for name in signatures for batch in requests(run.task, rows, BATCH, name)]
+
+    servable, answered = Servable(path), []
+    for signature, inputs, batch in batches:
+        encoded = {name: np.vectorize(str.encode, otypes=[object])(value) for name, value in inputs.items()}
+        answered += answers(run.task, batch, servable.predict(signature, encoded))
+    results = {"this one": answered}
+
+    content = [[signature, {name: x.tolist() for name, x in inputs.items()}] for signature, inputs, _ in batches]
+    (folder / "requests.json").write_text(json.dumps(content))
+    for version in VERSIONS:
+        python = ROOT / f".venv-tf-{version}" / "bin" / "python"
+        command = [str(python), "-c", SCRIPT, path, str(folder / "requests.json")]
+        printed = subprocess.run(command, capture_output=True, text=True, check=False)
+        if printed.returncode:
+            sys.exit(f"{python} failed:\n{printed.stderr}")
+        *responses, versions = [json.loads(line) for line in printed.stdout.splitlines()]
+        assert versions == [version, version], versions
+        answered = []
+        for (_, _, batch), outputs in zip(batches, responses, strict=True):
+            answered += answers(run.task, batch, {name: from_json(value) for name, value in outputs.items()})
+        results[version] = answered
+    return expected, results
+
+
 def rows_of(run, path, limit):
-    """Returns rows of a file for every signature of the run: of tagged sentences, half as text and half as words; of pairs,
-    the last ones with one text empty, and with one of spaces."""
+    """Returns rows of a file for every signature of the run.
+
+    Tagged sentences are half texts and half words; pairs are followed by some with an empty text or one of spaces.
+    """
     if run.task.target != "tags":
         rows = files.read(path, run.task, limit=limit, inputs=run.inputs, lines=files.LABELLED)
         fields = run.fields if len(run.fields) > 1 else ()
@@ -119,23 +123,23 @@ def rows_of(run, path, limit):
 
 
 def from_json(value):
+    """Returns the array of an output; strings as bytes."""
     array = np.array(value)
     return np.vectorize(str.encode, otypes=[object])(array) if array.dtype.kind == "U" else array
 
 
 def without_numbers(answer):
-    return {
-        name: value for name, value in answer.items() if name not in ("score", "scores", "null_score", "probabilities")
-    }
+    numbers = ("score", "scores", "null_score", "probabilities")
+    return {name: value for name, value in answer.items() if name not in numbers}
 
 
-def difference(one, other):
+def difference(answer, other):
     """Returns the largest difference of a probability in two answers."""
-    if "null_score" in one:
-        return max(abs(one[name] - other[name]) for name in ("score", "null_score"))
-    if "scores" in one:
-        return max((abs(a - b) for a, b in zip(one["scores"], other["scores"], strict=True)), default=0.0)
-    return max(abs(p - other["probabilities"][name]) for name, p in one["probabilities"].items())
+    if "null_score" in answer:
+        return max(abs(answer[name] - other[name]) for name in ("score", "null_score"))
+    if "scores" in answer:
+        return max((abs(a - b) for a, b in zip(answer["scores"], other["scores"], strict=True)), default=0.0)
+    return max(abs(p - other["probabilities"][name]) for name, p in answer["probabilities"].items())
 
 
 if __name__ == "__main__":

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
-from trainer import quiet  # noqa: F401  isort: skip  before all that imports TensorFlow
+from trainer import quiet  # noqa: F401  isort: skip  before anything else imports TensorFlow
 from serving.export import export
 from serving.servable import Servable
 from trainer.data import files
 from trainer.tasks.table import TASKS
 
-LENGTHS = (0, 500, 5_000, 50_000)  # words before the paragraph
+LENGTHS = (0, 500, 5_000, 50_000)  # words of filler before the paragraph
 
 
 def main():
@@ -39,53 +39,54 @@ def main():
         return int(answer["start"][0]), int(answer["end"][0]), answer["answer"][0].decode()
 
     ask(rows[0]["question"], rows[0]["context"])
-    first = memory()
-    right = [row for row in rows[:400] if ask(row["question"], row["context"])[2] in golds(row)]
-    if not right:
+    base = memory()
+    answered = [row for row in rows[:400] if ask(row["question"], row["context"])[2] in golds(row)]
+    if not answered:
         raise SystemExit(f"{options.run} answers none of the first 400 questions of {options.data} rightly")
     table = []
     for words, number in zip(LENGTHS, options.questions, strict=True):
-        same = still = 0
+        same_span = still_right = 0
         seconds = []
-        for row in right[:number]:
-            before = filler(paragraphs, row["context"], words)
+        for row in answered[:number]:
+            prefix = filler(paragraphs, row["context"], words)
             alone = ask(row["question"], row["context"])
             began = time.monotonic()
-            start, end, text = ask(row["question"], before + row["context"])
+            start, end, text = ask(row["question"], prefix + row["context"])
             seconds.append(time.monotonic() - began)
-            assert (before + row["context"])[start:end] == text
-            same += (start - len(before), end - len(before), text) == alone
-            still += text in golds(row)
-        table.append((words, len(seconds), same, still, np.mean(seconds), memory() - first))
+            assert (prefix + row["context"])[start:end] == text
+            same_span += (start - len(prefix), end - len(prefix), text) == alone
+            still_right += text in golds(row)
+        table.append((words, len(seconds), same_span, still_right, np.mean(seconds), memory() - base))
     print(f"\n{options.run}, exported; questions answered rightly in their paragraph alone; {__doc__.splitlines()[-1]}")
     print(
         f"{'words before':>12} {'questions':>10} {'same span':>10} {'still right':>12} {'s each':>8} {'ms/1,000 words':>15} {'MB more':>8}"
     )
-    for words, number, same, still, seconds, more in table:
+    for words, number, same_span, still_right, seconds, added in table:
         rate = f"{1e6 * seconds / words:.0f}" if words else ""
-        print(f"{words:>12,} {number:>10} {same:>10} {still:>12} {seconds:>8.2f} {rate:>15} {more:>8.0f}")
+        print(f"{words:>12,} {number:>10} {same_span:>10} {still_right:>12} {seconds:>8.2f} {rate:>15} {added:>8.0f}")
 
 
 def golds(row):
+    """Returns the texts of the gold answers."""
     return {answer["text"] for answer in row["answers"]}
 
 
-def filler(paragraphs, own, words):
-    """Returns so many words of the paragraphs that lie far from `own` in the file, and so belong to other articles."""
-    place, found, count = paragraphs.index(own), [], 0
-    far = paragraphs[place + 200 :] + paragraphs[: max(place - 200, 0)] or [p for p in paragraphs if p != own]
+def filler(paragraphs, context, words):
+    """Returns that many words of paragraphs far from `context` in the file, and so of other articles."""
+    index, lines, count = paragraphs.index(context), [], 0
+    far = paragraphs[index + 200 :] + paragraphs[: max(index - 200, 0)] or [p for p in paragraphs if p != context]
     while count < words:
         for paragraph in far:
             if count >= words:
                 break
-            part = paragraph.split()[: words - count]
-            found.append(" ".join(part))
-            count += len(part)
-    return "".join(part + "\n" for part in found)
+            added = paragraph.split()[: words - count]
+            lines.append(" ".join(added))
+            count += len(added)
+    return "".join(line + "\n" for line in lines)
 
 
 def memory():
-    """Returns the most memory that this process has held, in MB."""
+    """Returns the peak memory of this process, in MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 

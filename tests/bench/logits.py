@@ -15,7 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from trainer.quiet import tf  # isort: skip  before all that imports TensorFlow
+from trainer.quiet import tf  # isort: skip  before anything else imports TensorFlow
 
 import numpy as np
 
@@ -23,13 +23,11 @@ from tests.conftest import ROOT, train_tiny, write_bert_folder, write_examples, 
 from trainer.commands.export_hf import export_hf
 from trainer.data import files
 from trainer.runs.run import Run
-from trainer.text import frame
-from trainer.training import batches
 
 TOLERANCE = 1e-4
 PEERS = ROOT / ".venv-peers" / "bin" / "python"
 
-# In .venv-peers: tokenises texts, runs the model on them one by one; prints what loading left over, the ids, the logits.
+# Runs in .venv-peers: tokenizes each text and runs the model on it; prints unmatched tensors, then ids and logits.
 SCRIPT = """
 import json, sys
 import torch, transformers
@@ -70,62 +68,68 @@ def main():
         f"  {'task':<15}{'architecture':<34}{'rows':>5}{'same ids':>10}{'tensors left over':>19}{'largest difference':>20}  card"
     )
     print("\n".join(line for line, _ in lines))
-    sys.exit(not all(right for _, right in lines))
+    sys.exit(not all(passed for _, passed in lines))
 
 
 def tiny_runs(folder):
+    """Trains tiny models of three tasks; yields (run folder, file of rows)."""
     init = write_bert_folder(folder / "tiny")
-    for task, write, suffix, more in (
+    for task, write, suffix, flags in (
         ("sentiment", write_examples, ".txt", {}),
         ("tagging", write_treebank, ".conllu", {}),
         ("qa", write_questions, ".json", {"max_length": 48, "doc_stride": 16}),
     ):
-        place = folder / task
-        place.mkdir()
-        yield train_tiny(task, write, place, suffix, init, epochs=2, batch_size=16, **more), place / f"dev{suffix}"
+        data = folder / task
+        data.mkdir()
+        yield train_tiny(task, write, data, suffix, init, epochs=2, batch_size=16, **flags), data / f"dev{suffix}"
 
 
 def in_transformers(folder, rows):
-    """Returns (names of tensors missing or left over, [[ids, logits] of each row]) of a folder that transformers opens.
+    """Runs the model of a folder in transformers.
 
     Args:
-        folder: A run, or what `export_hf` wrote.
+        folder: A run, or an output of `export_hf`.
         rows: [[text], ...] or [[first, second], ...].
+
+    Returns:
+        (names of missing and unexpected tensors, [[ids, logits] of each row]).
     """
-    asked = {"input": json.dumps(rows), "capture_output": True, "text": True, "check": True}
-    return json.loads(subprocess.run([PEERS, "-c", SCRIPT, folder], **asked).stdout.splitlines()[-1])
+    command = [PEERS, "-c", SCRIPT, folder]
+    result = subprocess.run(command, input=json.dumps(rows), capture_output=True, text=True, check=True)
+    return json.loads(result.stdout.splitlines()[-1])
 
 
 def compare(folder, file, to, limit):
-    """Returns a line of the table, and whether all is as it should be."""
+    """Exports a run to `to`; returns (its line of the table, whether everything is equal)."""
     run = Run(folder)
-    done = export_hf(folder, to)
+    exported = export_hf(folder, to)
     fields = ("text",) if run.task.kind == "tag" else run.fields
     rows = files.read(file, run.task, files.ANY, inputs=[run.fields])
     texts = [[row[field] for field in fields] for row in rows]
-    pieces = [[*batches.tokenize([row[i] for row in texts], run.reading.tokenizer)] for i in range(len(fields))]
-    longest = run.config["max_position_embeddings"] - 3
-    whole = [i for i in range(len(texts)) if sum(len(field[i]) for field in pieces) <= longest][:limit]
-    left_over, theirs = in_transformers(to, [texts[i] for i in whole])
+    reader = run.blueprint.reader(run.blueprint.config.positions)
+    pieces = [[*reader.ids([row[i] for row in texts])] for i in range(len(fields))]
+    longest = reader.room(2)
+    untruncated = [i for i in range(len(texts)) if sum(len(field[i]) for field in pieces) <= longest][:limit]
+    unmatched, references = in_transformers(to, [texts[i] for i in untruncated])
     same, largest = 0, 0.0
-    for i, (ids, logits) in zip(whole, theirs, strict=True):
+    for i, (ids, logits) in zip(untruncated, references, strict=True):
         first, *second = [tf.RaggedTensor.from_tensor(field[i][None]) for field in pieces]
-        inputs = frame.pack(first, run.reading.tokenizer, longest + 3, second=second[0] if second else None)
+        inputs = reader.frame(first, second[0] if second else None)
         same += inputs["token_ids"][0].numpy().tolist() == ids
-        ours = run.model(inputs, training=False)
-        ours = np.asarray(ours.to_tensor() if hasattr(ours, "to_tensor") else ours)
-        ours = ours.reshape(np.shape(logits))
-        answers = ours > -1e8  # places of a question are none
-        largest = max(largest, float(np.abs(ours - np.array(logits))[answers].max()))
+        output = run.model(inputs, training=False)
+        output = np.asarray(output.to_tensor() if hasattr(output, "to_tensor") else output)
+        output = output.reshape(np.shape(logits))
+        valid = output > -1e8  # positions of a question are masked
+        largest = max(largest, float(np.abs(output - np.array(logits))[valid].max()))
     code = re.search(r"```python\n(.*?)```", (to / "README.md").read_text(encoding="utf-8"), re.S)[1]
-    ran = subprocess.run([PEERS, "-c", code], cwd=to.parent, capture_output=True, text=True, check=False)
+    result = subprocess.run([PEERS, "-c", code], cwd=to.parent, capture_output=True, text=True, check=False)
     card = (
-        f"runs, prints {ran.stdout.splitlines()[-1][:60]!r}"
-        if ran.returncode == 0
-        else f"fails: {ran.stderr.splitlines()[-1]}"
+        f"runs, prints {result.stdout.splitlines()[-1][:60]!r}"
+        if result.returncode == 0
+        else f"fails: {result.stderr.splitlines()[-1]}"
     )
-    line = f"  {run.task_name:<15}{done['architecture']:<34}{len(whole):>5}{same:>10}{len(left_over):>19}{largest:>20.1e}  {card}"
-    return line, same == len(whole) and not left_over and largest < TOLERANCE and ran.returncode == 0
+    line = f"  {run.task_name:<15}{exported['architecture']:<34}{len(untruncated):>5}{same:>10}{len(unmatched):>19}{largest:>20.1e}  {card}"
+    return line, same == len(untruncated) and not unmatched and largest < TOLERANCE and result.returncode == 0
 
 
 if __name__ == "__main__":

@@ -44,12 +44,12 @@ def main():
     with tempfile.TemporaryDirectory(prefix="lineage-resume.") as folder:
         rows = compare(Path(folder), options, draw)
     print_table(rows)
-    reference, others = rows[0], [row for row in rows[1:] if row["kind"] != "another seed"]
-    different = [row for row in others if row["digests"] != reference["digests"]]
+    reference, repeated = rows[0], [row for row in rows[1:] if row["kind"] != "another seed"]
+    different = [row for row in repeated if row["digests"] != reference["digests"]]
     changed = [row for row in rows if row["kind"] == "another seed" and row["digests"][0] != reference["digests"][0]]
     saving = [row for row in rows if row["kind"] == "SIGKILL while saving"]
     print(
-        f"{len(others) - len(different)} of {len(others)} runs equal to the first undisturbed one, bit for bit "
+        f"{len(repeated) - len(different)} of {len(repeated)} runs equal to the first undisturbed one, bit for bit "
         f"({options.kills} killed, {len(saving)} of them while saving; {options.terms} terminated; 2 undisturbed); "
         f"another seed gives {'another' if changed else 'THE SAME'} digest"
     )
@@ -58,39 +58,39 @@ def main():
 
 
 def compare(folder, options, draw):
-    """Returns one dict a run, the undisturbed one first."""
+    """Trains all runs; returns a dict for each, the undisturbed one first."""
     command = command_of(folder, options)
     rows = []
 
-    def note(kind, run, when="", flags=()):
+    def record(kind, run, when="", flags=()):
         result, resumed = finish([*command, *flags], run)
         rows.append({"kind": kind, "when": when, "resumed": resumed, "digests": digests(run, result)})
         print(f"{len(rows):>3} {kind} {when}, {resumed}: {rows[-1]['digests'][0]}", file=sys.stderr, flush=True)
 
     began = time.monotonic()
-    note("undisturbed", folder / "0")
-    life = time.monotonic() - began
+    record("undisturbed", folder / "0")
+    duration = time.monotonic() - began
     for i in (1, 2):
-        note("undisturbed", folder / f"same{i}")
+        record("undisturbed", folder / f"same{i}")
     moments = [("SIGKILL while saving", None)] * options.while_saving
-    moments += [("SIGKILL", draw.uniform(0, life)) for _ in range(options.kills - options.while_saving)]
-    moments += [("SIGTERM", draw.uniform(0, life)) for _ in range(options.terms)]
+    moments += [("SIGKILL", draw.uniform(0, duration)) for _ in range(options.kills - options.while_saving)]
+    moments += [("SIGTERM", draw.uniform(0, duration)) for _ in range(options.terms)]
     draw.shuffle(moments)
     for i, (kind, moment) in enumerate(moments):
         run = folder / f"killed{i}"
-        for _ in range(5):  # a moment may come after the end
+        for _ in range(5):  # the run may end before its moment
             when = disturb(command, run, kind, moment, draw)
             if when:
                 break
             shutil.rmtree(run, ignore_errors=True)
         assert when, f"no {kind} hit the run in five trials"
-        note(kind, run, when)
-    note("another seed", folder / "other", flags=["--seed=2"])
+        record(kind, run, when)
+    record("another seed", folder / "other", flags=["--seed=2"])
     return rows
 
 
 def command_of(folder, options):
-    """Returns the command line of the runs, --out left to be added."""
+    """Returns the command line of the runs, without --out."""
     flags = ["--checkpoint_every=0", "--keep=best"]
     if options.minilm:
         flags += ["--init=minilm", "--train=sst2", "--dev=sst2", "--limit=512", "--epochs=2", "--learning_rate=1e-4"]
@@ -106,7 +106,7 @@ def command_of(folder, options):
 
 
 def disturb(command, run, kind, moment, draw):
-    """Starts a run and stops it; returns when, in words, or None if it had ended."""
+    """Starts a run and kills it; returns when, in words, or None if it ended before."""
     process = subprocess.Popen(
         [*command, f"--out={run}"],
         cwd=ROOT,
@@ -120,48 +120,49 @@ def disturb(command, run, kind, moment, draw):
     else:
         with suppress(subprocess.TimeoutExpired):
             process.wait(moment)
-    process.send_signal(signal.SIGTERM if kind == "SIGTERM" else signal.SIGKILL)  # nothing, if it has ended
+    process.send_signal(signal.SIGTERM if kind == "SIGTERM" else signal.SIGKILL)  # no effect if it has ended
     status = process.wait(LIMIT_S)
     seconds = time.monotonic() - began
     if status == 0:
         return None
-    expected = (143, -signal.SIGTERM) if kind == "SIGTERM" else (-signal.SIGKILL,)  # -: before it is ours to catch
+    # SIGTERM: by the handler, or before it is installed
+    expected = (143, -signal.SIGTERM) if kind == "SIGTERM" else (-signal.SIGKILL,)
     assert status in expected, f"{kind} gave status {status}"
     if moment is None:
-        return f"after {seconds:.2f} s, writing {parts_of(run / 'checkpoint')[0]}"
-    return f"after {seconds:.2f} s, {place_of(run)}"
+        return f"after {seconds:.2f} s, writing {unfinished_files(run / 'checkpoint')[0]}"
+    return f"after {seconds:.2f} s, {progress_of(run)}"
 
 
-def stop_while_saving(process, folder, which):
-    """Stops the process (SIGSTOP) in the middle of a checkpoint, the `which`-th that is met so, or returns when it has ended.
+def stop_while_saving(process, folder, count):
+    """Stops the process (SIGSTOP) while the `count`-th unfinished file is seen, or returns when it has ended.
 
-    Whoever only looks may be too slow: the process is stopped every few milliseconds, looked at while nothing moves, and
-    goes on if it is not saving just then.
+    Polling a running process may be too slow: it is stopped every few milliseconds, examined, and continued if it is not
+    saving.
     """
-    met = set()
+    seen = set()
     while process.poll() is None:
         time.sleep(0.002)
         if not folder.exists():
             continue
         process.send_signal(signal.SIGSTOP)
         os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
-        parts = parts_of(folder)
-        met.update(parts)
-        if parts and len(met) >= which:
+        unfinished = unfinished_files(folder)
+        seen.update(unfinished)
+        if unfinished and len(seen) >= count:
             return
         process.send_signal(signal.SIGCONT)
 
 
-def parts_of(folder):
-    """Returns the names of the unfinished files in a folder that may not be there."""
+def unfinished_files(folder):
+    """Returns the names of the unfinished files in a folder, which may not exist."""
     try:
         return [name for name in os.listdir(folder) if name.endswith(".part")]
     except FileNotFoundError:
         return []
 
 
-def place_of(run):
-    """Says how far a run had come, from its folder."""
+def progress_of(run):
+    """Returns the progress of a run, in words, from its folder."""
     if not run.exists():
         return "before its folder was there"
     checkpoints = sorted((run / "checkpoint").glob("step-*.safetensors"))
@@ -169,23 +170,23 @@ def place_of(run):
 
 
 def finish(command, run):
-    """Gives the command until it ends well; returns (result, from where it went on)."""
-    done = subprocess.run(
+    """Runs the command to its end; returns (result, where it resumed)."""
+    process = subprocess.run(
         [*command, f"--out={run}"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=LIMIT_S
     )
-    assert done.returncode == 0, done.stderr
-    resumed = re.search(r"^resume +(from step \d+)", done.stderr, re.M)
-    return json.loads(done.stdout), resumed[1] if resumed else "from the start"
+    assert process.returncode == 0, process.stderr
+    resumed = re.search(r"^resume +(from step \d+)", process.stderr, re.M)
+    return json.loads(process.stdout), resumed[1] if resumed else "from the start"
 
 
 def digests(run, result):
-    """Returns the run's own digest, and one taken here of the bytes of its weights, its log and its result."""
+    """Returns the digest that the run reports, and one of the bytes of its weights, its log and its result."""
     hasher = hashlib.sha256()
     for name in ("model.safetensors", "metrics.jsonl"):
         hasher.update((run / name).read_bytes())
     hasher.update(json.dumps(result | {"seconds": None}, sort_keys=True).encode())
-    left = [path.name for path in run.rglob("*.part")] + [path.name for path in run.glob("checkpoint")]
-    assert not left, f"{run} still holds {left}"
+    leftovers = [path.name for path in run.rglob("*.part")] + [path.name for path in run.glob("checkpoint")]
+    assert not leftovers, f"{run} still holds {leftovers}"
     return result["digest"], hasher.hexdigest()[:16]
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 
-from trainer import quiet  # noqa: F401  isort: skip  before all that imports TensorFlow
+from trainer import quiet  # noqa: F401  isort: skip  before anything else imports TensorFlow
 
 import keras
 import keras_hub
@@ -24,21 +24,22 @@ import onnxruntime
 import tensorflow as tf
 import torch
 from onnxruntime.transformers.optimizer import optimize_model
-from trainer.text.reading import Reading
 from transformers import BertForSequenceClassification, BertModel
 
-from models.bert import bert
 from serving.servable import Servable
 from trainer.data import datasets, files
-from trainer.runs.run import read_init
+from trainer.runs.blueprint import Blueprint
 from trainer.tasks.kinds import KINDS
+from trainer.tasks.setup import Setup
 from trainer.tasks.table import TASKS
-from trainer.training.batches import optim, plan_training
+from trainer.text.reader import Reader
+from trainer.training import optim
+from trainer.training.batches import dataset, plan_training
 from trainer.training.step import training_step
-from trainer.weights import hub, tensors
+from trainer.weights import hub, pretrained
 
-THREADS, BATCH, LONGEST, CLASSES = 2, 32, 128, ["negative", "positive"]
-NAMES = ("token_ids", "segment_ids", "mask")  # of our inputs
+THREADS, BATCH, MAX_LENGTH, CLASSES = 2, 32, 128, ["negative", "positive"]
+NAMES = ("token_ids", "segment_ids", "mask")  # inputs of our models
 
 
 def main():
@@ -49,20 +50,20 @@ def main():
     options = parser.parse_args()
     torch.set_num_threads(THREADS)
     folder = hub.folder_of("minilm")
-    config, tokenizer = read_init(folder)
+    blueprint, config = Blueprint.of_weights(folder), pretrained.read_config(folder)[0]
     rows = files.read(datasets.path_of("sst2", "train"), TASKS["sentiment"], CLASSES)
-    reading = Reading(tokenizer, LONGEST, ("text",), CLASSES)
-    _, examples = KINDS["classify"].examples(rows, TASKS["sentiment"], reading)
+    setup = Setup(TASKS["sentiment"], blueprint.reader(MAX_LENGTH), ("text",), CLASSES)
+    _, examples = KINDS["classify"].examples(rows, setup)
 
-    some = np.random.default_rng(0).permutation(len(rows))[: BATCH * options.batches]
-    planned = [some[batch] for batch in plan_training(examples.lengths[some], BATCH, seed=0, epoch=1)]
-    plans = {"planned": planned, "random": list(some.reshape(-1, BATCH))}  # the same sentences
-    batches = {name: list(examples.batches(plan)) for name, plan in plans.items()}
-    training = measure_training(folder, config, batches, options.rounds)
-    encoding = measure_encoders(folder, config, batches["random"][0][0], options.rounds)
+    chosen = np.random.default_rng(0).permutation(len(rows))[: BATCH * options.batches]
+    planned = [chosen[batch] for batch in plan_training(examples.lengths[chosen], BATCH, seed=0, epoch=1)]
+    plans = {"planned": planned, "random": list(chosen.reshape(-1, BATCH))}  # the same sentences
+    batches = {name: list(dataset(examples, plan)) for name, plan in plans.items()}
+    training = measure_training(blueprint, folder, config, batches, options.rounds)
+    encoding = measure_encoders(blueprint, folder, config, batches["random"][0][0], options.rounds)
 
     padding = {
-        name: 1 - np.mean([inputs["mask"].numpy().mean() for inputs, _, _ in of]) for name, of in batches.items()
+        name: 1 - np.mean([inputs["mask"].numpy().mean() for inputs, _ in plan]) for name, plan in batches.items()
     }
     if options.json:
         options.json.write_text(json.dumps({"training": training} | encoding))
@@ -74,6 +75,7 @@ def main():
 
 
 def table(title, row, ratio):
+    """Prints {contender: value}, with the ratio of each of ours to each peer."""
     print(f"\n{title}")
     peers = {name: value for name, value in row.items() if not name.startswith("ours")}
     print(f"{'':34}{'':>8}   " + "  ".join(f"{'ours / ' + name:>26}" for name in peers))
@@ -85,7 +87,7 @@ def table(title, row, ratio):
 
 
 def best(rounds, contenders):
-    """Returns {name: seconds of its best round}; the contenders take turns, after a round that does not count."""
+    """Returns {name: seconds of its best round}; the contenders take turns, after a warm-up round."""
     times = {name: [] for name in contenders}
     for _ in range(rounds + 1):
         for name, run in contenders.items():
@@ -95,11 +97,12 @@ def best(rounds, contenders):
     return {name: min(values[1:]) for name, values in times.items()}
 
 
-def measure_training(folder, config, batches, rounds):
+def measure_training(blueprint, folder, config, batches, rounds):
+    """Returns {contender: sentences per second}."""
     contenders = {
-        "ours, planned batches": ours_training(folder, config, batches["planned"], packed=True),
-        "ours, random batches": ours_training(folder, config, batches["random"], packed=True),
-        "ours, random batches, padded": ours_training(folder, config, batches["random"], packed=False),
+        "ours, planned batches": ours_training(blueprint, folder, batches["planned"], packed=True),
+        "ours, random batches": ours_training(blueprint, folder, batches["random"], packed=True),
+        "ours, random batches, padded": ours_training(blueprint, folder, batches["random"], packed=False),
         "transformers": transformers_training(folder, batches["random"]),
         "KerasHub": kerashub_training(config, batches["random"]),
     }
@@ -107,22 +110,21 @@ def measure_training(folder, config, batches, rounds):
     return {name: sentences / seconds for name, seconds in best(rounds, contenders).items()}
 
 
-def ours_training(folder, config, batches, *, packed):
+def ours_training(blueprint, folder, batches, *, packed):
     head = KINDS["classify"]
-    encoder = bert(config["vocab_size"], packed=packed, **head.ENCODER, **tensors.builder_arguments(config))
+    architecture = blueprint.architecture
+    encoder = architecture.build(blueprint.config, head.WANTS, seed=0, packed=packed)
     model = head.build(encoder, len(CLASSES), dropout=0.1, seed=0)
-    tensors.load(model, folder, ignore=head.LAYERS)
+    blueprint.load(model, folder, ignore=head.LAYERS)
     optimizer = optim.optimizer(model.trainable_variables, optim.Schedule(1e-4, 10, 1000), weight_decay=0.01)
-    step = training_step(model, head, optimizer)
-    return lambda: [step([(inputs, targets)]) for inputs, targets, _ in batches]
+    step = training_step(model, head.loss, optimizer, [Reader.inputs, head.TARGETS])
+    return lambda: [step([(inputs, targets)]) for inputs, targets in batches]
 
 
 def transformers_training(folder, batches):
     model = BertForSequenceClassification.from_pretrained(folder, num_labels=len(CLASSES)).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, weight_decay=0.01)
-    batches = [
-        (torch_inputs(inputs), torch.tensor(targets.numpy(), dtype=torch.long)) for inputs, targets, _ in batches
-    ]
+    batches = [(torch_inputs(inputs), torch.tensor(targets.numpy(), dtype=torch.long)) for inputs, targets in batches]
 
     def run():
         for inputs, targets in batches:
@@ -142,11 +144,12 @@ def kerashub_training(config, batches):
     model = keras.Model(backbone.input, keras.layers.Dense(len(CLASSES))(x))
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.AdamW(1e-4, weight_decay=0.01, global_clipnorm=1.0), loss=loss)
-    batches = [(kerashub_inputs(inputs), targets) for inputs, targets, _ in batches]
+    batches = [(kerashub_inputs(inputs), targets) for inputs, targets in batches]
     return lambda: [model.train_on_batch(inputs, targets) for inputs, targets in batches]
 
 
-def measure_encoders(folder, config, real, rounds):
+def measure_encoders(blueprint, folder, config, real, rounds):
+    """Returns {shape: {contender: milliseconds per run}}; `real` are the inputs of a batch of sentences."""
     ids = lambda length: {
         "token_ids": np.random.default_rng(0).integers(1000, 20000, [1, length], np.int32),
         "segment_ids": np.zeros([1, length], np.int32),
@@ -156,16 +159,16 @@ def measure_encoders(folder, config, real, rounds):
     shapes = {"1x16": (ids(16), 30), "1x128": (ids(128), 10), f"{BATCH} real sentences": (real, 3)}
     reference = BertModel.from_pretrained(folder).eval().requires_grad_(False)
     with tempfile.TemporaryDirectory() as temporary:
-        whole = ours_encoder(folder, config, Path(temporary) / "whole", pooled_only=False)
-        pooled = ours_encoder(folder, config, Path(temporary) / "pooled", pooled_only=True)
+        all_states = ours_encoder(blueprint, folder, Path(temporary) / "whole", pooled_only=False)
+        pooled = ours_encoder(blueprint, folder, Path(temporary) / "pooled", pooled_only=True)
         onnx = onnx_encoder(reference, Path(temporary))
     hub = kerashub(config)
     hub_function = tf.function(lambda inputs: hub(inputs, training=False)["sequence_output"], reduce_retracing=True)
-    for inputs, _ in shapes.values():  # the same answers from all that have the same weights
+    for inputs, _ in shapes.values():  # contenders with the same weights give the same outputs
         with torch.inference_mode():
             expected = reference(**torch_inputs(inputs)).last_hidden_state.numpy()[inputs["mask"]]
-        for name, found in (("ours", whole(inputs)["output"]), ("ONNX Runtime", onnx(inputs))):
-            largest = np.abs(found[inputs["mask"]] - expected).max()
+        for name, output in (("ours", all_states(inputs)["output"]), ("ONNX Runtime", onnx(inputs))):
+            largest = np.abs(output[inputs["mask"]] - expected).max()
             assert largest < 1e-3, f"{name} differs from transformers by {largest}"
 
     def transformers(inputs):
@@ -174,12 +177,12 @@ def measure_encoders(folder, config, real, rounds):
 
     results = {}
     for shape, (inputs, times) in shapes.items():
-        for_torch, for_hub = torch_inputs(inputs), kerashub_inputs(inputs)
+        inputs_torch, inputs_hub = torch_inputs(inputs), kerashub_inputs(inputs)
         contenders = {
-            "ours, all states": lambda inputs=inputs: whole(inputs),
+            "ours, all states": lambda inputs=inputs: all_states(inputs),
             "ours, pooled output (served)": lambda inputs=inputs: pooled(inputs),
-            "transformers": lambda inputs=for_torch: transformers(inputs),
-            "KerasHub": lambda inputs=for_hub: hub_function(inputs),
+            "transformers": lambda inputs=inputs_torch: transformers(inputs),
+            "KerasHub": lambda inputs=inputs_hub: hub_function(inputs),
             "ONNX Runtime": lambda inputs=inputs: onnx(inputs),
         }
         repeated = {
@@ -189,10 +192,10 @@ def measure_encoders(folder, config, real, rounds):
     return results
 
 
-def ours_encoder(folder, config, path, *, pooled_only):
-    """As it is served: a SavedModel in a session."""
-    model = bert(config["vocab_size"], packed=True, pooled_only=pooled_only, **tensors.builder_arguments(config))
-    model_weights = load_encoder(model, folder)
+def ours_encoder(blueprint, folder, path, *, pooled_only):
+    """Returns the encoder as it is served: a SavedModel in a session."""
+    model = blueprint.architecture.build(blueprint.config, {"pooled_only": pooled_only}, seed=0)
+    blueprint.load(model, folder)
     types = {"token_ids": tf.int32, "segment_ids": tf.int32, "mask": tf.bool}
 
     @tf.function(
@@ -203,15 +206,10 @@ def ours_encoder(folder, config, path, *, pooled_only):
         return {"output": outputs["pooled"] if pooled_only else outputs["hidden_states"][-1]}
 
     module = tf.Module()
-    module.weights = model_weights
+    module.weights = [variable.value for variable in model.variables]
     tf.saved_model.save(module, str(path), signatures={"serving_default": encode.get_concrete_function()})
     servable = Servable(path)
     return lambda inputs: servable.predict("serving_default", inputs)
-
-
-def load_encoder(model, folder):
-    tensors.load(model, folder)
-    return [variable.value for variable in model.variables]
 
 
 class LastState(torch.nn.Module):
@@ -224,30 +222,29 @@ class LastState(torch.nn.Module):
 
 
 def onnx_encoder(model, folder):
-    """Exported by PyTorch, fused by ONNX Runtime's own optimiser for BERT."""
-    inputs = torch_inputs(
-        {name: np.tri(2, 8, 5, dtype=np.int32) for name in NAMES}
-    )  # padded, or the mask is traced away
+    """Returns the model exported by PyTorch and fused by ONNX Runtime's optimizer for BERT."""
+    padded = {name: np.tri(2, 8, 5, dtype=np.int32) for name in NAMES}  # without padding, the mask is traced away
+    inputs = torch_inputs(padded)
     names = list(inputs)
     axes = {name: {0: "batch", 1: "length"} for name in [*names, "output"]}
     plain, fused = str(folder / "plain.onnx"), str(folder / "fused.onnx")
-    eager = model.config._attn_implementation
-    model.set_attn_implementation("eager")  # what the optimiser knows to fuse
+    implementation = model.config._attn_implementation
+    model.set_attn_implementation("eager")  # the one that the optimizer can fuse
     with torch.inference_mode():
         torch.onnx.export(
             LastState(model).eval(), tuple(inputs.values()), plain, input_names=names, output_names=["output"], dynamic_axes=axes, dynamo=False
         )  # fmt: skip
-    model.set_attn_implementation(eager)
+    model.set_attn_implementation(implementation)
     optimized = optimize_model(plain, model_type="bert", num_heads=12, hidden_size=384)
     print("ONNX Runtime fused:", optimized.get_fused_operator_statistics())
     optimized.save_model_to_file(fused)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = THREADS
     session = onnxruntime.InferenceSession(fused, options, providers=["CPUExecutionProvider"])
-    kept = {one.name for one in session.get_inputs()}
+    used = {argument.name for argument in session.get_inputs()}
 
     def run(inputs):
-        feed = {name: value.numpy() for name, value in torch_inputs(inputs).items() if name in kept}
+        feed = {name: value.numpy() for name, value in torch_inputs(inputs).items() if name in used}
         return session.run(None, feed)[0]
 
     return run

@@ -1,4 +1,4 @@
-"""What the images are made of, without a container engine: their entry point, and the embedded one's files and packages."""
+"""The images' entry point, and the embedded image's files and packages, without a container engine."""
 
 import os
 import re
@@ -20,35 +20,36 @@ ENTRYPOINT = ROOT / "docker" / "entrypoint.sh"
 
 
 def requirements(path):
-    """Returns {name: Requirement} of those for this machine; tensorflow-cpu is TensorFlow."""
+    """Returns {name: Requirement} of those for this machine, tensorflow-cpu under the name tensorflow."""
     lines = [line.partition("#")[0].strip() for line in path.read_text().splitlines()]
     parsed = [Requirement(line) for line in lines if line]
-    return {one.name.removesuffix("-cpu"): one for one in parsed if not one.marker or one.marker.evaluate()}
+    return {
+        requirement.name.removesuffix("-cpu"): requirement
+        for requirement in parsed
+        if not requirement.marker or requirement.marker.evaluate()
+    }
 
 
 IMAGE = requirements(ROOT / "docker" / "requirements.txt")
 
 
 def entry(models, *command, **popen):
+    """Starts the entry point with the folder `models`."""
     environment = os.environ | {"MODEL_BASE_PATH": str(models), "TMPDIR": str(models)}
-    heard = {
-        "preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
-    }  # which a job in the background ignores
-    return subprocess.Popen(
-        [ENTRYPOINT, *command], env=environment, stdout=PIPE, stderr=PIPE, text=True, **heard, **popen
-    )
+    popen |= {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}  # ignored in background jobs
+    return subprocess.Popen([ENTRYPOINT, *command], env=environment, stdout=PIPE, stderr=PIPE, text=True, **popen)
 
 
 def test_versions_are_those_that_are_tested():
-    ours = requirements(ROOT / "requirements.txt")
-    assert {"tensorflow", "tensorflow-text", "tensorflow-serving-api", "grpcio"} <= IMAGE.keys() & ours.keys()
-    for name in IMAGE.keys() & ours.keys():
-        assert IMAGE[name].specifier == ours[name].specifier and IMAGE[name].specifier.contains(version(name)), name
+    tested = requirements(ROOT / "requirements.txt")
+    assert {"tensorflow", "tensorflow-text", "tensorflow-serving-api", "grpcio"} <= IMAGE.keys() & tested.keys()
+    for name in IMAGE.keys() & tested.keys():
+        assert IMAGE[name].specifier == tested[name].specifier and IMAGE[name].specifier.contains(version(name)), name
 
 
 @pytest.fixture
 def image(tmp_path):
-    """What a server of the embedded image has: its files of serving/ and its packages, without Keras."""
+    """Arguments of `Server` for the embedded image: only its files of serving/ and its packages, without Keras."""
     app, packages = tmp_path / "app", tmp_path / "packages"
     (app / "serving").mkdir(parents=True)
     for file in re.findall(r"serving/\w+\.py", (ROOT / "docker" / "embedded.Dockerfile").read_text()):
@@ -79,7 +80,7 @@ def test_serves_models_by_the_names_of_their_folders(image, export_folder, tmp_p
     assert not list(tmp_path.glob("tmp.*"))
 
 
-def test_takes_the_models_config_that_is_there(export_folder, tmp_path):
+def test_uses_an_existing_models_config(export_folder, tmp_path):
     (tmp_path / "not in the file").mkdir()
     (tmp_path / "models.config").write_text(
         f'model_config_list {{ config {{ name: "given" base_path: "{export_folder}" }} }}'
@@ -95,37 +96,37 @@ def test_flags_that_name_models_win(flags, tmp_path):
     assert entry(tmp_path, "echo", *flags).communicate() == (" ".join(flags) + "\n", "")
 
 
-@pytest.mark.parametrize("there", ["nothing there", "1", "models"])
-def test_no_model_is_one_line(there, tmp_path):
+@pytest.mark.parametrize("found", ["nothing there", "1", "models"])
+def test_no_model_is_one_line(found, tmp_path):
     folder = tmp_path / "models"
-    if there == "1":  # one model's own folder in place of the folder of all
+    if found == "1":  # the folder of one model instead of the folder of all
         (folder / "1").mkdir(parents=True)
-        there = folder / "1"
-    elif there == "models":
+        found = folder / "1"
+    elif found == "models":
         folder.touch()
-        there = "nothing there"
+        found = "nothing there"
     process = entry(folder, "echo")
     assert process.communicate() == (
         "",
-        f"entrypoint.sh: expected {folder}/NAME/1/saved_model.pb for each model, or {folder}/models.config; found {there}\n",
+        f"entrypoint.sh: expected {folder}/NAME/1/saved_model.pb for each model, or {folder}/models.config; found {found}\n",
     )
     assert process.returncode == 2
 
 
-def test_the_servers_status_is_ours(tmp_path):
+def test_the_servers_exit_status_is_passed_on(tmp_path):
     assert entry(tmp_path, "sh", "-c", "exit 7", "--model_base_path=").wait() == 7
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_no_signal_is_lost_however_early(number, tmp_path):
-    """The server, too, has ended when its standard output has."""
+    """Standard output closes only when the server has ended, too."""
     (tmp_path / "models.config").touch()
     for i in range(30):
         process = entry(tmp_path, "sh", "-c", "exec sleep 60")
         time.sleep(i / 2000)
         process.send_signal(number)
         process.communicate(timeout=10)
-        assert process.returncode in (143, -number)  # -number: before bash had read the script
+        assert process.returncode in (143, -number)  # -number: before bash has read the script
 
 
 def test_a_server_that_is_starting_ends(export_folder):

@@ -1,4 +1,4 @@
-"""Requests that harm, made by hand: for the tests beside this file, and for tests/bench/abuse.py."""
+"""Hand-made malicious requests, for the tests beside this file and for tests/bench/abuse.py."""
 
 from serving.messages import PREDICT, PredictRequest, TensorProto
 
@@ -6,6 +6,7 @@ STRING, FLOAT, BOOL = 7, 1, 10
 
 
 def tensor(dtype, shape, **values):
+    """Returns a `TensorProto` with those fields, consistent or not."""
     proto = TensorProto(dtype=dtype)
     for size in shape:
         proto.tensor_shape.dim.add(size=size)
@@ -28,36 +29,36 @@ def texts(*values):
 
 
 def method(channel):
-    """Returns Predict over a channel, for bytes as they are."""
+    """Returns Predict over a channel, from and to serialized messages."""
     return channel.unary_unary(PREDICT)
 
 
 def save_odd_model(folder):
-    """Writes a SavedModel whose signatures do what models of ours do not: quote their input, take and give any shape."""
+    """Writes a SavedModel whose signatures quote their input, and accept and return any shape, unlike exported ones."""
     import tensorflow as tf
 
-    strings = [tf.TensorSpec(None, tf.string, name="text")]
-    some = [tf.TensorSpec([None], tf.string, name="text")]
+    any_shape = [tf.TensorSpec(None, tf.string, name="text")]
+    vector = [tf.TensorSpec([None], tf.string, name="text")]
 
     class Odd(tf.Module):
-        @tf.function(input_signature=some)
+        @tf.function(input_signature=vector)
         def number(self, text):
             return {"y": tf.strings.to_number(text)}
 
-        @tf.function(input_signature=some)
+        @tf.function(input_signature=vector)
         def parse(self, text):
             return {"y": tf.io.parse_example(text, {"a": tf.io.FixedLenFeature([], tf.float32, 0.0)})["a"]}
 
-        @tf.function(input_signature=some)
+        @tf.function(input_signature=vector)
         def claim(self, text):
             with tf.control_dependencies([tf.debugging.Assert(tf.size(text) == 0, [text])]):
                 return {"y": tf.identity(text)}
 
-        @tf.function(input_signature=strings)
+        @tf.function(input_signature=any_shape)
         def same(self, text):
             return {"y": tf.identity(text)}
 
-        @tf.function(input_signature=[*strings, tf.TensorSpec([None], tf.int32, name="shape")])
+        @tf.function(input_signature=[*any_shape, tf.TensorSpec([None], tf.int32, name="shape")])
         def shaped(self, text, shape):
             return {"y": tf.reshape(text, shape)}
 
@@ -69,9 +70,9 @@ def save_odd_model(folder):
         def total(self, x):
             return {"y": tf.reduce_sum(x)}
 
-        @tf.function(input_signature=some)
+        @tf.function(input_signature=vector)
         def slow(self, text):
-            """About two milliseconds a text."""
+            """Takes about two milliseconds a text."""
             loop = tf.while_loop(
                 lambda i, x: i < 400 * tf.size(text), lambda i, x: (i + 1, tf.sin(x)), [0, tf.ones([999])]
             )

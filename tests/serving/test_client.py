@@ -1,6 +1,8 @@
-"""The client: rows on its command line, and servers that answer what was not asked."""
+"""The client: its command line, unexpected answers, and those of a real server."""
 
 import json
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
@@ -9,10 +11,11 @@ import pytest
 
 from serving import client, tensors
 from serving.messages import PREDICT, PredictRequest, PredictResponse
+from tests.conftest import ROOT, cli
 
 
 class Fake(grpc.GenericRpcHandler):
-    """A server of one process that answers what it is told to: {output: array}, or bytes."""
+    """A server in this process that answers with `answer`: {output: array}, bytes, or None for a correct one."""
 
     def __init__(self):
         self.answer, self.requests = None, []
@@ -126,21 +129,21 @@ UNEXPECTED = [
 
 
 @pytest.mark.parametrize("case", UNEXPECTED, ids=lambda case: case[1][:60])
-def test_answers_that_were_not_asked_for(ask, handler, case):
+def test_unexpected_answers(ask, handler, case):
     answer, *texts = case
     status, out, err = ask("sentiment", "--text", "one", "two", answer=answer)
     assert (status, out, err.count("\n")) == (1, "", 1) and handler.address in err and "defect" not in err, err
     assert all(text in err for text in texts), err
 
 
-def test_numbers_that_json_has_not(ask):
-    bad = sentiment(1) | {
+def test_numbers_that_json_lacks(ask):
+    answer = sentiment(1) | {
         "score": np.array([np.nan], np.float32),
         "probabilities": np.array([[np.inf, -np.inf]], np.float32),
     }
-    status, out, _ = ask("sentiment", "--text=a", answer=bad)
-    found = json.loads(out, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
-    assert status == 0 and found["score"] is None and found["probabilities"] == {"negative": None, "positive": None}
+    status, out, _ = ask("sentiment", "--text=a", answer=answer)
+    row = json.loads(out, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+    assert status == 0 and row["score"] is None and row["probabilities"] == {"negative": None, "positive": None}
 
 
 def test_errors_of_several_lines(ask, handler, monkeypatch):
@@ -155,11 +158,58 @@ def test_texts_that_end_in_nul(ask, handler):
     ask("sentiment", "--text", "a")
     client.Client(handler.address).predict("m", {"text": ["b\0"]})
     assert handler.requests[-1] == {"text": [b"b\0"]}
-    proto = tensors_of(b"ab\0")
-    assert proto == [b"ab\0"]
+    assert round_trip(b"ab\0") == [b"ab\0"]
 
 
-def tensors_of(value):
+def round_trip(value):
     response = PredictResponse()
     tensors.fill(response.outputs["x"], value)
     return tensors.to_array(response.outputs["x"]).ravel().tolist()
+
+
+def run_client(*arguments):
+    """Runs the client in a process of its own; returns (exit status, standard output, standard error)."""
+    command = [sys.executable, "-m", "serving.client", *map(str, arguments)]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    return result.returncode, result.stdout, result.stderr
+
+
+def test_answers_as_predict_does(server, run_folder, tmp_path, capsys):
+    rows = [{"text": text} for text in ("a good film", "坏 片", "", "very very bad 👍")]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    _, expected, _ = cli(capsys, "predict", run_folder, "--input", tmp_path / "rows.jsonl", "--batch_size", "3")
+    flags = ("--server", server.address, "--input", tmp_path / "rows.jsonl", "--batch_size", "3")
+    assert run_client("sentiment", *flags) == (0, expected, "")
+    assert run_client("sentiment", *flags, "--output", tmp_path / "out.jsonl") == (0, "", "")
+    assert (tmp_path / "out.jsonl").read_text() == expected
+    status, out, _ = run_client("sentiment", "--server", server.address, "--text", "a good film")
+    assert status == 0 and json.loads(out)["label"] == "positive"
+
+
+def test_mistakes_are_one_line(server, tmp_path):
+    (tmp_path / "bad.jsonl").write_text('{"text": "a"}\n{"texts": "b"}\n')
+    for arguments, status, text in (
+        (("sentiments",), 2, "invalid choice: 'sentiments'"),
+        (("sentiment",), 2, "expected --text, or --input FILE"),
+        (("sentiment", "--input", tmp_path / "none"), 2, "cannot be read"),
+        (("sentiment", "--input", tmp_path / "bad.jsonl"), 2, "bad.jsonl:2: expected the fields text, found texts"),
+        (("sentiment", "--text", "a", "--server", "localhost"), 2, "--server: expected host:port, received localhost"),
+        (
+            ("sentiment", "--text", "a", "--server", server.address, "--output", tmp_path),
+            2,
+            "expected a file, found a folder",
+        ),
+        (("sentiment", "--text", "a", "--server", server.address, "--model", "x"), 1, "NOT_FOUND: Servable not found"),
+        (("sentiment", "--text", "a", "--server", "localhost:9"), 1, "localhost:9: UNAVAILABLE"),
+    ):
+        code, out, err = run_client(*arguments)
+        assert (code, out, err.count("\n")) == (status, "", 1) and text in err, (arguments, err)
+
+
+def test_failed_answers_leave_the_output_file(tmp_path):
+    (tmp_path / "out.jsonl").write_text("precious\n")
+    status, _, err = run_client(
+        "sentiment", "--text", "a", "--server", "localhost:9", "--output", tmp_path / "out.jsonl"
+    )
+    assert status == 1 and "UNAVAILABLE" in err
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["precious\n"]

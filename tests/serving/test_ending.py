@@ -1,4 +1,4 @@
-"""The end of a server: what it has taken is answered, what comes later is UNAVAILABLE, nothing is anything else."""
+"""The shutdown of a server: accepted requests are answered, later ones are UNAVAILABLE."""
 
 import threading
 import time
@@ -33,45 +33,43 @@ def code(future):
 
 
 def test_a_load_of_requests(server):
-    """Hundreds under way over several channels, in gRPC's own queues, too, and more that come while it ends."""
-    own = [("grpc.use_local_subchannel_pool", 1)]
-    channels = [grpc.insecure_channel(server.address, options=own) for _ in range(6)]
+    """Hundreds in progress over several channels and in gRPC's queues, and more that arrive during the shutdown."""
+    separate = [("grpc.use_local_subchannel_pool", 1)]  # connections
+    channels = [grpc.insecure_channel(server.address, options=separate) for _ in range(6)]
     methods = [method(channel) for channel in channels]
     slow = request("odd", {"text": texts(*[b"a"] * 5)}, "slow")  # some ten milliseconds
-    for one in methods:
-        one(slow, timeout=30)
-    before = [methods[i % 6].future(slow, timeout=60) for i in range(300)]
+    for predict in methods:
+        predict(slow, timeout=30)
+    accepted = [methods[i % 6].future(slow, timeout=60) for i in range(300)]
     health = health_pb2_grpc.HealthStub(channels[0])
     time.sleep(0.3)
     server.process.terminate()
-    after, states = [], set()
+    late, states = [], set()
     while server.process.poll() is None:
-        after.append(methods[len(after) % 6].future(slow, timeout=60))
+        late.append(methods[len(late) % 6].future(slow, timeout=60))
         try:
             states.add(health.Check(health_pb2.HealthCheckRequest(), timeout=5).status)
         except grpc.RpcError:  # it has ended
             break
         time.sleep(0.01)
     assert server.stop() == 0
-    assert Counter(map(code, before)) == {"OK": 300}
-    later = Counter(map(code, after))
-    assert set(later) <= {"OK", "UNAVAILABLE"} and later["UNAVAILABLE"] > 10, later
+    assert Counter(map(code, accepted)) == {"OK": 300}
+    codes = Counter(map(code, late))
+    assert set(codes) <= {"OK", "UNAVAILABLE"} and codes["UNAVAILABLE"] > 10, codes
     assert health_pb2.HealthCheckResponse.NOT_SERVING in states
     for channel in channels:
         channel.close()
 
 
 def test_more_than_a_thousand_at_once(server):
-    """From there on gRPC would cancel some by chance."""
+    """By default, gRPC would cancel some of them at random."""
     with grpc.insecure_channel(server.address) as channel:
         quick = request("odd", {"text": texts(b"a")}, "same")
-        assert Counter(code(one) for one in [method(channel).future(quick, timeout=60) for _ in range(2500)]) == {
-            "OK": 2500
-        }
+        calls = [method(channel).future(quick, timeout=60) for _ in range(2500)]
+        assert Counter(map(code, calls)) == {"OK": 2500}
 
 
-def test_what_holds_up_no_end(server):
-    """A call whose message does not come, and those who watch the health."""
+def test_stalled_calls_and_watchers_do_not_delay_the_shutdown(server):
     never = threading.Event()
 
     def nothing():
@@ -80,34 +78,34 @@ def test_what_holds_up_no_end(server):
 
     with grpc.insecure_channel(server.address) as channel:
         calls = [channel.stream_unary(PREDICT).future(nothing()) for _ in range(20)]
-        watched = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service="odd"))
-        assert next(watched).status == health_pb2.HealthCheckResponse.SERVING
+        states = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service="odd"))
+        assert next(states).status == health_pb2.HealthCheckResponse.SERVING
         began = time.monotonic()
         server.process.terminate()
-        assert next(watched).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        assert next(states).status == health_pb2.HealthCheckResponse.NOT_SERVING
         assert server.stop() == 0 and time.monotonic() - began < 10
         never.set()
         assert {code(call) for call in calls} <= {"UNAVAILABLE", "CANCELLED"}
 
 
 def test_watching_the_health(server):
-    """Names that nobody serves are not kept; more calls than threads are refused, and Check goes on."""
+    """Any name can be watched; more calls than threads are refused, and Check is still answered."""
     with grpc.insecure_channel(server.address) as channel:
         health = health_pb2_grpc.HealthStub(channel)
-        ask = lambda name: health_pb2.HealthCheckRequest(service=name)
-        watching = [health.Watch(ask(f"name {i}")) for i in range(64)]
-        assert {next(one).status for one in watching} == {health_pb2.HealthCheckResponse.SERVICE_UNKNOWN}
+        request_for = lambda name: health_pb2.HealthCheckRequest(service=name)
+        watching = [health.Watch(request_for(f"name {i}")) for i in range(64)]
+        assert {next(states).status for states in watching} == {health_pb2.HealthCheckResponse.SERVICE_UNKNOWN}
         with pytest.raises(grpc.RpcError) as caught:
-            next(health.Watch(ask("odd")))
+            next(health.Watch(request_for("odd")))
         assert caught.value.code().name == "RESOURCE_EXHAUSTED"
-        assert health.Check(ask("odd"), timeout=5).status == health_pb2.HealthCheckResponse.SERVING
-        for one in watching:
-            one.cancel()
-        ends = time.monotonic() + 10
+        assert health.Check(request_for("odd"), timeout=5).status == health_pb2.HealthCheckResponse.SERVING
+        for states in watching:
+            states.cancel()
+        deadline = time.monotonic() + 10
         while True:
             try:
-                assert next(health.Watch(ask("odd"))).status == health_pb2.HealthCheckResponse.SERVING
+                assert next(health.Watch(request_for("odd"))).status == health_pb2.HealthCheckResponse.SERVING
                 break
             except grpc.RpcError:
-                assert time.monotonic() < ends
+                assert time.monotonic() < deadline
                 time.sleep(0.05)

@@ -1,4 +1,4 @@
-"""The exported model answers as the trainer does, from a session, with nothing of ours loaded."""
+"""The exported model answers as the trainer does, in a session without this project's code."""
 
 import json
 import subprocess
@@ -42,11 +42,11 @@ def test_loads_without_this_project(run_folder, export_folder, tmp_path):
     (tmp_path / "requests.json").write_text(json.dumps([["serving_default", {"text": texts}]]))
     command = [sys.executable, "-c", SCRIPT, str(export_folder / "1"), str(tmp_path / "requests.json")]
     printed = subprocess.check_output(command, cwd=tmp_path, stderr=subprocess.DEVNULL, text=True)
-    found = json.loads(printed.splitlines()[0])
+    outputs = json.loads(printed.splitlines()[0])
     expected = list(predict(Run(run_folder), [{"text": text} for text in texts], batch_size=3))
-    assert found["label"] == [row["label"] for row in expected]
+    assert outputs["label"] == [row["label"] for row in expected]
     np.testing.assert_allclose(
-        found["probabilities"], [list(row["probabilities"].values()) for row in expected], atol=1e-5
+        outputs["probabilities"], [list(row["probabilities"].values()) for row in expected], atol=1e-5
     )
 
 

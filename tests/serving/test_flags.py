@@ -1,4 +1,4 @@
-"""Odd flags and configurations: one line, exit 2; and the flags that change what is listened on."""
+"""Invalid flags and configurations: one line, exit 2; and the flags of addresses and gRPC."""
 
 import math
 import signal
@@ -15,18 +15,18 @@ from tests.serving.harm import method, request, texts
 
 
 @pytest.fixture
-def place(export_folder, tmp_path, monkeypatch):
+def folder(export_folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "export").symlink_to(export_folder)
     (tmp_path / "file").write_text("not a socket")
-    one = lambda more, name="a": f'config {{ name: "{name}" base_path: "export" {more} }}'
+    entry = lambda fields, name="a": f'config {{ name: "{name}" base_path: "export" {fields} }}'
     for name, models in {
-        "specific": one("model_version_policy { specific {} }"),
-        "label": one('version_labels { key: "x" value: 1 } version_labels { key: "x" value: 2 }'),
-        "nameless": one('version_labels { key: "" value: 1 }'),
-        "model": one("", name=""),
+        "specific": entry("model_version_policy { specific {} }"),
+        "label": entry('version_labels { key: "x" value: 1 } version_labels { key: "x" value: 2 }'),
+        "nameless": entry('version_labels { key: "" value: 1 }'),
+        "model": entry("", name=""),
         "nul": 'config { name: "a" base_path: "b\\000c" }',
-        "line": one("", name="a\\nb") + one("", name="a\\nb"),
+        "line": entry("", name="a\\nb") + entry("", name="a\\nb"),
         "custom": "",
     }.items():
         (tmp_path / name).write_text(f"model_config_list {{ {models} }}")
@@ -68,8 +68,8 @@ WRONG = [
 
 
 @pytest.mark.parametrize("flags, text", WRONG, ids=[flags[0][:60] for flags, _ in WRONG])
-def test_one_line(flags, text, place, capsys):
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+def test_one_line(flags, text, folder, capsys):
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     with socket.socket(socket.AF_UNIX) as used, socket.socket() as free:
         used.bind("used")
         used.listen()
@@ -78,11 +78,11 @@ def test_one_line(flags, text, place, capsys):
         free.close()
         with pytest.raises(SystemExit) as stop:
             server.main([*SERVE, *port, *flags])
-    for number, handler in before.items():
+    for number, handler in handlers.items():
         signal.signal(number, handler)
     out, err = capsys.readouterr()
     assert (stop.value.code, out, err.count("\n")) == (2, "", 1) and text in err, err
-    assert (place / "file").read_text() == "not a socket"
+    assert (folder / "file").read_text() == "not a socket"
 
 
 def test_defaults_and_a_negative_poll():
@@ -92,7 +92,7 @@ def test_defaults_and_a_negative_poll():
     assert channel_arguments("a=1,b=-2,c=x=y,d=,e=٣") == {"a": 1, "b": -2, "c": "x=y", "d": "", "e": "٣"}
 
 
-def test_a_socket_alone_and_arguments_of_grpc(export_folder, tmp_path):
+def test_a_socket_alone_and_grpc_arguments(export_folder, tmp_path):
     path = tmp_path / "socket"
     with socket.socket(socket.AF_UNIX) as left_behind:
         left_behind.bind(str(path))

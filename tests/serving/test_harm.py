@@ -1,4 +1,4 @@
-"""No request ends, freezes or fills the server: each is answered with its proper code, and good ones go on beside it."""
+"""No request crashes, blocks or exhausts the server: each gets the proper code, and others are still answered."""
 
 import threading
 import time
@@ -31,46 +31,47 @@ def server(odd):
 
 @pytest.fixture
 def ask(server):
-    """Asks; returns (code, text or {output: proto}), and that the server goes on."""
+    """Returns a function from a request to (code, message or {output: proto}); it checks that the server still answers."""
     unlimited = [("grpc.max_send_message_length", -1)]
     with grpc.insecure_channel(server.address, options=unlimited) as channel:
 
         def ask(inputs, signature, **options):
             data = inputs if isinstance(inputs, bytes) else request("odd", inputs, signature)
             try:
-                found = "OK", PredictResponse.FromString(method(channel)(data, timeout=10, **options)).outputs
+                answer = "OK", PredictResponse.FromString(method(channel)(data, timeout=10, **options)).outputs
             except grpc.RpcError as error:
-                found = error.code().name, error.details()
+                answer = error.code().name, error.details()
             assert method(channel)(request("odd", {"text": texts(b"7")}, "number"), timeout=10)
-            return found
+            return answer
 
         yield ask
 
 
-def memory(server, what="VmRSS"):
+def memory(server, field="VmRSS"):
+    """Returns a field of the server's /proc status, in MB."""
     with open(f"/proc/{server.process.pid}/status") as file:
-        return next(int(line.split()[1]) // 1024 for line in file if line.startswith(what))
+        return next(int(line.split()[1]) // 1024 for line in file if line.startswith(field))
 
 
 @pytest.mark.parametrize("rank", [32, 33, 64, 65, 254, 255, 60_000])
 def test_dimensions(ask, rank):
-    code, found = ask({"text": tensor(STRING, [1] * rank, string_val=[b"a"])}, "same")
+    code, answer = ask({"text": tensor(STRING, [1] * rank, string_val=[b"a"])}, "same")
     if rank == 32:
-        assert code == "OK" and len(found["y"].tensor_shape.dim) == 32
+        assert code == "OK" and len(answer["y"].tensor_shape.dim) == 32
     else:
-        held = f"input text: expected at most 32 dimensions of string, received {rank}"
-        assert (code, found) == ("INVALID_ARGUMENT", held if rank <= 254 else "tensor parsing error: text")
-    code, found = ask({"x": tensor(FLOAT, [1] * rank, float_val=[2.0])}, "total")
+        too_many = f"input text: expected at most 32 dimensions of string, received {rank}"
+        assert (code, answer) == ("INVALID_ARGUMENT", too_many if rank <= 254 else "tensor parsing error: text")
+    code, _ = ask({"x": tensor(FLOAT, [1] * rank, float_val=[2.0])}, "total")
     assert (code, rank <= 64) in [("OK", True), ("INVALID_ARGUMENT", False)]
 
 
 def test_dimensions_of_an_answer(ask):
-    """TensorFlow ends the process where it makes such an array of strings."""
+    """TensorFlow aborts the process when it creates such an array of strings."""
     shape = lambda rank: {"text": texts(b"a"), "shape": tensor(3, [rank], int_val=[1] * rank)}
     assert ask(shape(32), "shaped")[0] == "OK"
     for rank in (33, 65, 253):
-        code, found = ask(shape(rank), "shaped")
-        assert code == "INVALID_ARGUMENT" and "expected an output of at most 32 dimensions" in found
+        code, message = ask(shape(rank), "shaped")
+        assert code == "INVALID_ARGUMENT" and "expected an output of at most 32 dimensions" in message
 
 
 @pytest.mark.parametrize("size", [2**62, -1])
@@ -80,51 +81,51 @@ def test_sizes_that_overflow_take_no_time(ask, size):
     assert time.monotonic() - began < 2  # it took 11 s
 
 
-def test_nothing_is_expanded_that_is_refused(ask, server):
-    """A few bytes that stand for gigabytes: told by name, type or size."""
+def test_refused_tensors_are_not_built(ask, server):
+    """A few bytes that describe gigabytes are refused by their name, type or size."""
     large = tensor(2, [2**26], double_val=[1.0])
-    before = memory(server, "VmHWM")
-    code, found = ask({f"x{i}": large for i in range(20)}, "same")
-    assert code == "INVALID_ARGUMENT" and found.startswith("input size does not match signature: 20!=1")
+    peak = memory(server, "VmHWM")
+    code, message = ask({f"x{i}": large for i in range(20)}, "same")
+    assert code == "INVALID_ARGUMENT" and message.startswith("input size does not match signature: 20!=1")
     assert ask({"x": large}, "same")[0] == "INVALID_ARGUMENT"
     expected = "Expects arg[0] to be string but double is provided"
     assert ask({"text": large}, "same") == ("INVALID_ARGUMENT", expected)
     expected = "expected inputs of at most 4194304 bytes (--max_tensor_bytes), received shapes of 268435456"
     assert ask({"x": tensor(FLOAT, [2**26], float_val=[1.0])}, "total") == ("RESOURCE_EXHAUSTED", expected)
     expected = "expected inputs of at most 4194304 bytes (--max_tensor_bytes), received shapes of 449999991"
-    text = tensor(STRING, [450, 10], string_val=[b"a" * 99_936])  # one text that stands for all
+    text = tensor(STRING, [450, 10], string_val=[b"a" * 99_936])  # one text, repeated
     assert ask({"text": text}, "same") == (
         "RESOURCE_EXHAUSTED",
         expected.replace("449999991", str(4500 * 64 + 4499 * 99_936)),
     )
-    assert memory(server, "VmHWM") - before < 100
+    assert memory(server, "VmHWM") - peak < 100
 
 
 def test_rows(ask):
     assert ask({"text": tensor(STRING, [500])}, "same")[0] == "OK"
     expected = "input text: expected at most 500 rows of strings (--max_rows), received 501"
     assert ask({"text": tensor(STRING, [501])}, "same") == ("RESOURCE_EXHAUSTED", expected)
-    assert ask({"x": tensor(FLOAT, [501])}, "total")[0] == "OK"  # numbers are counted in bytes alone
+    assert ask({"x": tensor(FLOAT, [501])}, "total")[0] == "OK"  # only the bytes of numbers count
 
 
-def test_a_message_counts_unpacked(ask, server):
-    before = memory(server, "VmHWM")
+def test_a_message_counts_decompressed(ask, server):
+    peak = memory(server, "VmHWM")
     data = request("odd", {"text": texts(b"\0" * 200_000_000)}, "same")
     for compression in (grpc.Compression.Gzip, grpc.Compression.NoCompression):
-        code, found = ask(data, "same", compression=compression)
-        assert code == "RESOURCE_EXHAUSTED" and "larger than max" in found
-    assert memory(server, "VmHWM") - before < 100
+        code, message = ask(data, "same", compression=compression)
+        assert code == "RESOURCE_EXHAUSTED" and "larger than max" in message
+    assert memory(server, "VmHWM") - peak < 100
 
 
 def test_many_small_fields(ask, server):
-    """Names, outputs and fields by the hundred thousand: no time, and no more than some bytes of text."""
+    """Hundreds of thousands of names, outputs and fields take little time, and give a short message."""
     began = time.monotonic()
     empty = tensor(FLOAT, [])
-    many = request("odd", {"text": texts(b"a")}, "same")
-    many += b"".join(b"\x12\x09\x0a\x05%05d\x12\x00" % i for i in range(99_999))
-    code, found = ask(many, "same")
-    assert code == "INVALID_ARGUMENT" and "100000!=1" in found and len(found.encode()) < 1100
-    assert ask({"中" * 1000: empty}, "same")[0] == "INVALID_ARGUMENT"  # and the text fits gRPC's metadata
+    data = request("odd", {"text": texts(b"a")}, "same")
+    data += b"".join(b"\x12\x09\x0a\x05%05d\x12\x00" % i for i in range(99_999))
+    code, message = ask(data, "same")
+    assert code == "INVALID_ARGUMENT" and "100000!=1" in message and len(message.encode()) < 1100
+    assert ask({"中" * 1000: empty}, "same")[0] == "INVALID_ARGUMENT"  # and the message fits gRPC's metadata
     assert ask(request("odd", {"text": texts(b"a")}, "same") + b"\x1a\x01y" * 500_000, "")[1].startswith(
         "duplicate output"
     )
@@ -135,19 +136,19 @@ def test_many_small_fields(ask, server):
 
 
 def test_bytes_of_all_requests_under_way(ask, server):
-    """One request may hold any number of bytes; another that would make them too many is told to come again."""
+    """A single request may take any number of bytes; one that exceeds the sum is told to try again."""
     large = {"text": texts(*[b"a" * 3300] * 500)}  # 1.65 MB and its tensor, half a second
     with grpc.insecure_channel(server.address) as channel:
         slow = method(channel).future(request("odd", large, "slow"), timeout=30)
         time.sleep(0.2)
-        code, found = ask({"text": texts(*[b"a" * 3000] * 500)}, "same")
+        code, message = ask({"text": texts(*[b"a" * 3000] * 500)}, "same")
         assert slow.result()
-    assert code == "UNAVAILABLE" and "(--max_bytes_under_way)" in found
+    assert code == "UNAVAILABLE" and "(--max_bytes_under_way)" in message
     assert ask({"text": texts(*[b"a" * 3000] * 500)}, "same")[0] == "OK"
 
 
 def test_calls_without_a_message(ask, server):
-    """More than there are threads: each held one for good, eight froze the server."""
+    """More of them than threads; each used to occupy a thread forever."""
     never = threading.Event()
 
     def nothing():
@@ -156,38 +157,38 @@ def test_calls_without_a_message(ask, server):
 
     with grpc.insecure_channel(server.address) as channel:
         calls = [channel.stream_unary(PREDICT).future(nothing()) for _ in range(300)]
-        ends = time.monotonic() + 20
+        deadline = time.monotonic() + 20
         while not any(call.done() for call in calls):
-            assert time.monotonic() < ends, "none was ended"
+            assert time.monotonic() < deadline, "none was ended"
             ask({"text": texts(b"a")}, "same")
         for call in calls:
             call.cancel()
         never.set()
 
 
-def test_values_that_are_none(ask):
-    """Upstream takes no bool but 0 and 1, and cuts integers to their type."""
+def test_invalid_bools(ask):
+    """TensorFlow Serving accepts only 0 and 1."""
     for content in (b"\x02", b"\xff"):
-        found = ask({"x": tensor(BOOL, [1], tensor_content=content)}, "negate")
-        assert found == ("INVALID_ARGUMENT", "tensor parsing error: x")
-    code, found = ask({"x": tensor(BOOL, [2], tensor_content=b"\0\1")}, "negate")
-    assert code == "OK" and list(found["y"].bool_val) == [True, False]
+        answer = ask({"x": tensor(BOOL, [1], tensor_content=content)}, "negate")
+        assert answer == ("INVALID_ARGUMENT", "tensor parsing error: x")
+    code, outputs = ask({"x": tensor(BOOL, [2], tensor_content=b"\0\1")}, "negate")
+    assert code == "OK" and list(outputs["y"].bool_val) == [True, False]
 
 
 def test_strings_come_back_whole(ask):
     for value in (b"ab\0", b"\0\0", b"", b"\xff\0"):
-        code, found = ask({"text": tensor(STRING, [], string_val=[value])}, "same")
-        assert code == "OK" and list(found["y"].string_val) == [value] and not found["y"].tensor_shape.dim
+        code, outputs = ask({"text": tensor(STRING, [], string_val=[value])}, "same")
+        assert code == "OK" and list(outputs["y"].string_val) == [value] and not outputs["y"].tensor_shape.dim
 
 
 @pytest.mark.parametrize("signature", ["number", "parse", "claim"])
 def test_an_error_that_quotes_bytes(ask, signature):
-    """Its text is no UTF-8; it was INTERNAL."""
-    code, found = ask({"text": texts(b"ab\xff\xfe")}, signature)
-    assert code == "INVALID_ARGUMENT" and ("ab\ufffd" in found or "ab\\377" in found)
+    """The message is not UTF-8; the code used to be INTERNAL."""
+    code, message = ask({"text": texts(b"ab\xff\xfe")}, signature)
+    assert code == "INVALID_ARGUMENT" and ("ab\ufffd" in message or "ab\\377" in message)
 
 
-def test_names_of_the_largest_error():
+def test_long_messages_are_truncated():
     from serving.refusal import cut
 
     assert cut("a" * 1024) == "a" * 1024
@@ -195,7 +196,7 @@ def test_names_of_the_largest_error():
         assert len(cut(text).encode()) <= 1024 + len("...TRUNCATED") and cut(text).endswith("...TRUNCATED")
 
 
-def test_integers_are_cut_to_their_type():
+def test_integers_wrap_around_in_their_type():
     from serving import tensors
 
     for dtype, value, expected in ((4, 300, 44), (6, 200, -56), (17, -1, 65535), (5, 2**15, -(2**15))):

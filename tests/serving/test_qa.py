@@ -1,4 +1,4 @@
-"""Two texts served: question answering and inference, beside a task of one text in the same server process."""
+"""Tasks of two texts served: question answering and inference, beside a task of one text in the same server."""
 
 import json
 import subprocess
@@ -16,18 +16,18 @@ from trainer.runs.run import Run
 from trainer.tasks.table import TASKS
 
 TASK = TASKS["qa"]
-ALWAYS = 1.0  # the threshold that withholds no answer
+ALWAYS = 1.0  # the threshold at which every question is answered
 
 
 def write_pairs(path, count=64, seed=0):
-    """Writes pairs that a tiny model can learn: neutral if the premise says 中国, else as good or bad as the hypothesis is."""
+    """Writes pairs that a tiny model can learn: neutral if the premise has 中国, else by the hypothesis's word."""
     random = np.random.default_rng(seed)
     lines = ["premise\thypothesis\tlabel"]
     for i in range(count):
         label = ("entailment", "contradiction", "neutral")[i % 3]
         word = {"entailment": "good", "contradiction": "bad", "neutral": ("good", "bad")[random.integers(2)]}[label]
-        around = " ".join(random.choice(["a", "film", "very"], random.integers(1, 9)))
-        lines.append(f"{around} {'中国' if label == 'neutral' else '人'}\tfilm {word}\t{label}")
+        context = " ".join(random.choice(["a", "film", "very"], random.integers(1, 9)))
+        lines.append(f"{context} {'中国' if label == 'neutral' else '人'}\tfilm {word}\t{label}")
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
 
@@ -60,7 +60,7 @@ def server(exports, export_folder, tmp_path_factory):
 def questions(qa_run):
     rows = files.read(qa_run.parent / "dev.json", TASK)
     long = " ".join(["very 1 film 2"] * 400 + ["好", "👍"])  # more than 32 windows
-    more = [
+    edge_cases = [
         ("", "a good film"),
         ("a", ""),
         ("a", " \u3000\t"),
@@ -69,17 +69,17 @@ def questions(qa_run):
         ("a", long),
         ("a " * 99, "好"),
     ]
-    return rows + [{"question": question, "context": context} for question, context in more]
+    return rows + [{"question": question, "context": context} for question, context in edge_cases]
 
 
 def test_signatures(exports):
-    found = exports["qa"][1]["signatures"]
+    signatures = exports["qa"][1]["signatures"]
     strings, numbers = {"question": ["string", [-1]], "context": ["string", [-1]]}, ["float32", [-1]]
-    assert found["serving_default"] == {
+    assert signatures["serving_default"] == {
         "inputs": strings,
         "outputs": {"answer": ["string", [-1]], "start": ["int32", [-1]], "end": ["int32", [-1]], "score": numbers, "null_score": numbers},
     }  # fmt: skip
-    assert found["nbest"] == {
+    assert signatures["nbest"] == {
         "inputs": strings,
         "outputs": {"answers": ["string", [-1, 20]], "starts": ["int32", [-1, 20]], "ends": ["int32", [-1, 20]], "scores": ["float32", [-1, 20]]},
     }  # fmt: skip
@@ -102,44 +102,44 @@ def test_exported_equals_predict(exports, qa_run, questions, signature):
 def test_exported_inference_equals_predict(exports, nli_run):
     run = Run(nli_run)
     rows = files.read(nli_run.parent / "dev.tsv", run.task)
-    right = files.read(nli_run.parent / "dev.tsv", run.task, run.setup.labels)
+    labelled = files.read(nli_run.parent / "dev.tsv", run.task, run.setup.labels)
     rows += [
-        {"premise": one, "hypothesis": two}
-        for one, two in (("", "a"), ("a", ""), ("  ", "\u3000"), ("a " * 99, "b " * 99))
+        {"premise": premise, "hypothesis": hypothesis}
+        for premise, hypothesis in (("", "a"), ("a", ""), ("  ", "\u3000"), ("a " * 99, "b " * 99))
     ]
     expected = list(predict(run, rows, batch_size=8))
     assert answers_of_export(exports["nli"][0] / "1", run.task, rows, 8) == expected
-    assert sum(a["label"] == b["label"] for a, b in zip(expected, right, strict=False)) > 36  # of 40
+    assert sum(a["label"] == b["label"] for a, b in zip(expected, labelled, strict=False)) > 36  # of 40
     assert set(expected[0]["probabilities"]) == {"contradiction", "entailment", "neutral"}
 
 
-def test_a_threshold_of_its_own(qa_run, questions, tmp_path):
+def test_a_threshold_of_the_export(qa_run, questions, tmp_path):
     assert export(qa_run, tmp_path / "never", null_threshold=0.0)["version"] == 1
-    found = answers_of_export(tmp_path / "never" / "1", TASK, questions, 32)
-    assert {row["answer"] for row in found} == {""} and all(row["score"] == row["null_score"] for row in found)
+    rows = answers_of_export(tmp_path / "never" / "1", TASK, questions, 32)
+    assert {row["answer"] for row in rows} == {""} and all(row["score"] == row["null_score"] for row in rows)
 
 
 def test_client(server, qa_run, nli_run, questions):
     client = Client(server.address)
     for signature in (None, "nbest"):
         expected = list(predict(Run(qa_run, null_threshold=ALWAYS), questions, signature=signature, batch_size=8))
-        found = client.answer("qa", questions, signature=signature)
-        for one, other in zip(found, expected, strict=True):
-            for name, value in other.items():
+        answered = client.answer("qa", questions, signature=signature)
+        for row, expected_row in zip(answered, expected, strict=True):
+            for name, value in expected_row.items():
                 if name.endswith(("score", "scores")):
-                    np.testing.assert_allclose(one[name], value, atol=1e-5)
+                    np.testing.assert_allclose(row[name], value, atol=1e-5)
                 elif signature is None or name in ("question", "context"):
-                    assert one[name] == value
+                    assert row[name] == value
                 else:  # equally good answers may change places
-                    assert one[name][:1] == value[:1] and len(one[name]) == len(value)
-    ask = [sys.executable, "-m", "serving.client"]
+                    assert row[name][:1] == value[:1] and len(row[name]) == len(value)
+    command = [sys.executable, "-m", "serving.client"]
     cases = {
         "qa": (["--question", "b", "--context", "very bad film"], {"answer": "bad", "start": 5, "end": 8}),
         "nli": (["--premise", "a film 人", "--hypothesis", "film good"], {"label": "entailment"}),
         "sentiment": (["--text", "a good film"], {"label": "positive"}),
     }
-    for task, (row, expected) in cases.items():
-        asked = subprocess.check_output([*ask, task, "--server", server.address, *row], cwd=ROOT, text=True)
-        assert json.loads(asked) | expected == json.loads(asked)
-    nbest = [*ask, "qa", "--server", server.address, *cases["qa"][0], "--signature", "nbest"]
+    for task, (flags, expected) in cases.items():
+        printed = subprocess.check_output([*command, task, "--server", server.address, *flags], cwd=ROOT, text=True)
+        assert json.loads(printed) | expected == json.loads(printed)
+    nbest = [*command, "qa", "--server", server.address, *cases["qa"][0], "--signature", "nbest"]
     assert json.loads(subprocess.check_output(nbest, cwd=ROOT, text=True))["answers"][0] == "bad"

@@ -1,4 +1,4 @@
-"""Tagging served: both signatures, from the export and over the port, answer as `trainer predict` does."""
+"""Tagging served: both signatures answer as `trainer predict` does, from the export and over the port."""
 
 import json
 import subprocess
@@ -26,7 +26,7 @@ def tagging_export(tagging_run, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def rows(tagging_run):
-    """Texts and words, one kind after the other and mixed; some longer than the model can read at once."""
+    """Texts and words, in sequence and mixed; some longer than the model's maximum length."""
     tagged = files.read(tagging_run.parent / "dev.conllu", TASK, files.ANY)
     texts = [{"text": row["text"]} for row in tagged] + [
         {"text": text} for text in ("", "👍 ab\t。\u200b", "ab 人 . " * 50)
@@ -41,36 +41,36 @@ def expected(tagging_run, rows):
 
 
 def test_signatures(tagging_export):
-    found = tagging_export[1]["signatures"]
+    signatures = tagging_export[1]["signatures"]
     strings = ["string", [-1, -1]]
-    assert found["serving_default"]["inputs"] == {"text": ["string", [-1]]}
-    assert found["serving_default"]["outputs"] == {
+    assert signatures["serving_default"]["inputs"] == {"text": ["string", [-1]]}
+    assert signatures["serving_default"]["outputs"] == {
         "words": strings, "tags": strings, "scores": ["float32", [-1, -1]], "starts": ["int32", [-1, -1]], "ends": ["int32", [-1, -1]],
     }  # fmt: skip
-    assert found["words"] == {
+    assert signatures["words"] == {
         "inputs": {"words": strings},
         "outputs": {"tags": strings, "scores": ["float32", [-1, -1]]},
     }
 
 
 def test_exported_equals_predict(tagging_export, rows, expected):
-    found = answers_of_export(tagging_export[0] / "1", TASK, rows, 8)
-    assert found == expected
-    assert sum(len(row["tags"]) for row in found) > 500
+    answered = answers_of_export(tagging_export[0] / "1", TASK, rows, 8)
+    assert answered == expected
+    assert sum(len(row["tags"]) for row in answered) > 500
 
 
 def test_client(tagging_export, rows, expected, tmp_path):
     server = Server("--model_name=tagging-en", f"--model_base_path={tagging_export[0]}")
-    found = Client(server.address).answer("tagging", rows, model="tagging-en")
-    plain = lambda answers: [{name: value for name, value in row.items() if name != "scores"} for row in answers]
-    assert plain(found) == plain(expected)
-    for one, other in zip(found, expected, strict=True):
-        np.testing.assert_allclose(one["scores"], other["scores"], atol=1e-5)
-    ask = [sys.executable, "-m", "serving.client", "tagging", "--server", server.address, "--model", "tagging-en"]
-    asked = subprocess.run([*ask, "--text", "a good ab."], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert json.loads(asked.stdout)["words"] == ["a", "good", "a", "b", "."]
-    asked = subprocess.run([*ask, "--words", "a", "film"], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert json.loads(asked.stdout)["tags"] == ["DET", "NOUN"]
-    asked = subprocess.run([*ask, "--words", "a", "--text", "b"], cwd=ROOT, capture_output=True, text=True)
-    assert asked.returncode == 2 and asked.stderr.endswith("expected --text, or --words, or --input FILE\n")
+    answered = Client(server.address).answer("tagging", rows, model="tagging-en")
+    without_scores = lambda rows: [{name: value for name, value in row.items() if name != "scores"} for row in rows]
+    assert without_scores(answered) == without_scores(expected)
+    for row, expected_row in zip(answered, expected, strict=True):
+        np.testing.assert_allclose(row["scores"], expected_row["scores"], atol=1e-5)
+    command = [sys.executable, "-m", "serving.client", "tagging", "--server", server.address, "--model", "tagging-en"]
+    result = subprocess.run([*command, "--text", "a good ab."], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert json.loads(result.stdout)["words"] == ["a", "good", "a", "b", "."]
+    result = subprocess.run([*command, "--words", "a", "film"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert json.loads(result.stdout)["tags"] == ["DET", "NOUN"]
+    result = subprocess.run([*command, "--words", "a", "--text", "b"], cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 2 and result.stderr.endswith("expected --text, or --words, or --input FILE\n")
     assert server.stop() == 0, server.log

@@ -1,4 +1,4 @@
-"""Tensors on the wire: equal to TensorFlow's own reading and writing."""
+"""Tensors on the wire: read and written as TensorFlow does."""
 
 import numpy as np
 import pytest
@@ -22,15 +22,15 @@ def test_both_ways(array, message):
     proto = message()
     tensors.fill(proto, array)
     assert not proto.tensor_content
-    same = tensor_pb2.TensorProto.FromString(proto.SerializeToString())
-    np.testing.assert_array_equal(tf.make_ndarray(same), array)
+    parsed = tensor_pb2.TensorProto.FromString(proto.SerializeToString())
+    np.testing.assert_array_equal(tf.make_ndarray(parsed), array)
     for written in (proto, message.FromString(tf.make_tensor_proto(array).SerializeToString())):
-        read = tensors.to_array(written)
-        assert read.dtype == np.asarray(array).dtype and read.shape == np.shape(array)
-        np.testing.assert_array_equal(read, array)
+        result = tensors.to_array(written)
+        assert result.dtype == np.asarray(array).dtype and result.shape == np.shape(array)
+        np.testing.assert_array_equal(result, array)
 
 
-def test_last_value_stands_for_the_rest():
+def test_the_last_value_is_repeated():
     proto = tf.make_tensor_proto(np.zeros([2, 3], np.float32))
     proto.ClearField("tensor_content")
     proto.float_val.extend([1, 2])
@@ -39,7 +39,7 @@ def test_last_value_stands_for_the_rest():
     np.testing.assert_array_equal(tensors.to_array(proto), np.zeros([2, 3]))
 
 
-def test_strings_of_python():
+def test_python_strings():
     proto = messages.TensorProto()
     tensors.fill(proto, ["a", "中"])
     assert list(proto.string_val) == [b"a", "中".encode()]
@@ -54,7 +54,7 @@ def test_strings_of_python():
     ],
     ids=str,
 )  # fmt: skip
-def test_nonsense(change):
+def test_invalid_tensors(change):
     fields = {"dtype": 1, "tensor_shape": {"dim": [{"size": 2}]}} | change
     with pytest.raises(ValueError):
         tensors.to_array(tensor_pb2.TensorProto(**fields))

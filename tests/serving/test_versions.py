@@ -1,4 +1,4 @@
-"""What happens to base paths while models are served; with a Servable that loads nothing."""
+"""Changes of base paths while models are served, with a Servable that loads nothing."""
 
 import threading
 import time
@@ -11,7 +11,7 @@ from serving.refusal import Refused
 from serving.versions import AVAILABLE, END, Model, Models, Version, version_of
 
 
-class Loaded:
+class FakeServable:
     def __init__(self, path, *, intra_op_threads=0):
         if (path / "broken").exists():
             raise ValueError((path / "broken").read_text())
@@ -22,7 +22,7 @@ class Loaded:
 
 @pytest.fixture
 def models(tmp_path, monkeypatch):
-    monkeypatch.setattr(versions, "Servable", Loaded)
+    monkeypatch.setattr(versions, "Servable", FakeServable)
     (tmp_path / "base" / "1").mkdir(parents=True)
     models = Models([Model("m", tmp_path / "base")])
     models.update()
@@ -55,7 +55,7 @@ def test_a_base_path_that_is_away_for_a_moment(models, tmp_path, capsys):
 
 
 def test_a_base_path_without_versions(models, tmp_path, capsys):
-    """As in TensorFlow Serving: that is how a model is taken out of service."""
+    """Takes a model out of service, as in TensorFlow Serving."""
     (tmp_path / "base" / "1").rmdir()
     models.update()
     models.update()
@@ -68,10 +68,25 @@ def test_a_base_path_without_versions(models, tmp_path, capsys):
 
 
 def test_names_of_versions():
-    good = {"1": 1, "0": 0, "00000007": 7, "9223372036854775807": 2**63 - 1, "0" * 250 + "5": 5}
-    bad = ["9223372036854775808", "9" * 200, "٣", "³", "-1", "+1", " 1", "1 ", "1.0", "1e3", "", "one", "1_000", "0x1"]
-    assert {name: version_of(name) for name in good} == good
-    assert {name: version_of(name) for name in bad} == dict.fromkeys(bad)
+    valid = {"1": 1, "0": 0, "00000007": 7, "9223372036854775807": 2**63 - 1, "0" * 250 + "5": 5}
+    invalid = [
+        "9223372036854775808",
+        "9" * 200,
+        "٣",
+        "³",
+        "-1",
+        "+1",
+        " 1",
+        "1 ",
+        "1.0",
+        "1e3",
+        "",
+        "one",
+        "1_000",
+        "0x1",
+    ]
+    assert {name: version_of(name) for name in valid} == valid
+    assert {name: version_of(name) for name in invalid} == dict.fromkeys(invalid)
 
 
 def test_strange_folders_replace_nothing(models, tmp_path, capsys):
@@ -80,53 +95,50 @@ def test_strange_folders_replace_nothing(models, tmp_path, capsys):
     (tmp_path / "base" / "7").write_text("a file")
     models.update()
     assert served(models) == 1 and list(models.models["m"].versions) == [1]
-    (tmp_path / "base" / "01").mkdir()  # of two for one number, the last by name, and that is said once
+    (tmp_path / "base" / "01").mkdir()  # the same number: the last by name is used, and reported once
     models.update()
     models.update()
     assert served(models) == 1
     line = "Version 1 will be loaded from 1, 01 will be ignored."
     assert capsys.readouterr().err.count(line) == 1
-    (tmp_path / "base" / "8").symlink_to(tmp_path / "nowhere")  # a link whose target is to come
+    (tmp_path / "base" / "8").symlink_to(tmp_path / "nowhere")  # a link whose target appears later
     (tmp_path / "nowhere").mkdir()
     models.update()
     assert served(models) == 8
 
 
-def test_an_error_ends_no_watching(models, tmp_path, monkeypatch, capsys):
-    """Whatever it is: the next look finds the new version."""
-    real, times = Model.aspired, []
+def test_watching_continues_after_errors(models, tmp_path, monkeypatch, capsys):
+    aspired = Model.aspired
+    errors = [RuntimeError("dictionary changed size during iteration"), OverflowError("timeout"), MemoryError()]
 
-    def fails(self, *arguments):
-        times.append(1)
-        if len(times) < 4:
-            raise [RuntimeError("dictionary changed size during iteration"), OverflowError("timeout"), MemoryError()][
-                len(times) - 1
-            ]
-        return real(self, *arguments)
+    def fail_first(self, *arguments):
+        if errors:
+            raise errors.pop(0)
+        return aspired(self, *arguments)
 
-    monkeypatch.setattr(Model, "aspired", fails)
+    monkeypatch.setattr(Model, "aspired", fail_first)
     models.watch(0.01)
     (tmp_path / "base" / "2").mkdir()
-    ends = time.monotonic() + 5
+    deadline = time.monotonic() + 5
     while served(models) != 2:
-        assert time.monotonic() < ends
+        assert time.monotonic() < deadline
         time.sleep(0.01)
     err = capsys.readouterr().err
     assert "m: versions cannot be updated (RuntimeError: dictionary changed size during iteration); trying again" in err
 
 
 def test_requests_while_versions_come_and_go(models, tmp_path):
-    """No request fails, and none finds the versions in the midst of a change."""
-    failed, done = [], threading.Event()
+    """No request fails or sees an inconsistent state."""
+    errors, stop = [], threading.Event()
 
     def ask():
-        while not done.is_set():
+        while not stop.is_set():
             try:
                 served(models)
                 models.status("m")
                 models.models["m"].available()
             except Exception as error:
-                failed.append(error)
+                errors.append(error)
 
     threads = [threading.Thread(target=ask) for _ in range(4)]
     for thread in threads:
@@ -135,16 +147,16 @@ def test_requests_while_versions_come_and_go(models, tmp_path):
         (tmp_path / "base" / str(number)).mkdir()
         (tmp_path / "base" / str(number - 1)).rmdir()
         models.update()
-    done.set()
+    stop.set()
     for thread in threads:
         thread.join()
-    assert not failed
-    found = models.models["m"].versions
-    assert found[149].state == AVAILABLE and len(found) <= versions.MOST_ENDED + 2  # the rest is forgotten
+    assert not errors
+    known = models.models["m"].versions
+    assert known[149].state == AVAILABLE and len(known) <= versions.MAX_ENDED + 2  # older ones are forgotten
 
 
 def test_broken_versions(models, tmp_path):
-    """The old one goes on; what is told of the error is text that a message can hold."""
+    """The old one still answers; the reported error fits a message."""
     (tmp_path / "base" / "2").mkdir()
     (tmp_path / "base" / "2" / "broken").write_text("no\ud800 " * 9000, errors="surrogatepass")
     models.models["m"].base_path = tmp_path / "base"
@@ -157,8 +169,8 @@ def test_broken_versions(models, tmp_path):
     assert served(models) == 2
 
 
-def test_a_version_that_does_not_close(models, tmp_path, monkeypatch):
-    monkeypatch.setattr(Loaded, "close", lambda self: 1 / 0)
+def test_a_version_that_fails_to_close(models, tmp_path, monkeypatch):
+    monkeypatch.setattr(FakeServable, "close", lambda self: 1 / 0)
     spec = SimpleNamespace(name="m", version_label="", HasField=lambda field: False)
     with models.use(spec) as (number, _):
         (tmp_path / "base" / "2").mkdir()

@@ -1,4 +1,7 @@
-"""The loop: what comes out does not depend on what interrupted it; accumulation, freezing, early stopping."""
+"""The loop: what comes out does not depend on what interrupted it; early stopping; the best weights.
+
+Most tests here train a toy job, a dense layer with dropout on random vectors; those at the end go through the command.
+"""
 
 import fcntl
 import json
@@ -7,25 +10,81 @@ import random
 import signal
 import threading
 import time
+from dataclasses import replace
 
+import keras
 import numpy as np
 import pytest
-from safetensors.numpy import load_file
+import tensorflow as tf
+from safetensors.numpy import load_file, save
 
 from tests.bench import resume
 from tests.conftest import cli, write_bert_folder, write_examples
-from trainer.training import loop
+from trainer.errors import Interrupted, Mistake
+from trainer.runs.folder import Folder
+from trainer.training import loop, optim
+from trainer.training.step import training_step
 
 
-@pytest.fixture
-def options(bert_folder, tmp_path):
-    train, dev = write_examples(tmp_path / "train.txt", 44), write_examples(tmp_path / "dev.txt", 12, seed=1)
-    options = {"train": train, "dev": dev, "init": bert_folder, "out": tmp_path / "run", "epochs": 2, "batch_size": 4}
-    return options | {"max_length": 16, "learning_rate": 1e-3}
+class Toy:
+    """A job for the loop: a dense layer with dropout learns which of two clouds a vector [3] is from."""
 
+    STEPS, EPOCHS = 11, 3
 
-def finetune(capsys, options, *flags):
-    return cli(capsys, "finetune", "sentiment", *[f"--{name}={value}" for name, value in options.items()], *flags)
+    def __init__(self, out, *, epochs=EPOCHS, scores=None, delay=0.0, **work):
+        keras.utils.set_random_seed(5)
+        inputs = keras.Input([3])
+        x = keras.layers.Dropout(0.3, seed=5, name="dropout")(inputs)
+        model = keras.Model(inputs, keras.layers.Dense(2, name="dense")(x))
+        schedule = optim.Schedule(0.05, 3, self.STEPS * epochs)
+        optimizer = optim.optimizer(model.trainable_variables, schedule, weight_decay=0.01)
+        self.folder = Folder(out, {"epochs": epochs}, {}, overwrite=False)
+        self.given = scores  # of each epoch; None: how many it gets right
+        self.weights = []  # after each epoch
+        self.work = loop.Work(
+            model=model,
+            optimizer=optimizer,
+            steps=self.STEPS,
+            epochs=epochs,
+            batches=self.batches,
+            step=self.step_of(model, optimizer, delay),
+            to_bytes=lambda model: save({variable.path: np.array(variable) for variable in model.weights}),
+            score=self.score,
+            metric="accuracy",
+        )
+        self.work = replace(self.work, **work)
+
+    @staticmethod
+    def examples(seed):
+        labels = np.arange(8) % 2
+        vectors = np.random.default_rng(seed).normal(size=[8, 3]) + 2 * labels[:, None]
+        return vectors.astype("float32"), labels.astype("int32")
+
+    def batches(self, epoch, skip):
+        for step in range(skip, self.STEPS):
+            yield [self.examples([epoch, step])], 8
+
+    @staticmethod
+    def step_of(model, optimizer, delay):
+        def loss(targets, logits):
+            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
+            return tf.reduce_sum(losses), tf.cast(tf.size(losses), tf.float32)
+
+        signature = [tf.TensorSpec([None, 3]), tf.TensorSpec([None], tf.int32)]
+        step = training_step(model, loss, optimizer, signature)
+        return lambda batch: (time.sleep(delay), step(batch))[1]
+
+    def score(self, tick):
+        tick()
+        self.weights.append(self.work.to_bytes(self.work.model))
+        vectors, labels = self.examples(0)
+        accuracy = float(np.mean(np.argmax(self.work.model(vectors), axis=-1) == labels))
+        return {"accuracy": self.given.pop(0) if self.given else accuracy}
+
+    def run(self, **options):
+        options = {"checkpoint_every": 60.0} | options
+        begin = {"settings": {"lineage": {}}, "files": {"labels.txt": "a\nb\n"}}
+        return loop.run(self.work, self.folder, **begin, decisions=["toy"], result={"task": "toy"}, **options)
 
 
 def send_when(condition, number, times=1):
@@ -53,45 +112,101 @@ def interruptible():
         signal.signal(number, handler)
 
 
-@pytest.mark.usefixtures("interruptible")
-@pytest.mark.parametrize("number, status", [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)])
-def test_a_signal_saves_and_the_same_command_goes_on(options, capsys, tmp_path, number, status):
-    options |= {"epochs": 6, "keep": "best"}
-    code, undisturbed, _ = finetune(capsys, options | {"out": tmp_path / "undisturbed"})
-    assert code == 0
-    log = options["out"] / "metrics.jsonl"
-    send_when(lambda: log.exists() and log.stat().st_size, number, times=5 if number == signal.SIGTERM else 1)
-    code, out, err = finetune(capsys, options)
-    assert (code, out) == (status, "")
-    assert f"{signal.Signals(number).name}: stopped at step " in err and "the same command goes on from there" in err
-    assert not (options["out"] / "metrics.json").exists()
-
-    config = json.loads((options["out"] / "config.json").read_text())
-    config["lineage"]["environment"]["cores"] = 999
-    (options["out"] / "config.json").write_text(json.dumps(config))
-    code, _, err = finetune(capsys, options | {"learning_rate": 0.5})
-    assert code == 2 and "--learning_rate 0.001, not 0.5" in err
-    code, out, err = finetune(capsys, options | {"checkpoint_every": 7})  # changes no result
-    assert code == 0 and "resume    from step" in err and "begun with cores 999, here" in err
-    one, two = json.loads(out), json.loads(undisturbed)
-    assert one | {"seconds": 0} == two | {"seconds": 0} and len(one["digest"]) == 16
+def same_files(run, undisturbed):
     for name in ("model.safetensors", "metrics.jsonl"):
-        assert (options["out"] / name).read_bytes() == (tmp_path / "undisturbed" / name).read_bytes()
-    assert not (options["out"] / "checkpoint").exists()
+        assert (run / name).read_bytes() == (undisturbed / name).read_bytes(), name
 
 
-def test_a_signal_while_scoring_goes_on_with_the_scoring(options, capsys, tmp_path, monkeypatch):
-    """The dev file is long, so that the signal, sent when all of an epoch's steps are logged, comes while it is scored."""
-    write_examples(options["dev"], 3000)
-    options |= {"epochs": 1, "limit": 40}
-    _, undisturbed, _ = finetune(capsys, options | {"out": tmp_path / "undisturbed"})
-    log = options["out"] / "metrics.jsonl"
-    send_when(lambda: log.exists() and '"step": 10,' in log.read_text(), signal.SIGTERM)
-    code, _, err = finetune(capsys, options)
-    assert code == 143 and "stopped at step 10 of 10" in err and "dev accuracy" not in err
-    code, out, err = finetune(capsys, options)
-    assert code == 0 and "resume    from step 10 of 10" in err and "all steps made before" in err
-    assert json.loads(out)["digest"] == json.loads(undisturbed)["digest"]
+@pytest.mark.usefixtures("interruptible")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_saves_and_the_same_job_goes_on(tmp_path, capsys, number):
+    undisturbed = Toy(tmp_path / "undisturbed", keep_best=True).run()
+    out = tmp_path / "run"
+    log = out / "metrics.jsonl"
+    send_when(lambda: log.exists() and log.stat().st_size, number, times=5 if number == signal.SIGTERM else 1)
+    with pytest.raises(Interrupted, match=r"stopped at step \d+ of 33, saved in .*the same command goes on") as stop:
+        Toy(out, keep_best=True, delay=0.02).run()
+    assert stop.value.status == 128 + number and not (out / "metrics.json").exists()
+    config = json.loads((out / "config.json").read_text())
+    config["lineage"]["environment"]["cores"] = 999
+    (out / "config.json").write_text(json.dumps(config))
+    result = Toy(out, keep_best=True).run(checkpoint_every=7.0)
+    err = capsys.readouterr().err
+    assert "resume    from step" in err and "begun with cores 999, here" in err
+    assert result | {"seconds": 0} == undisturbed | {"seconds": 0} and len(result["digest"]) == 16
+    same_files(out, tmp_path / "undisturbed")
+    assert not (out / "checkpoint").exists()
+
+
+def test_stopped_at_every_step_it_ends_as_if_it_had_not_been(tmp_path):
+    """Saved and begun again after each step, and in between scores."""
+    undisturbed = Toy(tmp_path / "undisturbed").run()
+    for _ in range(100):
+        toy = Toy(tmp_path / "run")
+        step = toy.work.step
+        toy.work = replace(
+            toy.work, step=lambda batch, step=step: (os.kill(os.getpid(), signal.SIGTERM), step(batch))[1]
+        )
+        try:
+            result = toy.run()
+            break
+        except Interrupted:
+            continue
+    assert result | {"seconds": 0} == undisturbed | {"seconds": 0}
+    same_files(tmp_path / "run", tmp_path / "undisturbed")
+
+
+def test_a_signal_while_scoring_goes_on_with_the_scoring(tmp_path, capsys):
+    undisturbed = Toy(tmp_path / "undisturbed", epochs=1).run()
+    toy = Toy(tmp_path / "run", epochs=1)
+    score = toy.work.score
+    toy.work = replace(toy.work, score=lambda tick: (os.kill(os.getpid(), signal.SIGTERM), score(tick))[1])
+    capsys.readouterr()
+    with pytest.raises(Interrupted, match="stopped at step 11 of 11"):
+        toy.run()
+    assert "dev accuracy" not in capsys.readouterr().err
+    result = Toy(tmp_path / "run", epochs=1).run()
+    err = capsys.readouterr().err
+    assert "resume    from step 11 of 11" in err and "all steps made before" in err
+    assert result["digest"] == undisturbed["digest"]
+
+
+def test_early_stopping_and_the_best_weights(tmp_path, capsys):
+    """Of equal epochs the first is the best; its weights are kept, or those of the last."""
+    for keep_best in (True, False):
+        scores = [0.5, 0.75, 0.75, 0.25, 0.7, 1.0]
+        toy = Toy(tmp_path / f"{keep_best}", epochs=9, scores=scores, patience=3, keep_best=keep_best)
+        result = toy.run()
+        err = capsys.readouterr().err
+        assert "stopped   after epoch 5 of 9: 3 without a better accuracy" in err
+        assert f"epoch {2 if keep_best else 5}; the weights that are kept" in err
+        assert (result["best"]["epoch"], result["final"]["epoch"], result["steps"]) == (2, 5, 55)
+        kept = toy.weights[1 if keep_best else 4]
+        assert (toy.folder.out / "model.safetensors").read_bytes() == kept and len(set(toy.weights)) == 5
+
+
+def test_a_loss_that_is_no_number_ends_the_run(tmp_path):
+    toy = Toy(tmp_path / "run")
+    toy.work = replace(toy.work, step=lambda batch: float("nan"))
+    with pytest.raises(Mistake, match="the loss became nan at step 1; try a smaller --learning_rate"):
+        toy.run()
+
+
+def test_a_dry_run_says_what_it_would_do(tmp_path, capsys):
+    plan = Toy(tmp_path / "run").run(dry_run=True)
+    assert plan["dry_run"] and plan["steps"] == 33 and plan["parameters"] == plan["trained_parameters"] == 8
+    assert not (tmp_path / "run").exists() and "nothing was written" in capsys.readouterr().err
+
+
+@pytest.fixture
+def options(bert_folder, tmp_path):
+    train, dev = write_examples(tmp_path / "train.txt", 44), write_examples(tmp_path / "dev.txt", 12, seed=1)
+    options = {"train": train, "dev": dev, "init": bert_folder, "out": tmp_path / "run", "epochs": 2, "batch_size": 4}
+    return options | {"max_length": 16, "learning_rate": 1e-3}
+
+
+def finetune(capsys, options, *flags):
+    return cli(capsys, "finetune", "sentiment", *[f"--{name}={value}" for name, value in options.items()], *flags)
 
 
 def test_a_killed_run_ends_as_one_that_was_not(options, tmp_path):
@@ -139,12 +254,6 @@ def test_paths_may_be_spelt_otherwise(options, capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     again = options | {"train": "train.txt", "dev": "./dev.txt", "out": "run"}
     assert finetune(capsys, again, "--labels", "negative", "positive")[:2] == (0, first)
-
-
-def test_the_first_of_equal_scores_is_the_best():
-    work = loop.Work(None, None, 1, 3, None, None, score=print, metric="accuracy")
-    scores = [{"epoch": epoch, "accuracy": value} for epoch, value in ((1, 0.5), (2, 0.75), (3, 0.75))]
-    assert work.best(scores)["epoch"] == 2
 
 
 def test_changed_data_are_another_run(options, capsys):
@@ -201,19 +310,3 @@ def test_accumulation_equals_one_large_batch(capsys, options, tmp_path):
         np.testing.assert_allclose(losses, results[0][1], rtol=1e-4)
         for name, tensor in tensors.items():
             np.testing.assert_allclose(tensor, results[0][2][name], atol=2e-5, err_msg=name)
-
-
-def test_early_stopping_and_the_best_weights(options, capsys, tmp_path):
-    """A dev set that contradicts training: the first epochs score best, and the weights of that epoch are kept."""
-    rows = options["dev"].read_text().splitlines()
-    options["dev"].write_text("".join(f"{1 - int(row[0])}{row[1:]}\n" for row in rows))
-    options |= {"epochs": 30, "patience": 9, "keep": "best", "batch_size": 8, "learning_rate": 3e-3}
-    code, out, err = finetune(capsys, options)
-    result = json.loads(out)
-    assert code == 0 and "9 without a better accuracy" in err and "the weights that are kept" in err
-    final, best = result["final"], result["best"]
-    assert final["epoch"] == best["epoch"] + 9 < 30 and final["accuracy"] < best["accuracy"]
-    assert result["steps"] == 6 * final["epoch"]
-    assert finetune(capsys, options)[:2] == (0, out)
-    _, score, _ = cli(capsys, "evaluate", options["out"], "--data", options["dev"])
-    assert json.loads(score)["accuracy"] == best["accuracy"]
