@@ -3,6 +3,8 @@
 Glossary of shapes: B batch, S sequence length, N real tokens of the batch (N <= B*S), D width, H heads.
 """
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -121,7 +123,15 @@ class SelfAttention(keras.layers.Layer):
         context [B, S, D] and the attention map [B, H, S, S], after softmax and before dropout.
     """
 
-    def __init__(self, heads, dropout=0.0, *, first_query_only=False, seed=None, **kwargs):
+    def __init__(
+        self,
+        heads: int,
+        dropout: float = 0.0,
+        *,
+        first_query_only: bool = False,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.heads = heads
         self.first_query_only = first_query_only

@@ -140,7 +140,7 @@ def from_preset(
     blueprint.check(task, TASKS[task])
     keras.utils.set_random_seed(seed)
     model = blueprint.model(TASKS[task], len(labels), seed=seed)
-    blueprint.load(model, folder, ignore=KINDS[TASKS[task].kind].LAYERS)
+    blueprint.load(model, folder, ignore=KINDS[TASKS[task].kind].layers)
     model.compile(
         optimizer=keras.optimizers.AdamW(learning_rate, weight_decay=0.01, epsilon=1e-6, global_clipnorm=1.0),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),

@@ -113,11 +113,11 @@ def measure_training(blueprint, folder, config, batches, rounds):
 def ours_training(blueprint, folder, batches, *, packed):
     head = KINDS["classify"]
     architecture = blueprint.architecture
-    encoder = architecture.build(blueprint.config, head.WANTS, seed=0, packed=packed)
+    encoder = architecture.build(blueprint.config, head.wants, seed=0, packed=packed)
     model = head.build(encoder, len(CLASSES), dropout=0.1, seed=0)
-    blueprint.load(model, folder, ignore=head.LAYERS)
+    blueprint.load(model, folder, ignore=head.layers)
     optimizer = optim.optimizer(model.trainable_variables, optim.Schedule(1e-4, 10, 1000), weight_decay=0.01)
-    step = training_step(model, head.loss, optimizer, [Reader.inputs, head.TARGETS])
+    step = training_step(model, head.loss, optimizer, [Reader.inputs, head.targets])
     return lambda: [step([(inputs, targets)]) for inputs, targets in batches]
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import keras
 
@@ -11,7 +11,7 @@ from trainer.text.reader import Reader
 from trainer.text.word_pieces import Tokenizer
 from trainer.weights import pretrained, tensors
 
-# What an encoder may give, which kinds of tasks may need (`trainer.tasks.kinds.Kind.NEEDS`)
+# What an encoder may give, which kinds of tasks may need (`trainer.tasks.kind.Kind.needs`)
 GIVES = {
     "pooled": "one vector a text",
     "hidden_states": "a vector for every piece of a text",
@@ -27,27 +27,32 @@ class Config:
     dropout: float = 0.1
 
 
-class Architecture:
+AnyConfig = TypeVar("AnyConfig", bound=Config)
+
+
+class Architecture(Generic[AnyConfig]):
     """A model of the lineage. A new one says what stands under "its own"; the rest has defaults that fit most of them."""
 
     # Its own
     name: ClassVar[str]  # of a row, of --model, and `model_type` in config.json
     title: ClassVar[str]  # for messages
     builder: ClassVar[Callable[..., keras.Model]]  # of `models`
-    Config: ClassVar[type[Config]]
-    sizes: ClassVar[dict[str, dict[str, Any]]]  # by name, fields of `Config`; `default` goes by the architecture's name
+    config_class: type[AnyConfig]
+    sizes: ClassVar[
+        dict[str, dict[str, Any]]
+    ]  # by name, fields of the configuration; `default` goes by the architecture's name
     gives: ClassVar[tuple[str, ...]]  # of `GIVES`
 
     # Defaults
-    Reader: ClassVar[type[Reader]] = Reader
+    reader_class: ClassVar[type[Reader]] = Reader
     family: ClassVar[str | None] = None  # of classes in transformers, `Bert`, if it has this architecture
     prefix: ClassVar[str] = ""  # see `trainer.weights.tensors.load`
 
-    def configuration(self, size: dict[str, Any], vocabulary_size: int) -> Config:
+    def configuration(self, size: dict[str, Any], vocabulary_size: int) -> AnyConfig:
         """Returns the configuration of a new model."""
-        return self.Config(vocabulary_size=vocabulary_size, **size)
+        return self.config_class(vocabulary_size=vocabulary_size, **size)
 
-    def build(self, config: Config, wants: dict[str, Any], *, seed: int) -> keras.Model:
+    def build(self, config: AnyConfig, wants: dict[str, Any], *, seed: int) -> keras.Model:
         """Returns the encoder.
 
         It maps what its reader gives, `token_ids`, `segment_ids` [B, S] and `mask` [B, S], to a dict of `hidden_states`, a list
@@ -62,37 +67,37 @@ class Architecture:
 
     def reader(self, tokenizer: Tokenizer, max_length: int) -> Reader:
         """Returns how it reads text."""
-        return self.Reader(tokenizer, max_length)
+        return self.reader_class(tokenizer, max_length)
 
-    def to_settings(self, config: Config) -> dict[str, Any]:
+    def to_settings(self, config: AnyConfig) -> dict[str, Any]:
         """Returns what `config.json` holds of a configuration."""
         return {"model_type": self.name, **asdict(config)}
 
-    def from_settings(self, settings: dict[str, Any], path: Path) -> Config:
+    def from_settings(self, settings: dict[str, Any], path: Path) -> AnyConfig:
         """The way back from `to_settings`.
 
         Raises:
             ValueError: A setting is missing, or not what this architecture has; names the file and the setting.
         """
-        missing = [field.name for field in fields(self.Config) if field.name not in settings]
+        missing = [field.name for field in fields(self.config_class) if field.name not in settings]
         if missing:
             raise ValueError(f"{path}: {', '.join(missing)} missing")
-        return self.Config(**{field.name: settings[field.name] for field in fields(self.Config)})
+        return self.config_class(**{field.name: settings[field.name] for field in fields(self.config_class)})
 
-    def with_dropout(self, config: Config, rate: float) -> Config:
+    def with_dropout(self, config: AnyConfig, rate: float) -> AnyConfig:
         """Returns the configuration with this rate throughout."""
-        rates = [field.name for field in fields(config) if field.name.endswith("dropout")]
-        return replace(config, **dict.fromkeys(rates, rate))
+        rates: dict[str, Any] = {field.name: rate for field in fields(config) if field.name.endswith("dropout")}
+        return replace(config, **rates)
 
-    def head_dropout(self, config: Config) -> float:
+    def head_dropout(self, config: AnyConfig) -> float:
         """Returns the rate before the head."""
         return config.dropout
 
-    def longest(self, config: Config) -> int | None:
+    def longest(self, config: AnyConfig) -> int | None:
         """Returns how long a sequence may be; None: as long as one likes."""
         return getattr(config, "positions", None)
 
-    def layers(self, config: Config) -> int:
+    def layers(self, config: AnyConfig) -> int:
         """Returns how many layers --freeze N counts."""
         return getattr(config, "layers", 0)
 

@@ -29,9 +29,9 @@ class Config(base.Config):
     others: dict[str, Any] = field(default_factory=dict)  # settings that the builder does not read
 
 
-class Bert(base.Architecture):
+class Bert(base.Architecture[Config]):
     name, title, family = "bert", "BERT", "Bert"
-    Config = Config
+    config_class = Config
     gives = ("pooled", "hidden_states", "pairs")
     prefix = published.PREFIX
     sizes: ClassVar = {
@@ -52,7 +52,7 @@ class Bert(base.Architecture):
 
     def to_settings(self, config: Config) -> dict[str, Any]:
         values = asdict(config) | {"feed_forward": config.feed_forward or 4 * config.width}
-        settings = {"vocab_size": config.vocabulary_size}
+        settings: dict[str, Any] = {"vocab_size": config.vocabulary_size}
         settings |= {theirs: values[name] for theirs, name in published.ARGUMENTS.items()}
         if config.classifier_dropout is not None:
             settings["classifier_dropout"] = config.classifier_dropout

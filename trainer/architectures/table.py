@@ -17,7 +17,8 @@ def named(model: str) -> tuple[Architecture, dict[str, Any]]:
     Raises:
         Mistake: There is none of that name.
     """
-    bert, names = ARCHITECTURES["bert"], {}
+    bert = ARCHITECTURES["bert"]
+    names: dict[str, tuple[Architecture, dict[str, Any]]] = {}
     for name, architecture in ARCHITECTURES.items():
         names |= {f"{name}-{size}": (architecture, value) for size, value in architecture.sizes.items()}
         if "default" in architecture.sizes:

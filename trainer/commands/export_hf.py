@@ -77,7 +77,7 @@ def card(run, name):
     base = named.get("init")
     began = base or ("weights of a folder" if options.get("init") else "random weights")
     data_set = datasets.DATA.get(named["train"].partition(":")[0])
-    published = run.kind.TRANSFORMERS
+    published = run.kind.transformers
     class_name = f"AutoModel{published.model_class}"
     front = {
         "library_name": "transformers",

@@ -81,7 +81,7 @@ class Sources:
         init = hub.folder_of(options.init, fetch=fetch) if options.init else None
         vocabulary = hub.vocabulary_of(options.vocabulary, fetch=fetch) if options.vocabulary else None
         given = {"train": options.train, "dev": options.dev}
-        names = {part: datasets.title(name, part) for part, name in given.items() if name}
+        names: dict[str, str | None] = {part: datasets.title(name, part) for part, name in given.items() if name}
         return cls(train, dev, init, vocabulary, names | {"init": options.init and hub.repository_of(options.init)})
 
     def inputs(self) -> dict[str, Path]:
@@ -103,7 +103,7 @@ class Plan:
         self.kind = KINDS[self.task.kind]
         self.blueprint = _blueprint(options, sources)
         self.train_rows = _training_rows(options, sources.train)
-        fields = self.task.input_of(self.train_rows[0])[1]
+        fields = self.task.fields_of(self.train_rows[0])
         setup = Setup(
             self.task,
             self.blueprint.reader(options.max_length),
@@ -120,20 +120,26 @@ class Plan:
 
         keras.utils.set_random_seed(options.seed)
         self.model = self.blueprint.model(self.task, len(self.setup.labels), seed=options.seed)
-        self.unused = self.blueprint.load(self.model, sources.init, ignore=self.kind.LAYERS) if sources.init else []
-        self.depths = self.blueprint.architecture.depths(self.model, self.kind.LAYERS)
+        self.unused = self.blueprint.load(self.model, sources.init, ignore=self.kind.layers) if sources.init else []
+        self.depths = self.blueprint.architecture.depths(self.model, self.kind.layers)
         layers = self.blueprint.architecture.layers(self.blueprint.config)
         optim.freeze(self.model, self.depths, _depth_to_freeze(options.freeze, layers))
         self.scorer = None
         if dev_rows is not None:
-            self.scorer = self.kind.Scorer(self.model, self.setup, dev_rows, options.batch_size, tune=True)
+            self.scorer = self.kind.scorer(self.model, self.setup, dev_rows, options.batch_size, tune=True)
 
     def _dev_rows(self):
         if not self.sources.dev:
             return None
-        options, inputs = self.options, [self.setup.fields]
-        cut = {"limit": options.dev_limit, "column": options.column, "lines": options.lines}
-        return files.read(self.sources.dev, self.task, self.setup.labels, inputs=inputs, **cut)
+        return files.read(
+            self.sources.dev,
+            self.task,
+            self.setup.labels,
+            limit=self.options.dev_limit,
+            inputs=[self.setup.fields],
+            column=self.options.column,
+            lines=self.options.lines,
+        )
 
     @cached_property
     def work(self) -> loop.Work:
@@ -157,7 +163,7 @@ class Plan:
             plan = train_set.plan(examples, seed=options.seed, epoch=epoch)
             return batches.steps(train_set, plan[skip:], options.batch_size, epoch)
 
-        signature = [self.setup.reader.inputs, self.kind.TARGETS]
+        signature = [self.setup.reader.inputs, self.kind.targets]
         return loop.Work(
             model=self.model,
             optimizer=optimizer,
@@ -176,7 +182,7 @@ class Plan:
         """Returns lines that say what will be trained, on what, and how."""
         options, sources, setup, tokenizer = self.options, self.sources, self.setup, self.blueprint.tokenizer
         fields = f", of {setup.fields[0]} and {setup.fields[1]}" if len(setup.fields) > 1 else ""
-        new, unused = ", ".join(self.kind.LAYERS), ", ".join(self.unused) or "none"
+        new, unused = ", ".join(self.kind.layers), ", ".join(self.unused) or "none"
         title = self.blueprint.architecture.title
         return [
             f"task      {options.task}{fields}: {setup}",

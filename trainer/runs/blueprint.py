@@ -71,7 +71,7 @@ class Blueprint:
         Raises:
             Mistake: It names what is lacking.
         """
-        lacking = [need for need in KINDS[task.kind].NEEDS if need not in self.architecture.gives]
+        lacking = [need for need in KINDS[task.kind].needs if need not in self.architecture.gives]
         if lacking:
             wanted = ", ".join(GIVES[need] for need in lacking)
             raise Mistake(f"{task_name}: expected a model that gives {wanted}; {self.architecture.title} does not")
@@ -83,7 +83,7 @@ class Blueprint:
     def model(self, task: Task, classes: int, *, seed: int = 0) -> keras.Model:
         """Returns the model of a task, untrained: the encoder, and the head of the task's kind."""
         kind = KINDS[task.kind]
-        encoder = self.architecture.build(self.config, kind.WANTS, seed=seed)
+        encoder = self.architecture.build(self.config, kind.wants, seed=seed)
         return kind.build(encoder, classes, dropout=self.architecture.head_dropout(self.config), seed=seed)
 
     def load(self, model: keras.Model, folder: str | Path, *, ignore: Iterable[str] = ()) -> list[str]:

@@ -1,6 +1,7 @@
 """A trained model from its run folder."""
 
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,8 @@ from typing import Any
 from trainer.data.schema import Row
 from trainer.errors import Mistake, described
 from trainer.runs.blueprint import Blueprint
-from trainer.tasks.kinds import KINDS, Scorer
+from trainer.tasks.kind import Scorer
+from trainer.tasks.kinds import KINDS
 from trainer.tasks.setup import Setup
 from trainer.tasks.table import TASKS
 from trainer.weights import pretrained
@@ -44,7 +46,7 @@ def settings_of_run(blueprint: Blueprint, task_name: str, setup: Setup, names: d
     settings = blueprint.architecture.to_settings(blueprint.config)
     family = blueprint.architecture.family
     if family:
-        settings["architectures"] = [family + KINDS[setup.task.kind].TRANSFORMERS.model_class]
+        settings["architectures"] = [family + KINDS[setup.task.kind].transformers.model_class]
     return settings | {
         "id2label": {str(i): label for i, label in enumerate(setup.labels)},
         "label2id": {label: i for i, label in enumerate(setup.labels)},
@@ -75,7 +77,7 @@ class Run:
         Mistake: Not a finished run; or a threshold for a run that is not of questions.
     """
 
-    def __init__(self, folder: str | Path, *, null_threshold: float | None = None) -> None:
+    def __init__(self, folder: str | os.PathLike[str], *, null_threshold: float | None = None) -> None:
         folder = Path(folder)
         state = _what_is(folder)
         if state != "a finished run":
@@ -126,7 +128,7 @@ class Run:
 
     def scorer(self, rows: Iterable[Row], batch_size: int) -> Scorer:
         """Returns the kind's `Scorer` of rows with gold values."""
-        return self.kind.Scorer(self.model, self.setup, list(rows), batch_size)
+        return self.kind.scorer(self.model, self.setup, list(rows), batch_size)
 
 
 def _what_is(folder):

@@ -17,33 +17,14 @@ from models import heads
 from trainer.data import files
 from trainer.data.schema import Row
 from trainer.metrics import METRICS
+from trainer.tasks.kind import Kind, Transformers
 from trainer.tasks.setup import Setup
-from trainer.tasks.transformers import Transformers
 from trainer.text import windows
 from trainer.training import batches
 
-NEEDS = ("pooled",)
-WANTS = {"pooled_only": True}
-LAYERS = ("classifier",)
-TARGETS = tf.TensorSpec([None], tf.int32)
-TRANSFORMERS = Transformers(
-    "ForSequenceClassification",
-    "text-classification",
-    """\
-import torch
-from transformers import AutoTokenizer, {class_name}
-
-tokenizer, model = AutoTokenizer.from_pretrained("{name}"), {class_name}.from_pretrained("{name}")
-inputs = tokenizer("a text", return_tensors="pt", truncation=True)  # of two texts: tokenizer("one", "other", ...)
-probabilities = torch.softmax(model(**inputs).logits, -1)[0]
-print({{model.config.id2label[i]: float(p) for i, p in enumerate(probabilities)}})""",
-)
-
-build = heads.classify
-
 
 def examples(rows: list[Row], setup: Setup, path: str | Path | None = None) -> tuple[Setup, batches.Examples]:
-    """See `trainer.tasks.kinds.Kind`. Labels of the data, where the setup has none: in the order of `files.labels_of`."""
+    """See `trainer.tasks.kind.Kind`. Labels of the data, where the setup has none: in the order of `files.labels_of`."""
     target = setup.task.target
     setup = replace(setup, labels=setup.labels or files.labels_of(rows, setup.task))
     first, *second = [setup.reader.ids([row[field] for row in rows]) for field in setup.fields]
@@ -52,7 +33,7 @@ def examples(rows: list[Row], setup: Setup, path: str | Path | None = None) -> t
 
 
 def loss(targets: tf.Tensor, logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """See `trainer.tasks.kinds.Kind`."""
+    """See `trainer.tasks.kind.Kind`."""
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)  # [B]
     return tf.reduce_sum(losses), tf.cast(tf.size(losses), tf.float32)
 
@@ -109,7 +90,7 @@ class Scorer:
         self.metric = setup.task.metric
         _, self.examples = examples(rows, setup)
 
-        @tf.function(input_signature=[setup.reader.inputs, TARGETS], autograph=False)
+        @tf.function(input_signature=[setup.reader.inputs, KIND.targets], autograph=False)
         def step(inputs, targets):
             logits = model(inputs, training=False)
             return tf.argmax(logits, axis=-1), *loss(targets, logits)
@@ -118,7 +99,8 @@ class Scorer:
 
     def __call__(self, tick: Callable[[], None] = lambda: None) -> dict[str, Any]:
         """Returns the scores; `tick` is called between batches."""
-        classes, total, count = np.empty(len(self.rows), np.int64), 0.0, 0.0
+        classes: np.ndarray = np.empty(len(self.rows), np.int64)
+        total, count = 0.0, 0.0
         plan = batches.plan_evaluation(self.examples.lengths, self.batch_size)
         for places, (inputs, targets) in zip(plan, batches.dataset(self.examples, plan), strict=True):
             classes[places], loss_of_batch, rows_of_batch = self.step(inputs, targets)
@@ -140,3 +122,28 @@ class Scorer:
 
     def __str__(self) -> str:
         return str(self.examples)
+
+
+KIND = Kind(
+    needs=("pooled",),
+    wants={"pooled_only": True},
+    layers=("classifier",),
+    targets=tf.TensorSpec([None], tf.int32),
+    build=heads.classify,
+    examples=examples,
+    loss=loss,
+    functions=functions,
+    scorer=Scorer,
+    transformers=Transformers(
+        "ForSequenceClassification",
+        "text-classification",
+        """\
+import torch
+from transformers import AutoTokenizer, {class_name}
+
+tokenizer, model = AutoTokenizer.from_pretrained("{name}"), {class_name}.from_pretrained("{name}")
+inputs = tokenizer("a text", return_tensors="pt", truncation=True)  # of two texts: tokenizer("one", "other", ...)
+probabilities = torch.softmax(model(**inputs).logits, -1)[0]
+print({{model.config.id2label[i]: float(p) for i, p in enumerate(probabilities)}})""",
+    ),
+)

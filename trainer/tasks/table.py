@@ -1,7 +1,8 @@
 """What each task is: the one definition that training, export and client read. Imports no framework."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -30,9 +31,13 @@ class Task:
         """Returns all fields, the simplest input's first."""
         return list(dict.fromkeys(field for _, fields in reversed(self.inputs) for field in fields))
 
-    def input_of(self, row: Row) -> tuple[str, tuple[str, ...]] | None:
+    def input_of(self, row: Mapping[str, Any]) -> tuple[str, tuple[str, ...]] | None:
         """Returns the (signature, fields) that a row has; None if it has none."""
         return next(((name, fields) for name, fields in self.inputs if all(field in row for field in fields)), None)
+
+    def fields_of(self, row: Mapping[str, Any]) -> tuple[str, ...]:
+        """Returns the fields of the input that a row has; none if it has none."""
+        return (self.input_of(row) or ("", ()))[1]
 
 
 TEXT = ("serving_default", ("text",))
@@ -70,8 +75,8 @@ LISTS = ("words", "tags")  # fields with several values a row
 
 
 def requests(
-    task: Task, rows: list[Row], size: int, signature: str | None = None
-) -> Iterator[tuple[str, dict[str, np.ndarray], list[Row]]]:
+    task: Task, rows: Sequence[Mapping[str, Any]], size: int, signature: str | None = None
+) -> Iterator[tuple[str, dict[str, np.ndarray], Sequence[Mapping[str, Any]]]]:
     """Yields (signature, inputs, rows) of at most `size` rows that follow one another and go to the same signature.
 
     Args:
@@ -106,13 +111,13 @@ def _array(values, lists):
     for value in values:
         if isinstance(value, str) or not all(word.strip() for word in value):
             raise Mistake(f"expected a list of words without empty ones, received {value!r}")
-    array = np.full([len(values), max(map(len, values), default=0)], "", object)
+    array: np.ndarray = np.full([len(values), max(map(len, values), default=0)], "", object)
     for i, value in enumerate(values):
         array[i, : len(value)] = value
     return array
 
 
-def answers(task: Task, rows: list[Row], outputs: dict[str, np.ndarray]) -> list[Row]:
+def answers(task: Task, rows: Sequence[Mapping[str, Any]], outputs: dict[str, np.ndarray]) -> list[Row]:
     """Joins input rows and a model's outputs to what users read: one dict a row.
 
     Args:
@@ -123,12 +128,12 @@ def answers(task: Task, rows: list[Row], outputs: dict[str, np.ndarray]) -> list
     Returns:
         A list of dicts of plain Python values: the fields of the row, then its answer.
     """
-    outputs = {name: array.tolist() for name, array in outputs.items()}
-    return [
-        {field: row[field] for field in task.input_of(row)[1]}
-        | ANSWERS[task.kind](row, {name: value[i] for name, value in outputs.items()})
-        for i, row in enumerate(rows)
-    ]
+    values = {name: array.tolist() for name, array in outputs.items()}
+    joined = []
+    for i, row in enumerate(rows):
+        answer = ANSWERS[task.kind](row, {name: value[i] for name, value in values.items()})
+        joined.append({field: row[field] for field in task.fields_of(row)} | answer)
+    return joined
 
 
 def _classify(_, output):

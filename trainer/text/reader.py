@@ -5,7 +5,7 @@ Glossary of shapes: B batch, P pieces of a text, S sequence length of a batch.
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow as tf
@@ -52,7 +52,7 @@ class Reader:
         """Returns how many pieces of text, or of two texts together, a sequence holds."""
         return layout.room(self.max_length, texts)
 
-    def place_of_second(self, first_length):
+    def place_of_second(self, first_length: Any) -> Any:
         """Returns the place of the second text's first piece behind a first text of so many pieces (a number, or [B])."""
         return layout.FIRST + first_length + 1
 
@@ -119,7 +119,7 @@ class Reader:
         return tf.pad(kept.to_tensor(empty, shape=shape), [[0, 0], [self.first, 0]], constant_values=empty)
 
 
-def pair_lengths(first, second, most):
+def pair_lengths(first: tf.Tensor, second: tf.Tensor, most: int) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns how many pieces of two texts stay, if both together may have `most`: the longer loses its last, one by one."""
     kept = tf.minimum(first, tf.maximum(most - second, (most + 1) // 2))
     return kept, tf.minimum(second, most - kept)

@@ -51,7 +51,7 @@ def read_vocabulary(path: str | Path, content: bytes | None = None) -> list[str]
     missing = [token for token in (PADDING, UNKNOWN, START, SEPARATOR) if token not in pieces]
     if missing:
         raise ValueError(f"{path}: expected a vocabulary with {' '.join(missing)}, found {len(pieces)} pieces without")
-    first_line = {}
+    first_line: dict[str, int] = {}
     for number, piece in enumerate(pieces, 1):
         if first_line.setdefault(piece, number) != number:
             raise ValueError(f"{path}:{number}: piece {piece!r} stands already in line {first_line[piece]}")

@@ -180,11 +180,8 @@ class Training:
             say(f"resume    from step {self.state.step} of {self.total}, {self.folder}")
         self.progress = Progress(self.total)
         self.began = time.monotonic() - self.state.seconds
-        self.saved_at, self.saved, self.cost = (
-            time.monotonic(),
-            None,
-            0.0,
-        )  # when, at which position, seconds that it took
+        self.saved_at, self.cost = time.monotonic(), 0.0  # the last checkpoint: when, and the seconds that it took
+        self.saved: tuple[int, int] | None = None  # at which step, after how many scored epochs
 
     def run(self) -> tuple[bytes, str]:
         """Makes them; returns (content of the file of weights to keep, digest of the whole run)."""

@@ -13,8 +13,8 @@ class Signals:
         self.received: int | None = None
         self.before: dict = {}
         if threading.current_thread() is threading.main_thread():  # no other may set handlers
-            numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-            numbers = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
+            asking = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+            numbers = [number for number in asking if signal.getsignal(number) != signal.SIG_IGN]
             self.before = {number: signal.signal(number, self._note) for number in numbers}
         return self
 

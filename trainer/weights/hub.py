@@ -22,6 +22,7 @@ from trainer.data.download import git_blob
 from trainer.errors import Failure, Mistake, described
 from trainer.progress import say
 from trainer.weights import pretrained
+from trainer.weights.bert import check_config
 
 
 @dataclass(frozen=True)
@@ -227,7 +228,7 @@ def _fetch(repository, revision, where, weights):
     if not weights:
         return folder
     try:
-        pretrained.check_config(*pretrained.read_config(folder))  # hundreds of megabytes only of what can be read
+        check_config(*pretrained.read_config(folder))  # hundreds of megabytes only of what can be read
     except (FileNotFoundError, ValueError) as error:
         raise Mistake(described(error)) from None
     found = _weights_among(names)

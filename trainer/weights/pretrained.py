@@ -8,6 +8,8 @@ What an optimiser left in a checkpoint is passed over by its name. See `trainer.
 
 import json
 import re
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -144,7 +146,7 @@ def _read_safetensors(folder):
             f"{path}: expected the weights in safetensors form, found another file or a part ({error})"
         ) from None
     names = {_modern(name): name for name in list(file.keys())}
-    readers = {modern: lambda name=name: file.get_tensor(name) for modern, name in names.items()}
+    readers: dict[str, Callable[[], Any]] = {modern: partial(file.get_tensor, name) for modern, name in names.items()}
     return TensorFile(path, readers, names, 0)
 
 
@@ -180,13 +182,14 @@ def _read_checkpoint(folder):
 
     variables = list(reader.get_variable_to_shape_map())
     weights = [name for name in variables if not OPTIMISER.search(name)]
-    readers, originals = {}, {}
+    readers: dict[str, Callable[[], Any]] = {}
+    originals: dict[str, str] = {}
     for name in weights:
         published, transposed = hugging_face_name(name)
         if published in originals:
             raise ValueError(
                 f"{prefix}.*: {name} and {originals[published]} are one tensor by Hugging Face's names, {published}"
             )
-        readers[published] = lambda name=name, transposed=transposed: read(name, transposed)
+        readers[published] = partial(read, name, transposed)
         originals[published] = name
     return TensorFile(prefix, readers, originals, len(variables) - len(weights))

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -14,7 +15,7 @@ class TensorFile:
     """What a file of tensors holds: how to read each of them, by Hugging Face's names and in its layout."""
 
     path: Path  # for messages
-    readers: dict[str, Callable[[], np.ndarray]]
+    readers: dict[str, Callable[[], Any]]  # name -> function that reads it, an array
     names: dict[str, str]  # name -> that in the file
     passed_over: int  # variables of an optimiser
 

@@ -57,7 +57,7 @@ def oracle(answers):
     ],
 )
 def test_labels_and_their_parts(parts, label):
-    assert segmentation.label_of(parts) == label and segmentation.parts_of(label) == parts
+    assert segmentation.label_of(parts) == label and segmentation.words_of(label) == parts
 
 
 def test_labels_of_tokens():

@@ -64,7 +64,7 @@ def test_rate_and_decay_fall_from_layer_to_layer():
     """By effect: a step of Adam is the learning rate in size, whatever the gradient; the decay follows it."""
     encoder = bert(50, layers=2, width=32, heads=4, pooled_only=True)
     model = KINDS["classify"].build(encoder, 2, dropout=0.0, seed=0)
-    depths = Bert().depths(model, KINDS["classify"].LAYERS)
+    depths = Bert().depths(model, KINDS["classify"].layers)
     weights = model.trainable_variables
     for decay, gradient in ((0.0, 1.0), (0.5, 0.0)):
         for variable in weights:

@@ -13,21 +13,35 @@ what each has above "no answer" in its own window; and the last window reaches b
 import tensorflow as tf
 
 from models import heads
+from trainer.tasks.kind import Kind, Transformers
 from trainer.tasks.span.answer import functions
 from trainer.tasks.span.examples import examples
 from trainer.tasks.span.score import Scorer
-from trainer.tasks.transformers import Transformers
 
-__all__ = ["LAYERS", "NEEDS", "TARGETS", "TRANSFORMERS", "WANTS", "Scorer", "build", "examples", "functions", "loss"]
 
-NEEDS = ("hidden_states", "pairs")
-WANTS: dict = {}
-LAYERS = ("qa_outputs",)
-TARGETS = tf.TensorSpec([None, 2], tf.int32)  # places of the first and of the last piece of the answer; 0, 0: none here
-TRANSFORMERS = Transformers(
-    "ForQuestionAnswering",
-    "question-answering",
-    """\
+def loss(targets: tf.Tensor, logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """See `trainer.tasks.kind.Kind`; targets [B, 2], logits [B, S, 2]."""
+    of_ends = tf.transpose(logits, [0, 2, 1])  # [B, 2, S]
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, of_ends)  # [B, 2]
+    return tf.reduce_sum(losses), tf.cast(tf.size(losses), tf.float32)
+
+
+KIND = Kind(
+    needs=("hidden_states", "pairs"),
+    wants={},
+    layers=("qa_outputs",),
+    targets=tf.TensorSpec(
+        [None, 2], tf.int32
+    ),  # places of the first and of the last piece of the answer; 0, 0: none here
+    build=heads.span,
+    examples=examples,
+    loss=loss,
+    functions=functions,
+    scorer=Scorer,
+    transformers=Transformers(
+        "ForQuestionAnswering",
+        "question-answering",
+        """\
 import torch
 from transformers import AutoTokenizer, {class_name}
 
@@ -37,13 +51,5 @@ output = model(**inputs)
 question = torch.tensor([of == 0 for of in inputs.sequence_ids(0)])  # an answer stands in the context
 start, end = (int(logits[0].masked_fill(question, -1e9).argmax()) for logits in (output.start_logits, output.end_logits))
 print(tokenizer.decode(inputs["input_ids"][0, start : end + 1]))""",
+    ),
 )
-
-build = heads.span
-
-
-def loss(targets: tf.Tensor, logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """See `trainer.tasks.kinds.Kind`; targets [B, 2], logits [B, S, 2]."""
-    of_ends = tf.transpose(logits, [0, 2, 1])  # [B, 2, S]
-    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, of_ends)  # [B, 2]
-    return tf.reduce_sum(losses), tf.cast(tf.size(losses), tf.float32)

@@ -45,7 +45,7 @@ def cut(setup: Setup, questions: tf.Tensor, contexts: tf.Tensor) -> windows.Wind
 
 
 def examples(rows: list[Row], setup: Setup, path: str | Path | None = None) -> tuple[Setup, batches.Examples]:
-    """See `trainer.tasks.kinds.Kind`: every window of every question.
+    """See `trainer.tasks.kind.Kind`: every window of every question.
 
     Answers that do not stand in their context where the file says are left out, and so are those without a word.
     `null_threshold`: 0.5, if some rows have no answer.
@@ -83,7 +83,8 @@ def _questions(rows, setup, path) -> list[Question]:
     contexts = list(dict.fromkeys(row["context"] for row in rows))
     pieces = dict(zip(contexts, setup.reader.pieces(contexts), strict=True))
     asked = setup.reader.pieces([row["question"] for row in rows])
-    questions, reasons, room = [], Counter(), question_room(setup)
+    room, questions = question_room(setup), []
+    reasons: Counter[str] = Counter()  # why questions are left out
     for row, (ids, *_) in zip(rows, asked, strict=True):
         context, _, starts, ends = pieces[row["context"]]
         first = last = -1

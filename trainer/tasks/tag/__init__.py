@@ -8,36 +8,40 @@ overlapping windows (`trainer.text.windows`), so nothing is cut.
 import tensorflow as tf
 
 from models import heads
+from trainer.tasks.kind import Kind, Transformers
 from trainer.tasks.tag.answer import functions
 from trainer.tasks.tag.examples import examples
 from trainer.tasks.tag.score import Scorer
-from trainer.tasks.transformers import Transformers
 
-__all__ = ["LAYERS", "NEEDS", "TARGETS", "TRANSFORMERS", "WANTS", "Scorer", "build", "examples", "functions", "loss"]
 
-NEEDS = ("hidden_states",)
-WANTS: dict = {}
-LAYERS = ("classifier",)
-TARGETS = tf.TensorSpec([None, None], tf.int32)
-TRANSFORMERS = Transformers(
-    "ForTokenClassification",
-    "token-classification",
-    """\
+def loss(targets: tf.Tensor, logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """See `trainer.tasks.kind.Kind`; targets [B, S], logits [B, S, C]."""
+    asked = targets >= 0  # [B, S]
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
+        tf.boolean_mask(targets, asked), tf.boolean_mask(logits, asked)
+    )
+    return tf.reduce_sum(losses), tf.cast(tf.maximum(tf.size(losses), 1), tf.float32)  # 1: a batch that asks nothing
+
+
+KIND = Kind(
+    needs=("hidden_states",),
+    wants={},
+    layers=("classifier",),
+    targets=tf.TensorSpec([None, None], tf.int32),
+    build=heads.tag,
+    examples=examples,
+    loss=loss,
+    functions=functions,
+    scorer=Scorer,
+    transformers=Transformers(
+        "ForTokenClassification",
+        "token-classification",
+        """\
 from transformers import AutoTokenizer, {class_name}
 
 tokenizer, model = AutoTokenizer.from_pretrained("{name}"), {class_name}.from_pretrained("{name}")
 inputs = tokenizer("a text", return_tensors="pt", truncation=True)
 for piece, label in zip(inputs.tokens(), model(**inputs).logits[0].argmax(-1)):
     print(piece, model.config.id2label[int(label)])""",
+    ),
 )
-
-build = heads.tag
-
-
-def loss(targets: tf.Tensor, logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """See `trainer.tasks.kinds.Kind`; targets [B, S], logits [B, S, C]."""
-    asked = targets >= 0  # [B, S]
-    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
-        tf.boolean_mask(targets, asked), tf.boolean_mask(logits, asked)
-    )
-    return tf.reduce_sum(losses), tf.cast(tf.maximum(tf.size(losses), 1), tf.float32)  # 1: a batch that asks nothing

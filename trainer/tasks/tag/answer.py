@@ -110,9 +110,9 @@ class Tagger:
 
         A label that begins no word at the token's start needs a token right before it; words inside begin inside.
         """
-        parts = [segmentation.parts_of(label) for label in self.labels]
-        begins = tf.constant([bool(words) and words[0][0] == 0 for words in parts])  # [C]
-        deepest = tf.constant([max((-place for place, _ in words), default=0) for words in parts])  # [C]
+        words_of = [segmentation.words_of(label) for label in self.labels]
+        begins = tf.constant([bool(words) and words[0][0] == 0 for words in words_of])  # [C]
+        deepest = tf.constant([max((-place for place, _ in words), default=0) for words in words_of])  # [C]
         end_before = tf.concat([ends[:1], ends[:-1]], 0)
         joined = ~changes(rows) & (starts == end_before)  # nothing between it and the token before
 
@@ -124,10 +124,10 @@ class Tagger:
 
     def _words_that_begin(self, label):
         """Returns, for each word that begins in tokens of these labels [U]: its token, its place there, its tag."""
-        parts = [segmentation.parts_of(name) for name in self.labels]
+        words_of = [segmentation.words_of(name) for name in self.labels]
         ragged = lambda values, dtype: tf.ragged.constant(values, dtype, row_splits_dtype=tf.int64)
-        places = ragged([[place for place, _ in words] for words in parts], tf.int32)
-        tags = ragged([[tag for _, tag in words] for words in parts], tf.string)
+        places = ragged([[place for place, _ in words] for words in words_of], tf.int32)
+        tags = ragged([[tag for _, tag in words] for words in words_of], tf.string)
         of_tokens = tf.gather(places, label)  # [U, (words that begin)]
         token = tf.cast(of_tokens.value_rowids(), tf.int64)
         return token, of_tokens.flat_values, tf.gather(tags, label).flat_values

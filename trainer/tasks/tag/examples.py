@@ -17,7 +17,7 @@ Form = tuple[np.ndarray, np.ndarray]  # pieces, and the number of the label of e
 
 
 def examples(rows: list[Row], setup: Setup, path: str | Path | None = None) -> tuple[Setup, batches.Examples]:
-    """See `trainer.tasks.kinds.Kind`.
+    """See `trainer.tasks.kind.Kind`.
 
     A sentence is learned from its text and, where that gives other pieces, from its words; Chinese sentences with ASCII
     punctuation also with the full-width marks that people type. These are the forms of a row, see `batches.Examples`.

@@ -12,31 +12,36 @@ The labels of a run are those that its training data has. Imports no framework.
 """
 
 from collections import Counter
+from collections.abc import Container
+from pathlib import Path
 
+from trainer.data.schema import Row
 from trainer.errors import Mistake
 
 INSIDE = "_"
 
+Begun = tuple[int, str]  # a word that begins in a token: its place before the token's end, or 0 for its start; its tag
 
-def labels_of_tokens(starts, ends, row):
+
+def labels_of_tokens(starts: list[int], ends: list[int], row: Row) -> list[str]:
     """Returns the label of each token of a row.
 
     Args:
         starts, ends: Where the tokens are in the row's text, in code points, in order.
         row: With `spans` and `tags`, see `trainer.data.conll`; words that share a span are one word here, tagged `ADP+DET`.
     """
-    parts = [[] for _ in starts]  # [place before the end of the token, or 0 for its start; tag]
+    words: list[list[Begun]] = [[] for _ in starts]
     i = 0
     for start, end, tag in _words(row):
         while i < len(ends) and ends[i] <= start:
             i += 1
         if i < len(ends) and starts[i] < end:  # else nothing of the word is left: all of it was control characters
-            parts[i].append((start - ends[i] if start > starts[i] else 0, tag))
-    return [label_of(part) for part in parts]
+            words[i].append((start - ends[i] if start > starts[i] else 0, tag))
+    return [label_of(begun) for begun in words]
 
 
 def _words(row):
-    words = []
+    words: list[tuple[int, int, str]] = []
     for (start, end), tag in zip(row["spans"], row["tags"], strict=True):
         if words and words[-1][:2] == (start, end):
             words[-1] = (start, end, f"{words[-1][2]}+{tag}")
@@ -45,24 +50,24 @@ def _words(row):
     return words
 
 
-def label_of(parts):
-    """Returns the label of a token in which words begin as `parts`, (place, tag) each, say."""
-    first = parts[0][1] if parts and parts[0][0] == 0 else INSIDE
-    return " ".join([first, *(f"{tag}@{place}" for place, tag in parts if place)])
+def label_of(words: list[Begun]) -> str:
+    """Returns the label of a token in which these words begin."""
+    first = words[0][1] if words and words[0][0] == 0 else INSIDE
+    return " ".join([first, *(f"{tag}@{place}" for place, tag in words if place)])
 
 
-def parts_of(label):
-    """Returns the (place, tag) of every word that begins in a token of this label: 0 at its start, -1 before its last."""
-    first, *others = label.split(" ")
-    parts = [] if first == INSIDE else [(0, first)]
-    for other in others:
-        tag, _, place = other.rpartition("@")
-        parts.append((int(place), tag))
-    return parts
+def words_of(label: str) -> list[Begun]:
+    """The way back from `label_of`."""
+    first, *rest = label.split(" ")
+    words = [] if first == INSIDE else [(0, first)]
+    for word in rest:
+        tag, _, place = word.rpartition("@")
+        words.append((int(place), tag))
+    return words
 
 
-def inventory(labels, tags, path):
-    """Returns the labels to learn: the tags, by the alphabet, then what else stands twice or more in the data.
+def inventory(labels: list[str], tags: set[str], path: str | Path | None) -> list[str]:
+    """Returns the labels to learn: the tags, in alphabetical order, then what else stands twice or more in the data.
 
     Args:
         labels: Of all tokens of the training data.
@@ -71,15 +76,15 @@ def inventory(labels, tags, path):
     Raises:
         Mistake: There are fewer than two tags, or one that cannot be told from a label of several words.
     """
-    tags = sorted(set(tags))
-    wrong = [tag for tag in tags if tag == INSIDE or " " in tag]
-    if len(tags) < 2 or wrong:
-        raise Mistake(f"{path}: expected two or more tags, none of them {INSIDE!r}, found {', '.join(tags)}")
+    plain = sorted(tags)
+    wrong = [tag for tag in plain if tag == INSIDE or " " in tag]
+    if len(plain) < 2 or wrong:
+        raise Mistake(f"{path}: expected two or more tags, none of them {INSIDE!r}, found {', '.join(plain)}")
     counts = Counter(labels)
-    return [*tags, INSIDE, *sorted(label for label in counts if counts[label] > 1 and label not in (*tags, INSIDE))]
+    return [*plain, INSIDE, *sorted(label for label in counts if counts[label] > 1 and label not in (*plain, INSIDE))]
 
 
-def known(label, inventory):
+def known(label: str, inventory: Container[str]) -> str:
     """Returns the label, or what comes nearest to it in the inventory: what begins at the token's start, of `ADP+DET` the first."""
     first = label.split(" ")[0]
-    return next((one for one in (label, first, first.split("+")[0]) if one in inventory), INSIDE)
+    return next((name for name in (label, first, first.split("+")[0]) if name in inventory), INSIDE)

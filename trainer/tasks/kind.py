@@ -1,0 +1,87 @@
+"""How a kind of task works: from rows to targets, a head, a loss, and from logits to answers."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import keras
+import tensorflow as tf
+
+from trainer.data.schema import Row
+from trainer.tasks.setup import Setup
+from trainer.training.batches import Source
+
+
+class Scorer(Protocol):
+    """Says how good a model is, as it is when called, on rows that it has made ready once."""
+
+    metric: str
+    """The score by which epochs are compared, more is better."""
+
+    def __call__(self, tick: Callable[[], None] = ...) -> dict[str, Any]:
+        """Returns the scores by name; `tick` is called between batches."""
+
+    def predictions(self, path: str | Path, column: str | int | None = None) -> dict[str, str]:
+        """Returns {ending of the file's name: content} of what was predicted at the last call."""
+
+    def variants(self) -> dict[str, Any]:
+        """Returns {name: scores} of other forms of the rows."""
+
+
+class MakeScorer(Protocol):
+    """Makes a `Scorer` of rows with gold values; `tune`: it may choose what the setup leaves open."""
+
+    def __call__(
+        self, model: keras.Model, setup: Setup, rows: list[Row], batch_size: int, *, tune: bool = False
+    ) -> Scorer: ...
+
+
+class Build(Protocol):
+    """Returns the model of an encoder and a head of `models.heads`, from the encoder's inputs to logits."""
+
+    def __call__(self, encoder: keras.Model, classes: int, *, dropout: float, seed: int) -> keras.Model: ...
+
+
+@dataclass(frozen=True)
+class Transformers:
+    """What transformers and the Hugging Face hub call a kind, for runs that are given away.
+
+    Args:
+        model_class: The name of a model's class behind that of its family: `ForSequenceClassification`.
+        pipeline: The task, as the hub names it.
+        snippet: A program that asks a model of this kind; {class_name} and {name} are filled in.
+    """
+
+    model_class: str
+    pipeline: str
+    snippet: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """How a kind of task works.
+
+    Args:
+        needs: What the encoder must give, of `trainer.architectures.base.GIVES`.
+        wants: What the encoder is built with where not all of its outputs are read, as {"pooled_only": True}.
+        layers: Names of its own layers, which pretrained weights need not have.
+        targets: Of the targets of a batch.
+        build: Of the model.
+        examples: (rows, setup, path for messages) -> (the setup with what the data says, what a model is trained on).
+        loss: (targets, logits) -> (its sum over the batch, over how many): divided once, by all of a step.
+        functions: (model, setup) -> what is exported, by signature: functions from raw strings to decoded answers.
+        scorer: Of rows with gold values.
+        transformers: Its names elsewhere.
+    """
+
+    needs: tuple[str, ...]
+    wants: dict[str, Any]
+    layers: tuple[str, ...]
+    targets: tf.TensorSpec
+    build: Build
+    examples: Callable[[list[Row], Setup, str | Path | None], tuple[Setup, Source]]
+    loss: Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+    functions: Callable[[keras.Model, Setup], dict[str, Any]]
+    scorer: MakeScorer
+    transformers: Transformers
