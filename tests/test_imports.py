@@ -30,6 +30,7 @@ FORBIDDEN = {
     "trainer/tasks/table.py": {"models", "tensorflow", "keras"},
     "trainer/data": {"models", "tensorflow", "keras"},
     "trainer/writing.py": {"models", "tensorflow", "keras"},
+    "trainer/weights/hub.py": {"models", "tensorflow", "keras"},
 }
 
 

@@ -1,16 +1,19 @@
 """BERT's published weights: the names of its settings and tensors, Hugging Face's and Google's.
 
 Tensors go by Hugging Face's names everywhere else in this project. Google's names follow from them by `google_name`; its
-kernels are [in, out], Hugging Face's [out, in], where queries, keys and values lie apart; we hold them side by side in one.
+kernels are [in, out], Hugging Face's [out, in], where queries, keys and values lie apart; we hold them side by side in one. Imports no framework.
 """
+
+from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
-
-import keras
+from typing import TYPE_CHECKING, Any
 
 from trainer.weights.tensors import Stored
+
+if TYPE_CHECKING:
+    import keras
 
 # Hugging Face's `config.json` -> arguments of `models.bert.bert`
 ARGUMENTS = {

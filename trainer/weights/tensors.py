@@ -1,13 +1,17 @@
-"""A model's variables <-> the tensors of a file, by a table of names; every tensor is accounted for."""
+"""A model's variables <-> the tensors of a file, by a table of names; every tensor is accounted for. Imports no framework."""
+
+from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 from safetensors.numpy import save
+
+if TYPE_CHECKING:
+    import keras
 
 
 @dataclass(frozen=True)
