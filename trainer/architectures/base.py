@@ -11,11 +11,11 @@ from trainer.text.reader import Reader
 from trainer.text.word_pieces import Tokenizer
 from trainer.weights import pretrained, tensors
 
-# What an encoder may give, which kinds of tasks may need (`trainer.tasks.kind.Kind.needs`)
+# What an encoder may do, which kinds of tasks may need (`trainer.tasks.kind.Kind.needs`)
 GIVES = {
-    "pooled": "one vector a text",
-    "hidden_states": "a vector for every piece of a text",
-    "pairs": "two texts read as one sequence",
+    "pooled": "gives one vector a text",
+    "hidden_states": "gives a vector for every piece of a text",
+    "pairs": "reads two texts as one sequence",
 }
 
 

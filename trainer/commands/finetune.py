@@ -266,7 +266,8 @@ def _depth_to_freeze(freeze, layers):
     if freeze in (None, "embeddings"):
         return 1 if freeze else 0
     if not 1 <= int(freeze) <= layers:
-        raise Mistake(f"--freeze: expected embeddings, or 1 to {layers} layers of this model, received {freeze}")
+        numbers = f", or 1 to {layers} layers of this model" if layers else " (this model has no layers)"
+        raise Mistake(f"--freeze: expected embeddings{numbers}, received {freeze}")
     return 1 + int(freeze)
 
 

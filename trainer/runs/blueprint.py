@@ -73,8 +73,8 @@ class Blueprint:
         """
         lacking = [need for need in KINDS[task.kind].needs if need not in self.architecture.gives]
         if lacking:
-            wanted = ", ".join(GIVES[need] for need in lacking)
-            raise Mistake(f"{task_name}: expected a model that gives {wanted}; {self.architecture.title} does not")
+            wanted = " and ".join(GIVES[need] for need in lacking)
+            raise Mistake(f"{task_name}: expected a model that {wanted}; {self.architecture.title} does not")
 
     def reader(self, max_length: int) -> Reader:
         """Returns how the model reads text; see `Architecture.reader`."""
