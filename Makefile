@@ -1,5 +1,5 @@
 # make demo   trains, exports, serves and asks, on a machine with Python 3.11 or later and make; make demo-all   in full
-# make test   all tests          make lint   style          make bench   speed beside the peers (installs them)
+# make test   all tests      make lint   style and types      make bench   speed beside the peers (installs them)
 # make image  the server and exports/ as a container image; IMAGE=serving: with the stock TensorFlow Serving
 # make serve  runs that image with exports/ as they are, on port 8500, until Ctrl-C
 # make acceptance   one line per promise of the README: promised, found (installs the peers; two hours)
@@ -20,7 +20,7 @@ test: .venv/.ready-dev
 	.venv/bin/python -m pytest
 
 lint: .venv/.ready-dev
-	.venv/bin/ruff check . && .venv/bin/ruff format --check .
+	.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy
 
 bench: .venv-peers/.ready
 	.venv-peers/bin/python -m tests.bench.speed

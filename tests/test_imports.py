@@ -26,7 +26,7 @@ FORBIDDEN = {
     "serving/versions.py": {"models", "trainer", "keras"},
     "serving/tensors.py": {"models", "trainer", "tensorflow"},
     "serving/client.py": {"models", "tensorflow", "keras", "tensorflow_serving"},
-    "trainer/options.py": {"models", "tensorflow", "keras"},
+    "trainer/options": {"models", "tensorflow", "keras"},
     "trainer/tasks/table.py": {"models", "tensorflow", "keras"},
     "trainer/data": {"models", "tensorflow", "keras"},
     "trainer/writing.py": {"models", "tensorflow", "keras"},

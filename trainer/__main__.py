@@ -7,7 +7,9 @@ import re
 import signal
 import sys
 import threading
+from collections.abc import Sequence
 from dataclasses import MISSING, fields
+from typing import NoReturn
 
 import docstring_parser
 import yaml
@@ -17,8 +19,8 @@ from trainer import options
 from trainer.errors import Failure, Interrupted, Mistake, defect
 from trainer.progress import say
 
-# Its options, the module whose `run` takes them
-COMMANDS = {
+# Name -> (class of its options, module whose `run` takes them)
+COMMANDS: dict[str, tuple[type[options.Command], str]] = {
     "finetune": (options.Finetune, "trainer.commands.finetune"),
     "evaluate": (options.Evaluate, "trainer.commands.evaluate"),
     "predict": (options.Predict, "trainer.commands.predict"),
@@ -27,75 +29,78 @@ COMMANDS = {
     "datasets": (options.Datasets, "trainer.commands.datasets"),
     "weights": (options.Weights, "trainer.commands.weights"),
 }
-ALL_FIELDS = [one for own, _ in COMMANDS.values() for one in fields(own)]
-BY_PLACE = {one.name for one in ALL_FIELDS if one.metadata.get("by_place")}
-FLAGS = {one.name for one in ALL_FIELDS if one.type is bool}  # options without a value
-KINDS = {"int": "a whole number", "float": "a number", "str": "a text"}
+ALL_OPTIONS = [option for options_class, _ in COMMANDS.values() for option in fields(options_class)]
+BY_PLACE = {option.name for option in ALL_OPTIONS if option.metadata.get("by_place")}
+FLAGS = {option.name for option in ALL_OPTIONS if option.type is bool}  # options without a value
+TYPES = {"int": "a whole number", "float": "a number", "str": "a text"}
 
 
 class Parser(ArgumentParser):
-    """Answers a wrong command line by one line and exit status 2."""
+    """Answers a wrong command line with one line and exit status 2."""
 
-    def error(self, message, ex=None):
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         line = " ".join(str(message).split()).replace("Parser key ", "option ")
         line = re.sub(rf"\b({'|'.join(COMMANDS)})\.(\w+)", r"--\2", line)
         by_place = f"--({'|'.join(BY_PLACE)})"
-        if wrong := re.search(rf"unrecognized arguments: {by_place}\b", line):
-            line += f": given by its place alone, COMMAND {wrong[1].upper()}"
+        if unrecognized := re.search(rf"unrecognized arguments: {by_place}\b", line):
+            line += f": given by its place alone, COMMAND {unrecognized[1].upper()}"
         else:
             line = re.sub(rf"{by_place}(?=,|$)", lambda match: match[1].upper(), line)
-        wrong = re.match(r'option "(\w+)": .*?Expected an? <class \'(\w+)\'>.*(?:Got|Given) value: (.*)$', line)
-        if wrong:
-            line = f"--{wrong[1]}: expected {KINDS.get(wrong[2], wrong[2])}, received {wrong[3]}"
+        invalid = re.match(r'option "(\w+)": .*?Expected an? <class \'(\w+)\'>.*(?:Got|Given) value: (.*)$', line)
+        if invalid:
+            line = f"--{invalid[1]}: expected {TYPES.get(invalid[2], invalid[2])}, received {invalid[3]}"
         print(f"{self.prog.replace(' [options]', '')}: {line} (see --help)", file=sys.stderr)
         sys.exit(2)
 
 
 @functools.cache
-def parser_of_all():
+def parser_of_all() -> Parser:
+    """Returns the parser of the program: a subcommand for each of `COMMANDS`."""
     parser = Parser(prog="python -m trainer", description=__doc__, allow_abbrev=False)
     commands = parser.add_subcommands(required=True, dest="command")
-    for name, (own, _) in COMMANDS.items():
-        commands.add_subcommand(name, parser_of(own), help=own.__doc__)
+    for name, (options_class, _) in COMMANDS.items():
+        commands.add_subcommand(name, parser_of(options_class), help=options_class.__doc__)
     return parser
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command that the arguments ask for, by default those of the process; errors end it with one line and a status."""
     parser = parser_of_all()
     arguments = sys.argv[1:] if arguments is None else arguments
     for before, argument in zip(["", *arguments], arguments, strict=False):
         if argument.startswith("--config=") or before == "--config":
             _check_recipe(parser, argument.removeprefix("--config="))
-    command = parser.parse_args(arguments)
-    values = command[command.command].as_dict()
+    parsed = parser.parse_args(arguments)
+    command = parsed.command
+    values = parsed[command].as_dict()
     values.pop("config", None)
-    own, module = COMMANDS[command.command]
+    options_class, module = COMMANDS[command]
     if threading.current_thread() is threading.main_thread():  # no other may set handlers
         for number in (signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) != signal.SIG_IGN:  # as `nohup` has it
                 signal.signal(number, _stop)
     try:
-        chosen = own(**values).checked()
+        chosen = options_class(**values).checked()
         importlib.import_module(module).run(chosen)
     except Mistake as mistake:
-        _end(command.command, mistake, 2)
+        _end(command, mistake, 2)
     except Interrupted as interrupted:
-        _end(command.command, interrupted, interrupted.status)
+        _end(command, interrupted, interrupted.status)
     except KeyboardInterrupt:
-        _end(command.command, "interrupted", 130)
-    except BrokenPipeError:  # whoever read the results has enough
+        _end(command, "interrupted", 130)
+    except BrokenPipeError:  # the reader has closed its end
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except Failure as failure:
-        _end(command.command, failure, 1)
+        _end(command, failure, 1)
     except OSError as error:
-        _end(command.command, f"{error.filename}: {error.strerror}" if error.filename else error, 1)
+        _end(command, f"{error.filename}: {error.strerror}" if error.filename else error, 1)
     except Exception as error:
-        _end(command.command, defect(error), 1)
+        _end(command, defect(error), 1)
 
 
 def _check_recipe(parser, path):
-    """jsonargparse's own errors do not name the file."""
+    """Checks a recipe here, because jsonargparse's own errors do not name the file."""
     try:
         with open(path, encoding="utf-8") as file:
             recipe = yaml.safe_load(file)
@@ -109,8 +114,8 @@ def _check_recipe(parser, path):
     for name, value in recipe.items():
         if name in FLAGS and not isinstance(value, bool):
             parser.error(f"{path}: {name}: expected true or false, received {value!r}")
-        names = isinstance(value, list) and all(isinstance(label, str) for label in value)
-        if name == "labels" and value is not None and not names:
+        are_names = isinstance(value, list) and all(isinstance(label, str) for label in value)
+        if name == "labels" and value is not None and not are_names:
             parser.error(f"{path}: labels: expected a list of names (in quotes: 'no', '1'), received {value!r}")
 
 
@@ -123,34 +128,35 @@ def _end(command, message, status):
     sys.exit(status)
 
 
-def parser_of(own):
-    """Returns the parser of a command: the groups that its options inherit under headings of their own, then the rest."""
-    parser = Parser(description=own.__doc__, allow_abbrev=False)
+def parser_of(options_class: type[options.Command]) -> Parser:
+    """Returns the parser of a command: its own options, then each group that it inherits under a heading."""
+    parser = Parser(description=options_class.__doc__, allow_abbrev=False)
     parser.add_argument("--config", action="config", help="YAML file with any of these options; flags win")
-    groups = [group for group in reversed(own.__mro__) if "__dataclass_fields__" in group.__dict__ and group is not own]
+    bases = reversed(options_class.__mro__[1:])
+    groups = [base for base in bases if "__dataclass_fields__" in base.__dict__]
     added = set()
-    for group in [own, *groups]:
-        place = parser if group is own else parser.add_argument_group(group.__doc__)
-        helps = {one.arg_name: one.description for one in docstring_parser.parse_from_object(group).params}
-        for one in fields(group):
-            if one.name in helps and one.name not in added:
-                added.add(one.name)
-                _add(place, one, helps[one.name])
+    for group in [options_class, *groups]:
+        target = parser if group is options_class else parser.add_argument_group(group.__doc__)
+        helps = {option.arg_name: option.description for option in docstring_parser.parse_from_object(group).params}
+        for option in fields(group):
+            if option.name in helps and option.name not in added:
+                added.add(option.name)
+                _add(target, option, helps[option.name])
     return parser
 
 
-def _add(place, one, help_text):
-    required = one.default is MISSING
-    if one.metadata.get("by_place"):
-        place.add_argument(one.name, type=str, nargs=None if required else "?", help=help_text)
-    elif one.type is bool:
-        place.add_argument(f"--{one.name}", action="store_true", help=help_text)
-    elif one.type == list[str] | None:
-        place.add_argument(f"--{one.name}", type=str, nargs="+", action="extend", help=help_text)
+def _add(target, option, help_text):
+    required = option.default is MISSING
+    if option.metadata.get("by_place"):
+        target.add_argument(option.name, type=str, nargs=None if required else "?", help=help_text)
+    elif option.type is bool:
+        target.add_argument(f"--{option.name}", action="store_true", help=help_text)
+    elif option.type == list[str] | None:
+        target.add_argument(f"--{option.name}", type=str, nargs="+", action="extend", help=help_text)
     elif required:
-        place.add_argument(f"--{one.name}", type=one.type, required=True, help=help_text)
+        target.add_argument(f"--{option.name}", type=option.type, required=True, help=help_text)
     else:
-        place.add_argument(f"--{one.name}", type=one.type, default=one.default, help=help_text)
+        target.add_argument(f"--{option.name}", type=option.type, default=option.default, help=help_text)
 
 
 if __name__ == "__main__":

@@ -16,13 +16,13 @@ def finetune(task: str, **options: Any) -> dict[str, Any]:
 
     Args:
         task: Its name, as `sentiment`.
-        **options: The flags of the command, by name, with its defaults: see `trainer.options.Finetune`.
+        **options: The flags of the command, by name, with the same defaults; see `trainer.options.Finetune`.
 
     Returns:
         The result that metrics.json holds.
 
     Raises:
-        trainer.errors.Mistake, trainer.errors.Failure: Each with one line that says what was received and expected.
+        trainer.errors.Mistake, trainer.errors.Failure: Their text is one line that says what was received and expected.
 
     Example:
         >>> import trainer
@@ -32,10 +32,10 @@ def finetune(task: str, **options: Any) -> dict[str, Any]:
     """
     from trainer.options import Finetune
 
-    options = Finetune(task=task, **options).checked()
+    checked = Finetune(task=task, **options).checked()
     from trainer.commands import finetune as command
 
-    return command.finetune(options)
+    return command.finetune(checked)
 
 
 def load(folder: str | Path, *, null_threshold: float | None = None) -> Trained:
@@ -56,7 +56,7 @@ class Trained:
 
     Attributes:
         model: The `keras.Model` inside, from word pieces to logits.
-        labels: In the order of their numbers.
+        labels: Their names, in the order of their numbers.
     """
 
     def __init__(self, folder: str | Path, *, null_threshold: float | None = None) -> None:
@@ -73,8 +73,8 @@ class Trained:
         """Answers rows in order.
 
         Args:
-            rows: Texts, for a run that reads one; else dicts of the task's fields, as {"premise": ..., "hypothesis": ...}.
-            signature: As of `python -m trainer predict`.
+            rows: Texts, for a run that reads one text a row; else dicts of the task's fields, as {"premise": ..., "hypothesis": ...}.
+            signature: As for `python -m trainer predict`.
             batch_size: Rows at once.
 
         Returns:
@@ -85,11 +85,11 @@ class Trained:
         if isinstance(rows, str | dict):
             raise TypeError(f"expected a list of rows, received one {type(rows).__name__}")
         field = next((fields[0] for fields in self._run.inputs if len(fields) == 1), "text")
-        rows = [{field: row} if isinstance(row, str) else row for row in rows]
-        return list(predict(self._run, rows, signature=signature, batch_size=batch_size))
+        dicts = [{field: row} if isinstance(row, str) else row for row in rows]
+        return list(predict(self._run, dicts, signature=signature, batch_size=batch_size))
 
     def evaluate(self, data: str | Path, **options: Any) -> dict[str, Any]:
-        """Returns the scores on a labelled file or a data set by name; options as of `python -m trainer evaluate`."""
+        """Returns the scores on a labelled file or a data set by name; options as for `python -m trainer evaluate`."""
         from trainer.commands.evaluate import evaluate
         from trainer.options import Evaluate
 
@@ -109,16 +109,16 @@ def from_preset(
     """Returns a compiled Keras model with pretrained weights and a new head, and the reader that feeds it.
 
     Args:
-        name: As of --init: `minilm`, a folder, OWNER/NAME of the Hugging Face hub.
+        name: As for --init: `minilm`, a folder, OWNER/NAME of the Hugging Face hub.
         task: One whose gold value is a label: sentiment, classification, nli.
         labels: Their names, in the order of their numbers; by default the task's own.
         max_length: Pieces read at once; by default the task's.
         learning_rate: Of AdamW.
-        seed: Of the head and of dropout.
+        seed: Of the new head and of dropout.
 
     Returns:
-        (`keras.Model` from the reader's tensors to logits [B, C], `trainer.text.reader.Reader`). `model.fit(reader(texts), labels)` with numbers of
-        labels [B]; `model.save(PATH.keras)` and `keras.models.load_model` work.
+        (`keras.Model` from the reader's tensors to logits [B, C], `trainer.text.reader.Reader`). `model.fit(reader(texts), numbers)`
+        takes the numbers of the labels [B]; `model.save(PATH.keras)` and `keras.models.load_model` work.
     """
     from trainer import quiet  # noqa: F401  isort: skip  before all that imports TensorFlow
     import keras
@@ -132,14 +132,14 @@ def from_preset(
     if task not in TASKS or TASKS[task].target != "label":
         names = [name for name in TASKS if TASKS[name].target == "label"]
         raise Mistake(f"task: expected one of {', '.join(names)}, received {task}")
-    labels = list(labels or TASKS[task].labels or ())
-    if len(labels) < 2:
-        raise Mistake(f"labels: expected two or more names for {task}, received {', '.join(labels) or 'none'}")
+    classes = list(labels or TASKS[task].labels or ())
+    if len(classes) < 2:
+        raise Mistake(f"labels: expected two or more names for {task}, received {', '.join(classes) or 'none'}")
     folder = hub.folder_of(name)
     blueprint = Blueprint.of_weights(folder)
     blueprint.check(task, TASKS[task])
     keras.utils.set_random_seed(seed)
-    model = blueprint.model(TASKS[task], len(labels), seed=seed)
+    model = blueprint.model(TASKS[task], len(classes), seed=seed)
     blueprint.load(model, folder, ignore=KINDS[TASKS[task].kind].layers)
     model.compile(
         optimizer=keras.optimizers.AdamW(learning_rate, weight_decay=0.01, epsilon=1e-6, global_clipnorm=1.0),

@@ -1,7 +1,7 @@
 """Imports TensorFlow without the notes that its native code writes to standard error before it reads any setting.
 
-Keras reads its backend and its number type from the environment and from ~/.keras/keras.json; here they are what this
-program is written for, whatever stands there.
+Keras reads its backend and its number type from the environment and from ~/.keras/keras.json. Here they are set to those that
+this program is written for, whatever these say.
 """
 
 import os
@@ -16,16 +16,16 @@ os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ["TF_USE_LEGACY_KERAS"] = "0"
 
 _stderr = os.dup(2)
-_nowhere = os.open(os.devnull, os.O_WRONLY)
-os.dup2(_nowhere, 2)
+_null = os.open(os.devnull, os.O_WRONLY)
+os.dup2(_null, 2)
 try:
     import keras
     import tensorflow as tf
-    import tensorflow_text  # noqa: F401  its ops, for graphs that hold them
+    import tensorflow_text  # noqa: F401  registers its ops for graphs that hold them
 finally:
     os.dup2(_stderr, 2)
     os.close(_stderr)
-    os.close(_nowhere)
+    os.close(_null)
 
 keras.config.set_floatx("float32")
 keras.config.set_dtype_policy("float32")

@@ -2,10 +2,11 @@
 
 from trainer.commands.listing import print_all
 from trainer.data import datasets
+from trainer.options import Datasets
 from trainer.writing import print_json
 
 
-def run(options):
+def run(options: Datasets) -> None:
     if options.name is None:
         print_all(datasets.known())
     else:

@@ -2,15 +2,17 @@
 
 import os
 import time
+from typing import Any
 
 from trainer.data import datasets, files, squad
 from trainer.errors import Mistake
+from trainer.options import Evaluate
 from trainer.progress import say
 from trainer.tasks.table import TASKS
-from trainer.writing import check, is_plain, opened, print_json
+from trainer.writing import AnyPath, check, is_plain, opened, print_json
 
 
-def run(options):
+def run(options: Evaluate) -> None:
     if options.run.endswith(".json") and not os.path.isdir(options.run):
         print_json(score_answers(options))
         return
@@ -21,7 +23,7 @@ def run(options):
     print_json(evaluate(options))
 
 
-def score_answers(options):
+def score_answers(options: Evaluate) -> dict[str, Any]:
     """Returns the scores of a file of answers {id: answer}, as the official scripts read it."""
     if options.column or options.null_threshold is not None or options.output:
         raise Mistake(f"expected --data and --limit beside a file of answers ({options.run}), received more")
@@ -30,11 +32,11 @@ def score_answers(options):
     return squad.score_file(files.content(options.run), options.run, rows)
 
 
-def evaluate(options):
-    """Scores a run on a labelled file, and writes what it predicted where that is asked for.
+def evaluate(options: Evaluate) -> dict[str, Any]:
+    """Scores a run on a labelled file, and writes its predictions to --output, if that is given.
 
     Args:
-        options: A checked `trainer.options.Evaluate`.
+        options: Checked.
 
     Returns:
         The scores, by name.
@@ -45,10 +47,11 @@ def evaluate(options):
     run = Run(options.run, null_threshold=options.null_threshold)
     path = datasets.path_of(options.data, "dev", run.task_name)
     column = options.column or (None if files.is_json(path) else run.column)
-    inputs = {"--data": path, "the run": options.run}
-    beside = os.path.splitext(options.output)[0] if options.output and is_plain(options.output) else None  # more files
-    if beside:
-        check(f"{beside}.null_odds.json", inputs)
+    inputs: dict[str, AnyPath] = {"--data": path, "the run": options.run}
+    # Further files lie beside the first one, under its name with other endings
+    stem = os.path.splitext(options.output)[0] if options.output and is_plain(options.output) else None
+    if stem:
+        check(f"{stem}.null_odds.json", inputs)
     with opened(options.output, inputs) as file:
         rows = files.read(path, run.task, run.setup.labels, inputs=[run.fields], limit=options.limit, column=column)
         scorer = run.scorer(rows, options.batch_size)
@@ -58,7 +61,7 @@ def evaluate(options):
         if options.output:
             (_, content), *more = scorer.predictions(options.output, column).items()
             file.write(content)
-            for ending, content in more if beside else ():
-                with opened(beside + ending, inputs) as other:
-                    other.write(content)
+            for ending, content in more if stem else ():
+                with opened(f"{stem}{ending}", inputs) as further:
+                    further.write(content)
         return result | scorer.variants() | {"seconds": round(time.monotonic() - began, 1)}

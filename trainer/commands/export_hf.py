@@ -1,7 +1,7 @@
 """A finished run as a folder that transformers opens, and that may be given away: weights, settings, a model card.
 
-A run folder opens in transformers as it is; what this writes beside has a card (https://huggingface.co/docs/hub/model-cards)
-and none of the paths of the machine that it was trained on.
+A run folder opens in transformers as it is. This one also has a card (https://huggingface.co/docs/hub/model-cards), and none
+of the paths of the machine that it was trained on.
 """
 
 from trainer import quiet  # noqa: F401  isort: skip  before all that imports TensorFlow
@@ -9,77 +9,81 @@ from trainer import quiet  # noqa: F401  isort: skip  before all that imports Te
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 from trainer.data import datasets
 from trainer.errors import Mistake
+from trainer.options import ExportHuggingFace
 from trainer.runs.run import Run
 from trainer.weights import pretrained
 from trainer.writing import naming, new_folder, print_json
 
 PATHS = ("train", "dev", "init", "vocabulary")  # options that name files
-OURS = ("lineage", "_name_or_path", "transformers_version")  # what `config.json` holds for us, or of another machine
+# Keys of `config.json` that this program alone reads, or that speak of another machine
+OURS = ("lineage", "_name_or_path", "transformers_version")
 
 
-def run(options):
+def run(options: ExportHuggingFace) -> None:
     with naming(options.to):
         print_json(export_hf(options.run, options.to))
 
 
-def export_hf(run, to):
+def export_hf(run: str | Path, to: str | Path) -> dict[str, Any]:
     """Writes the folder.
 
     Args:
         run: Run folder.
-        to: Folder to be.
+        to: Folder to write.
 
     Returns:
         {"task", "path", "architecture", "files"}.
 
     Raises:
-        Mistake: Not a finished run; of a model that transformers has not.
-        FileExistsError, ValueError: `to` is there and holds files, or cannot be made.
+        Mistake: Not a finished run; or a model that transformers does not have.
+        FileExistsError, ValueError: `to` exists and holds files, or cannot be made.
     """
     folder, to = Path(run), Path(to)
-    run = Run(folder)
-    architecture, tokenizer = run.blueprint.architecture, run.blueprint.tokenizer
+    trained = Run(folder)
+    architecture, tokenizer = trained.blueprint.architecture, trained.blueprint.tokenizer
     if not architecture.family:
         raise Mistake(f"{folder}: expected a run of a model that transformers has, found {architecture.title}")
-    config = {name: value for name, value in run.settings.items() if name not in OURS}
+    config = {name: value for name, value in trained.settings.items() if name not in OURS}
     settings = pretrained.tokenizer_config(tokenizer.lower_case)
-    written = {
+    contents = {
         "config.json": json.dumps(config, ensure_ascii=False, indent=2) + "\n",
         "tokenizer_config.json": json.dumps(settings, indent=2) + "\n",
         "vocab.txt": "\n".join(tokenizer.vocabulary) + "\n",
-        "README.md": card(run, to.resolve().name),
+        "README.md": card(trained, to.resolve().name),
     }
-    with new_folder(to) as part:
-        shutil.copyfile(folder / "model.safetensors", part / "model.safetensors")
-        for name, content in written.items():
-            (part / name).write_text(content, encoding="utf-8")
+    with new_folder(to) as temporary:
+        shutil.copyfile(folder / "model.safetensors", temporary / "model.safetensors")
+        for name, content in contents.items():
+            (temporary / name).write_text(content, encoding="utf-8")
     return {
-        "task": run.task_name,
+        "task": trained.task_name,
         "path": str(to),
         "architecture": config["architectures"][0],
-        "files": sorted([*written, "model.safetensors"]),
+        "files": sorted([*contents, "model.safetensors"]),
     }
 
 
-def card(run, name):
-    """Returns a model card: what it is, how it was trained, how well it does, how to ask it, where it may fail.
+def card(run: Run, name: str) -> str:
+    """Returns a model card: what the model is, how it was trained, its scores, how to use it, its limits.
 
     Args:
-        run: A `trainer.runs.run.Run`.
-        name: Of the model, for the heading.
+        run: Of the model.
+        name: For the heading.
     """
     options = run.lineage["options"]
-    named = {part: Path(options[part]).name for part in ("train", "dev") if options.get(part)}  # of runs before names
-    named |= run.lineage.get("names", {})
-    base = named.get("init")
-    began = base or ("weights of a folder" if options.get("init") else "random weights")
-    data_set = datasets.DATA.get(named["train"].partition(":")[0])
+    # Older runs did not record names
+    names = {option: Path(options[option]).name for option in ("train", "dev") if options.get(option)}
+    names |= run.lineage.get("names", {})
+    base = names.get("init")
+    initial = base or ("weights of a folder" if options.get("init") else "random weights")
+    data_set = datasets.DATA.get(names["train"].partition(":")[0])
     published = run.kind.transformers
     class_name = f"AutoModel{published.model_class}"
-    front = {
+    front_matter = {
         "library_name": "transformers",
         "pipeline_tag": published.pipeline,
         "tags": ["lineage", "bert", run.task_name],
@@ -91,17 +95,17 @@ def card(run, name):
         for option, value in options.items()
         if value is not None and value is not False and option not in (*PATHS, "labels")
     }
-    first = f", its first {options['dev_limit']:,} rows" if options.get("dev_limit") else ""
+    first_rows = f", its first {options['dev_limit']:,} rows" if options.get("dev_limit") else ""
     return "\n".join(
         [
             "---",
-            *(f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in front.items()),
+            *(f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in front_matter.items()),
             "---",
             "",
             f"# {name}",
             "",
             f"A BERT of {run.model.count_params():,} parameters for {run.task_name}, trained with Lineage"
-            f" from {began} on {named['train']}.",
+            f" from {initial} on {names['train']}.",
             f"The licences of the data{f' ({data_set.licence})' if data_set else ''} and of the weights it began with apply.",
             "",
             f"- Reads {' and '.join(run.fields)}, {run.setup.reader.max_length} pieces at once;"
@@ -110,7 +114,7 @@ def card(run, name):
             "",
             "## Scores",
             "",
-            f"On {named['dev']}{first}:" if named.get("dev") else "It was not scored.",
+            f"On {names['dev']}{first_rows}:" if names.get("dev") else "It was not scored.",
             "",
             *(f"- {metric}: {value:g}" for metric, value in run.scores.items() if isinstance(value, float)),
             "",
@@ -134,7 +138,7 @@ def card(run, name):
 
 
 def _labels(run):
-    """Of tagging, they are not the tags."""
+    """Returns the line that lists the labels; those of tagging are not its tags, which the line explains."""
     labels = f"- Labels: {', '.join(run.setup.labels)}."
     if run.task.kind != "tag":
         return labels

@@ -44,8 +44,13 @@ def finetune(options: Finetune) -> dict[str, Any]:
         Mistake, Failure, Interrupted: See `trainer.errors`.
     """
     sources = Sources.of(options)
-    before = defaults(Finetune)  # of runs from before an option was there
-    folder = Folder(options.out, of_result(options), sources.inputs(), overwrite=options.overwrite, defaults=before)
+    folder = Folder(
+        options.out,
+        of_result(options),
+        sources.inputs(),
+        overwrite=options.overwrite,
+        defaults=defaults(Finetune),  # for runs that are older than an option
+    )
     finished = folder.result()
     if finished:
         say(f"{options.out} holds this run, finished; here is its result (--overwrite trains anew)")
@@ -71,7 +76,7 @@ class Sources:
     dev: Path | None
     init: Path | None
     vocabulary: Path | None
-    names: dict[str, str | None]  # what a reader elsewhere may know of them, see `datasets.title`
+    names: dict[str, str | None]  # by which readers elsewhere know them, see `datasets.title`
 
     @classmethod
     def of(cls, options: Finetune) -> "Sources":
@@ -80,18 +85,20 @@ class Sources:
         dev = datasets.path_of(options.dev, "dev", options.task, fetch=fetch) if options.dev else None
         init = hub.folder_of(options.init, fetch=fetch) if options.init else None
         vocabulary = hub.vocabulary_of(options.vocabulary, fetch=fetch) if options.vocabulary else None
-        given = {"train": options.train, "dev": options.dev}
-        names: dict[str, str | None] = {part: datasets.title(name, part) for part, name in given.items() if name}
-        return cls(train, dev, init, vocabulary, names | {"init": options.init and hub.repository_of(options.init)})
+        names: dict[str, str | None] = {"train": datasets.title(options.train, "train")}
+        if options.dev:
+            names["dev"] = datasets.title(options.dev, "dev")
+        names["init"] = options.init and hub.repository_of(options.init)
+        return cls(train, dev, init, vocabulary, names)
 
     def inputs(self) -> dict[str, Path]:
-        """Returns {option: path} of those that there are."""
+        """Returns {option: path} of those that the run has."""
         paths = {name: getattr(self, name) for name in ("train", "dev", "init", "vocabulary")}
         return {name: path for name, path in paths.items() if path}
 
 
 class Plan:
-    """What a run will train, on what, and how: all of it made when the plan is, nothing trained.
+    """What a run will train, on what, and how: everything is made with the plan, nothing is trained.
 
     Raises:
         Mistake: Data or weights cannot be read, or do not fit each other or the options.
@@ -131,22 +138,23 @@ class Plan:
     def _dev_rows(self):
         if not self.sources.dev:
             return None
+        options = self.options
         return files.read(
             self.sources.dev,
             self.task,
             self.setup.labels,
-            limit=self.options.dev_limit,
             inputs=[self.setup.fields],
-            column=self.options.column,
-            lines=self.options.lines,
+            limit=options.dev_limit,
+            column=options.column,
+            lines=options.lines,
         )
 
     @cached_property
     def work(self) -> loop.Work:
         """The job of the run."""
         options, train_set = self.options, self.train_set
-        examples = options.batch_size * options.accumulate  # a step
-        steps = -(-train_set.number // examples)  # an epoch
+        examples = options.batch_size * options.accumulate  # per step
+        steps = -(-train_set.number // examples)  # per epoch
         variables = self.model.trainable_variables
         total = options.epochs * steps
         optimizer = optim.optimizer(
@@ -182,11 +190,11 @@ class Plan:
         """Returns lines that say what will be trained, on what, and how."""
         options, sources, setup, tokenizer = self.options, self.sources, self.setup, self.blueprint.tokenizer
         fields = f", of {setup.fields[0]} and {setup.fields[1]}" if len(setup.fields) > 1 else ""
-        new, unused = ", ".join(self.kind.layers), ", ".join(self.unused) or "none"
+        new_layers, unused = ", ".join(self.kind.layers), ", ".join(self.unused) or "none"
         title = self.blueprint.architecture.title
         return [
             f"task      {options.task}{fields}: {setup}",
-            f"weights   {sources.init}; new: {new}; in the file but not used: {unused}"
+            f"weights   {sources.init}; new: {new_layers}; in the file but not used: {unused}"
             if sources.init
             else f"weights   random: {title} of size {options.model}; vocabulary {sources.vocabulary}",
             f"train     {sources.train}: {self.train_set}",
@@ -203,10 +211,10 @@ class Plan:
 
 
 def _blueprint(options, sources):
-    """Returns the blueprint that the run begins with.
+    """Returns the blueprint of the model to train.
 
     Raises:
-        Mistake: It cannot be read, lacks what the task needs, or holds too few positions for --max_length.
+        Mistake: It cannot be read, lacks what the task needs, or has fewer positions than --max_length.
     """
     new = lambda: Blueprint.new(options.model, sources.vocabulary)
     blueprint = Blueprint.of_weights(sources.init) if sources.init else new()
@@ -239,30 +247,38 @@ def _training_rows(options: Finetune, path: Path) -> list[Row]:
 
 
 def _decisions_of_work(options, work):
-    """Returns lines that say how a job is done."""
+    """Returns the decisions about the optimisation, and the device."""
     variables, total = work.model.trainable_variables, work.steps * work.epochs
     frozen = options.freeze if options.freeze == "embeddings" else f"embeddings and the first {options.freeze} layers"
-    kept = f", {optim.count(variables):,} of them trained (frozen: {frozen})" if options.freeze else ""
-    dropped = "" if options.dropout is None else f"; dropout {options.dropout:g}"
-    batches = f"batches of {options.batch_size}"
+    trained = f", {optim.count(variables):,} of them trained (frozen: {frozen})" if options.freeze else ""
+    dropout = "" if options.dropout is None else f"; dropout {options.dropout:g}"
+    batching = f"batches of {options.batch_size}"
     if options.accumulate > 1:
-        batches += f" times {options.accumulate}, divided by their examples"
-    falling = f", times {options.layer_decay:g} a layer downwards" if options.layer_decay < 1 else ""
-    others = f"; {options.optimizer}" if options.optimizer != "adamw" else ""
-    others += f"; epsilon {options.epsilon:g}" if options.epsilon else ""
-    clipped = f"clipped at norm {options.clip_norm:g}" if options.clip_norm else "not clipped"
+        batching += f" times {options.accumulate}, divided by their examples"
+    decay = f", times {options.layer_decay:g} a layer downwards" if options.layer_decay < 1 else ""
+    optimizer = f"; {options.optimizer}" if options.optimizer != "adamw" else ""
+    optimizer += f"; epsilon {options.epsilon:g}" if options.epsilon else ""
+    clipping = f"clipped at norm {options.clip_norm:g}" if options.clip_norm else "not clipped"
     _, after = optim.SCHEDULES[options.schedule]
     stop = f"; stops after {options.patience} without a better {work.metric}" if options.patience else ""
     return [
-        f"model     {work.model.count_params():,} parameters{kept}; {optim.describe(variables)}{dropped}",
-        f"steps     {total} in {options.epochs} epochs of {batches}; learning rate {options.learning_rate:g}{falling} after "
-        f"{round(options.warmup * total)} steps, {after}; {clipped}{others}; seed {options.seed}{stop}",
+        f"model     {work.model.count_params():,} parameters{trained}; {optim.describe(variables)}{dropout}",
+        f"steps     {total} in {options.epochs} epochs of {batching}; learning rate {options.learning_rate:g}{decay} after "
+        f"{round(options.warmup * total)} steps, {after}; {clipping}{optimizer}; seed {options.seed}{stop}",
         f"device    {device()}",
     ]
 
 
 def _depth_to_freeze(freeze, layers):
-    """Returns below which depth (see `Architecture.depths`) layers keep their weights; `freeze` is None, `embeddings` or a number."""
+    """Returns the depth (see `Architecture.depths`) below which layers keep their weights.
+
+    Args:
+        freeze: None, `embeddings`, or a number of layers.
+        layers: Of the model.
+
+    Raises:
+        Mistake: The model has fewer layers, or 0 are asked for.
+    """
     if freeze in (None, "embeddings"):
         return 1 if freeze else 0
     if not 1 <= int(freeze) <= layers:
@@ -272,5 +288,6 @@ def _depth_to_freeze(freeze, layers):
 
 
 def device() -> str:
+    """Returns the names of the GPUs; without one, the versions of TensorFlow and Keras that run on the CPU."""
     gpus = tf.config.list_physical_devices("GPU")
     return ", ".join(gpu.name for gpu in gpus) or f"CPU, TensorFlow {tf.__version__}, Keras {keras.__version__}"

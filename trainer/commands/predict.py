@@ -2,18 +2,21 @@
 
 from trainer import quiet  # noqa: F401  isort: skip  before all that imports TensorFlow
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import tensorflow as tf
 
 from trainer.data import files
+from trainer.data.schema import Row
 from trainer.errors import Mistake
+from trainer.options import Predict
 from trainer.runs.run import Run
 from trainer.tasks.table import answers, requests
 from trainer.writing import print_json
 
 
-def run(options):
+def run(options: Predict) -> None:
     trained = Run(options.run, null_threshold=options.null_threshold)
     if options.signature and options.signature not in trained.task.more:
         expected = f"one of {', '.join(trained.task.more)}" if trained.task.more else f"none for {trained.task_name}"
@@ -22,8 +25,8 @@ def run(options):
         print_json(row)
 
 
-def rows_of(options, trained):
-    """Returns the rows that the options ask a `Run` to answer: those of --input, or those given by their fields."""
+def rows_of(options: Predict, trained: Run) -> list[Row]:
+    """Returns the rows to answer: those of --input, or those given by their fields."""
     given = options.given()
     if options.input:
         task = replace(trained.task, labels=tuple(trained.setup.labels))  # which a line may begin with
@@ -39,19 +42,19 @@ def rows_of(options, trained):
     return [dict(zip(given, values, strict=True)) for values in zip(*given.values(), strict=True)]
 
 
-def predict(run, rows, *, signature=None, batch_size):
+def predict(run: Run, rows: list[Row], *, signature: str | None = None, batch_size: int) -> Iterator[Row]:
     """Answers rows in order.
 
     Args:
-        run: A `trainer.runs.run.Run`.
+        run: That answers.
         rows: Dicts with the fields of one of the task's inputs.
         signature: One of the task's `more`, instead of that of the input.
         batch_size: Rows at once.
 
     Yields:
-        One dict a row, of the same keys as the client's.
+        A dict for each row, with the same keys as the client's.
     """
     functions = run.functions()
-    for asked, inputs, part in requests(run.task, rows, batch_size, signature):
-        outputs = functions[asked](*[tf.constant(inputs[field]) for field in inputs])
-        yield from answers(run.task, part, {name: value.numpy() for name, value in outputs.items()})
+    for name, inputs, batch in requests(run.task, rows, batch_size, signature):
+        outputs = functions[name](*[tf.constant(values) for values in inputs.values()])
+        yield from answers(run.task, batch, {output: tensor.numpy() for output, tensor in outputs.items()})

@@ -93,7 +93,7 @@ class Examples:
         targets: tf.Tensor | tf.RaggedTensor,
         *,
         second: tf.RaggedTensor | None = None,
-        forms: list[list[list[int]]] | list[list[np.ndarray]] | None = None,
+        forms: list[list[Any]] | None = None,
         about: str = "",
     ) -> None:
         self.reader, self.ids, self.targets, self.second = reader, ids, targets, second

@@ -1,8 +1,8 @@
-"""Checkpoints: all that a run is at a step, in one file that is there whole or not at all.
+"""Checkpoints: the whole state of a run at a step, in one file that is complete or absent.
 
 RUN/checkpoint/step-00000120.safetensors holds every variable of the model (weights, states of the dropout's seeds) and of
 the optimiser, in their order, and as metadata the rest of the run's state and a digest of everything. It is written under
-a temporary name, flushed to disk and renamed; the one before it goes only then.
+a temporary name, flushed to disk and renamed; only then is the one before it deleted.
 """
 
 import hashlib
@@ -10,8 +10,11 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import keras
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
@@ -20,16 +23,16 @@ from trainer.errors import Failure
 from trainer.writing import sync_folder
 
 
-def save(folder, variables, state):
+def save(folder: str | Path, variables: Sequence[keras.Variable], state: dict[str, Any]) -> None:
     """Writes the checkpoint of step `state["step"]`, then deletes those before it.
 
     Args:
         folder: Of the checkpoints.
-        variables: Keras variables; the same, in the same order, as `load` will get.
-        state: What else the run is: a dict that JSON holds.
+        variables: The same, in the same order, as `load` will get.
+        state: The rest of the run's state, as JSON can hold it.
 
     Raises:
-        Failure: It cannot be written; the checkpoint before it is whole.
+        Failure: It cannot be written; the checkpoint before it is intact.
     """
     folder = Path(folder)
     path = folder / f"step-{state['step']:08d}.safetensors"
@@ -44,9 +47,9 @@ def save(folder, variables, state):
             os.fsync(file.fileno())
         os.replace(part, path)
         sync_folder(folder)
-        for other in (*folder.glob("step-*.safetensors"), *folder.glob("*.part")):
-            if other != path:
-                other.unlink()
+        for old in (*folder.glob("step-*.safetensors"), *folder.glob("*.part")):
+            if old != path:
+                old.unlink()
     except OSError as error:
         part.unlink(missing_ok=True)
         size = sum(array.nbytes for array in arrays) / 1e6
@@ -58,8 +61,8 @@ def save(folder, variables, state):
         ) from None
 
 
-def load(folder, variables):
-    """Sets the variables from the newest checkpoint and returns its state; None where there is none.
+def load(folder: str | Path, variables: Sequence[keras.Variable]) -> dict[str, Any] | None:
+    """Sets the variables from the newest checkpoint and returns its state; None if there is no checkpoint.
 
     Raises:
         Failure: It is damaged, or is not of these variables.
@@ -72,48 +75,53 @@ def load(folder, variables):
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata()
             arrays = [file.get_tensor(name) for name in sorted(file.keys())]
-        found, expected = digest(arrays, metadata["state"].encode()), metadata["digest"]
+        actual, expected = digest(arrays, metadata["state"].encode()), metadata["digest"]
     except (OSError, SafetensorError, KeyError, TypeError) as error:
         raise Failure(f"{path}: expected a checkpoint, found a damaged file ({error}); {remedy}") from None
-    if found != expected:
-        raise Failure(f"{path}: damaged: expected digest {expected}, found {found}; {remedy}")
-    shapes = [(array.shape, array.dtype.name) for array in arrays]
-    wanted = [(tuple(variable.shape), variable.dtype) for variable in variables]
-    if shapes != wanted:
+    if actual != expected:
+        raise Failure(f"{path}: damaged: expected digest {expected}, found {actual}; {remedy}")
+    types = [(array.shape, array.dtype.name) for array in arrays]
+    expected_types = [(tuple(variable.shape), variable.dtype) for variable in variables]
+    if types != expected_types:
         raise Failure(
-            f"{path}: expected the {len(wanted)} variables of this model, found {len(shapes)} others; {remedy}"
+            f"{path}: expected the {len(expected_types)} variables of this model, found {len(types)} others; {remedy}"
         )
     for variable, array in zip(variables, arrays, strict=True):
         variable.assign(array)
     return json.loads(metadata["state"])
 
 
-def check_room(folder, size):
-    """Checks that two checkpoints of `size` bytes find room, or one beside that which is there: the old one goes last.
+def check_room(folder: Path, size: int) -> None:
+    """Checks that the disk has room for two checkpoints, because the old one is deleted last; one of them may exist.
+
+    Args:
+        folder: Of the run.
+        size: Bytes of a checkpoint.
 
     Raises:
-        Failure: They do not.
+        Failure: It has not.
     """
-    there = newest(folder / "checkpoint") is not None
-    need, free = size if there else 2 * size, shutil.disk_usage(folder).free
+    exists = newest(folder / "checkpoint") is not None
+    need, free = size if exists else 2 * size, shutil.disk_usage(folder).free
     if free < need:
-        what = "for another checkpoint" if there else "for two checkpoints"
+        purpose = "for another checkpoint" if exists else "for two checkpoints"
         raise Failure(
-            f"{folder}: expected {need / 1e6:,.1f} MB free, {what}, found {free / 1e6:,.1f} MB; no step was made"
+            f"{folder}: expected {need / 1e6:,.1f} MB free, {purpose}, found {free / 1e6:,.1f} MB; no step was made"
         )
 
 
-def newest(folder):
+def newest(folder: Path) -> Path | None:
     """Returns the path of the newest checkpoint, or None."""
     return max(folder.glob("step-*.safetensors"), key=lambda path: int(path.stem[5:]), default=None)
 
 
-def arrays_of(variables):
+def arrays_of(variables: Sequence[keras.Variable]) -> list[np.ndarray]:
+    """Returns the values of variables, contiguous in C order."""
     return [np.array(variable, order="C") for variable in variables]
 
 
-def digest(arrays, *contents):
-    """Returns the SHA-256 of arrays (shapes, types and bytes) and byte strings, the first 16 digits of it."""
+def digest(arrays: Sequence[np.ndarray], *contents: bytes) -> str:
+    """Returns the first 16 digits of the SHA-256 of arrays (shapes, types and bytes) and byte strings."""
     hasher = hashlib.sha256()
     for array in arrays:
         hasher.update(f"{array.shape}{array.dtype}".encode())
@@ -124,8 +132,8 @@ def digest(arrays, *contents):
     return hasher.hexdigest()[:16]
 
 
-def make_folder(folder):
-    """Makes a folder, if it is not there, that outlasts a power cut."""
+def make_folder(folder: Path) -> None:
+    """Makes a folder that outlasts a power cut, unless it exists."""
     if not folder.exists():
         folder.mkdir()
         sync_folder(folder.parent)

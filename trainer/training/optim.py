@@ -1,6 +1,8 @@
 """Optimisers with decoupled decay, schedules of the learning rate, clipping by global norm; by default as BERT is fine-tuned."""
 
 import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
@@ -9,6 +11,8 @@ import tensorflow as tf
 EPSILON = 1e-6  # of google-research/bert; Keras has 1e-7, transformers 1e-8
 MOMENTUM = 0.9  # of SGD
 UNDECAYED = r"(bias|gamma|beta)$"  # biases and layer normalisation
+
+Rate: TypeAlias = float | keras.optimizers.schedules.LearningRateSchedule
 
 
 def _linear(step, warmup, total):
@@ -29,19 +33,17 @@ def _constant(step, warmup, total):
 
 
 # What follows the warm-up, by name: (step, warmup, total) -> share of the peak; and in words
-SCHEDULES = {
+SCHEDULES: dict[str, tuple[Callable[[tf.Tensor, int, int], tf.Tensor], str]] = {
     "linear": (_linear, "then linearly to 0"),  # `get_linear_schedule_with_warmup` of transformers
     "cosine": (_cosine, "then along a cosine to 0"),
-    "inverse_square_root": (
-        _inverse_square_root,
-        "then with the inverse square root of the steps",
-    ),  # Vaswani et al. 2017
+    # Vaswani et al. 2017
+    "inverse_square_root": (_inverse_square_root, "then with the inverse square root of the steps"),
     "constant": (_constant, "then constant"),
 }
 
 
 class Schedule(keras.optimizers.schedules.LearningRateSchedule):
-    """0 to `peak` in `warmup` steps, then as `SCHEDULES` say, never below 0.
+    """A learning rate that rises from 0 to `peak` in `warmup` steps, then follows one of `SCHEDULES`, never below 0.
 
     Args:
         peak: Learning rate at the end of the warm-up.
@@ -49,53 +51,66 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         kind: One of `SCHEDULES`.
     """
 
-    def __init__(self, peak, warmup, total, kind="linear"):
+    def __init__(self, peak: float, warmup: int, total: int, kind: str = "linear") -> None:
         self.peak, self.warmup, self.total, self.kind = peak, warmup, total, kind
 
-    def __call__(self, step):
+    def __call__(self, step: int | tf.Tensor) -> tf.Tensor:
         step = tf.cast(step, tf.float32)
-        up = step / max(self.warmup, 1)
-        down = SCHEDULES[self.kind][0](step, self.warmup, self.total)
-        return self.peak * tf.maximum(0.0, tf.minimum(1.0, tf.where(step < self.warmup, up, down)))
+        rising = step / max(self.warmup, 1)
+        falling = SCHEDULES[self.kind][0](step, self.warmup, self.total)
+        return self.peak * tf.maximum(0.0, tf.minimum(1.0, tf.where(step < self.warmup, rising, falling)))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {"peak": self.peak, "warmup": self.warmup, "total": self.total, "kind": self.kind}
 
 
-class _PerVariable:
+class _PerVariable(keras.optimizers.Optimizer):
     """An optimiser with a learning-rate multiplier and a decoupled weight decay for each variable.
 
     Args:
         learning_rate: Number or schedule.
         scales: A learning-rate multiplier for each variable.
-        decays: A decoupled weight decay for each variable: this times its learning rate and itself is taken off it at each step.
+        decays: A decoupled weight decay for each variable: each step subtracts decay * learning rate * variable.
         **arguments: Of the Keras optimiser.
     """
 
-    def __init__(self, learning_rate, *, scales, decays, **arguments):
+    def __init__(
+        self, learning_rate: Rate, *, scales: Sequence[float], decays: Sequence[float], **arguments: Any
+    ) -> None:
         super().__init__(learning_rate, **arguments)
         self.scales, self.decays = scales, decays
 
-    def apply(self, grads, trainable_variables=None):
-        # Dense before clipping: the norm of slices would count the rows of a repeated word apart.
+    def apply(self, grads: Sequence[tf.Tensor], trainable_variables: Sequence[keras.Variable] | None = None) -> None:
+        # Dense before clipping: the norm of slices would count the rows of a repeated word separately.
         super().apply([tf.convert_to_tensor(gradient) for gradient in grads], trainable_variables)
 
-    def update_step(self, gradient, variable, learning_rate):
+    def update_step(self, gradient: tf.Tensor, variable: keras.Variable, learning_rate: tf.Tensor) -> None:
         index = self._get_variable_index(variable)
         rate = tf.cast(learning_rate, tf.float32) * self.scales[index]
         if self.decays[index]:
             variable.assign_sub(variable * (rate * self.decays[index]))
         self.move(gradient, variable, rate, index)
 
+    def move(self, gradient: tf.Tensor, variable: keras.Variable, rate: tf.Tensor, index: int) -> None:
+        """Takes the step of the optimiser itself.
+
+        Args:
+            gradient: Of the variable, dense.
+            variable: To update.
+            rate: Learning rate of this variable.
+            index: Of the variable among those of the optimiser.
+        """
+        raise NotImplementedError
+
 
 class AdamW(_PerVariable, keras.optimizers.Adam):
     """Adam with decoupled weight decay (Loshchilov and Hutter 2017).
 
-    TensorFlow's fused kernel: one pass over a variable and its two moments, not eight. With bias correction, as Keras and
-    PyTorch have it; google-research/bert's optimiser has none.
+    It calls TensorFlow's fused kernel, which makes one pass over a variable and its two moments instead of eight. It corrects
+    the bias of the moments, as Keras and PyTorch do; google-research/bert's optimiser does not.
     """
 
-    def move(self, gradient, variable, rate, index):
+    def move(self, gradient: tf.Tensor, variable: keras.Variable, rate: tf.Tensor, index: int) -> None:
         step = tf.cast(self.iterations + 1, tf.float32)
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
@@ -114,17 +129,26 @@ class AdamW(_PerVariable, keras.optimizers.Adam):
 class SGD(_PerVariable, keras.optimizers.SGD):
     """Stochastic gradient descent with momentum, and decoupled weight decay."""
 
-    def move(self, gradient, variable, rate, index):
+    def move(self, gradient: tf.Tensor, variable: keras.Variable, rate: tf.Tensor, index: int) -> None:
         keras.optimizers.SGD.update_step(self, gradient, variable, rate)
 
 
-OPTIMIZERS = {
+OPTIMIZERS: dict[str, Callable[..., keras.optimizers.Optimizer]] = {
     "adamw": lambda rate, epsilon, **arguments: AdamW(rate, epsilon=epsilon, **arguments),
     "sgd": lambda rate, epsilon, **arguments: SGD(rate, momentum=MOMENTUM, **arguments),
 }
 
 
-def optimizer(variables, schedule, *, weight_decay, name="adamw", epsilon=EPSILON, clip_norm=1.0, scales=None):
+def optimizer(
+    variables: Sequence[keras.Variable],
+    schedule: Rate,
+    *,
+    weight_decay: float,
+    name: str = "adamw",
+    epsilon: float = EPSILON,
+    clip_norm: float = 1.0,
+    scales: Sequence[float] | None = None,
+) -> keras.optimizers.Optimizer:
     """Returns an optimiser built for `variables`; the defaults are those that BERT is fine-tuned with.
 
     Args:
@@ -132,8 +156,8 @@ def optimizer(variables, schedule, *, weight_decay, name="adamw", epsilon=EPSILO
         schedule: Learning rate: a number, or a `Schedule`.
         weight_decay: Decoupled, times the learning rate, on all but biases and layer normalisation.
         name: One of `OPTIMIZERS`.
-        epsilon: Of Adam, added to the root of the second moment as it is; PyTorch corrects its bias before.
-        clip_norm: Norm of all gradients together at which they are clipped; 0: they are not.
+        epsilon: Of Adam, added to the root of the second moment before the correction of its bias; PyTorch adds it after.
+        clip_norm: Global norm at which the gradients are clipped; 0: they are not.
         scales: A learning-rate multiplier for each variable (see `layer_scales`); 1 by default.
     """
     result = OPTIMIZERS[name](
@@ -151,28 +175,28 @@ def _decayed(variable):
     return not re.search(UNDECAYED, variable.path)
 
 
-def describe(variables):
-    """Returns in words how many of the variables, and parameters, are decayed."""
+def describe(variables: Sequence[keras.Variable]) -> str:
+    """Returns in words how many of the variables, and of their parameters, are decayed."""
     decayed = [variable for variable in variables if _decayed(variable)]
     return f"weight decay on {len(decayed)} of {len(variables)} variables ({count(decayed):,} parameters)"
 
 
-def count(variables):
-    """Returns how many parameters the variables hold."""
+def count(variables: Sequence[keras.Variable]) -> int:
+    """Returns the number of parameters of the variables."""
     return sum(int(np.prod(variable.shape)) for variable in variables)
 
 
-def freeze(model, depth_of, below):
-    """Makes all layers of `model` that are less deep than `below` keep their weights; `depth_of`: see `Architecture.depths`."""
+def freeze(model: keras.Model, depths: Mapping[str, int], below: int) -> None:
+    """Freezes the weights of all layers of `model` whose depth is less than `below`; `depths`: see `Architecture.depths`."""
     for layer in model.layers:
-        layer.trainable = depth_of[layer.name] >= below
+        layer.trainable = depths[layer.name] >= below
 
 
-def layer_scales(variables, depth_of, decay):
-    """Returns one factor of the learning rate a variable: `decay` to the power of how many levels it lies below the head.
+def layer_scales(variables: Sequence[keras.Variable], depths: Mapping[str, int], decay: float) -> list[float]:
+    """Returns a factor of the learning rate for each variable: `decay` to the power of its number of levels below the head.
 
     Reference: ELECTRA (Clark et al. 2020), whose code has the same levels; Howard and Ruder 2018 call it discriminative
     fine-tuning.
     """
-    top = max(depth_of.values())
-    return [decay ** (top - depth_of[variable.path.split("/")[0]]) for variable in variables]
+    top = max(depths.values())
+    return [decay ** (top - depths[variable.path.split("/")[0]]) for variable in variables]

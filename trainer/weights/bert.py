@@ -1,7 +1,8 @@
 """BERT's published weights: the names of its settings and tensors, Hugging Face's and Google's.
 
-Tensors go by Hugging Face's names everywhere else in this project. Google's names follow from them by `google_name`; its
-kernels are [in, out], Hugging Face's [out, in], where queries, keys and values lie apart; we hold them side by side in one. Imports no framework.
+Everywhere else in this project tensors have Hugging Face's names, from which `google_name` derives Google's. Google's kernels
+are [in, out], Hugging Face's [out, in]. Both keep queries, keys and values apart; our model holds them in one kernel. Imports
+no framework.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from trainer.weights.tensors import Stored
 if TYPE_CHECKING:
     import keras
 
-# Hugging Face's `config.json` -> arguments of `models.bert.bert`
+# Key of Hugging Face's `config.json` -> argument of `models.bert.bert`
 ARGUMENTS = {
     "num_hidden_layers": "layers",
     "hidden_size": "width",
@@ -29,7 +30,7 @@ ARGUMENTS = {
     "layer_norm_eps": "epsilon",
 }
 ACTIVATIONS = ("gelu", "relu", "silu")  # of the same name and meaning in Keras
-DEFAULTS = {  # of google-research/bert's code and of transformers' `BertConfig`: a file need not say them
+DEFAULTS = {  # of google-research/bert's code and of transformers' `BertConfig`: a file may leave them out
     "max_position_embeddings": 512,
     "type_vocab_size": 2,
     "hidden_act": "gelu",
@@ -39,7 +40,7 @@ DEFAULTS = {  # of google-research/bert's code and of transformers' `BertConfig`
 }
 PREFIX = "bert."  # before the encoder's names in a model with a head; absent in a bare `BertModel`
 
-# Where Google's name is not Hugging Face's with slashes: the heads.
+# The heads, whose names at Google are not Hugging Face's with slashes.
 HEADS = {
     "cls.predictions.bias": "cls/predictions/output_bias",
     "cls.seq_relationship.weight": "cls/seq_relationship/output_weights",
@@ -49,14 +50,14 @@ HEADS = {
     "qa_outputs.weight": "cls/squad/output_weights",  # run_squad.py
     "qa_outputs.bias": "cls/squad/output_bias",
 }
-HEADS_OF_GOOGLE = {google: name for name, google in HEADS.items()}
+HEADS_OF_GOOGLE = {google: hugging_face for hugging_face, google in HEADS.items()}
 
 
 def check_config(config: dict[str, Any], path: str | Path) -> None:
     """Refuses a configuration, under Hugging Face's keys.
 
     Raises:
-        ValueError: Another model type; a setting that our BERT does not have, or one that is missing.
+        ValueError: Another model type; a setting that our BERT does not support; a missing setting.
     """
     for key, supported in (
         ("model_type", ["bert"]),
@@ -71,11 +72,11 @@ def check_config(config: dict[str, Any], path: str | Path) -> None:
 
 
 def table(model: keras.Model) -> dict[str, Stored]:
-    """Returns {path of a variable: where Hugging Face keeps it} of a model of `models.bert`, with or without a head."""
-    own = {layer.name for layer in model.layers}
-    layers = 1 + max(int(name.split("_")[1]) for name in own if name.startswith("layer_"))
+    """Returns {path of a variable: where Hugging Face stores it} of a model of `models.bert`, with or without a head."""
+    names = {layer.name for layer in model.layers}
+    layers = 1 + max(int(name.split("_")[1]) for name in names if name.startswith("layer_"))
     stored = encoder_table(layers) | _dense("classifier", "classifier") | _dense("qa_outputs", "qa_outputs")
-    return {path: tensors for path, tensors in stored.items() if path.split("/")[0] in own}
+    return {path: tensors for path, tensors in stored.items() if path.split("/")[0] in names}
 
 
 def encoder_table(layers: int) -> dict[str, Stored]:
@@ -110,7 +111,7 @@ def _norm(layer, published):
 
 
 def google_name(name: str) -> tuple[str, bool]:
-    """Returns the name in Google's checkpoints of a tensor of Hugging Face's, and whether it lies there transposed."""
+    """Returns (a tensor's name in Google's checkpoints, whether it is transposed there), by its name at Hugging Face."""
     if name in HEADS:
         return HEADS[name], False
     name = re.sub(r"\blayer\.(\d+)", r"layer_\1", name).replace("LayerNorm.weight", "LayerNorm.gamma")
@@ -120,7 +121,7 @@ def google_name(name: str) -> tuple[str, bool]:
 
 
 def hugging_face_name(name: str) -> tuple[str, bool]:
-    """The way back from `google_name`: (name of Hugging Face's, whether it lies there transposed)."""
+    """Returns (a tensor's name at Hugging Face, whether it is transposed there), the inverse of `google_name`."""
     if name in HEADS_OF_GOOGLE:
         return HEADS_OF_GOOGLE[name], False
     transposed = name.endswith("/kernel")

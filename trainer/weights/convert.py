@@ -1,4 +1,4 @@
-"""From one form of pretrained weights to the other: Google's <-> Hugging Face's, see `trainer.weights.pretrained`."""
+"""Conversion of pretrained weights from one form to the other: Google's <-> Hugging Face's, see `trainer.weights.pretrained`."""
 
 import json
 from pathlib import Path
@@ -19,35 +19,37 @@ def convert(source: str | Path, to: str | Path) -> dict[str, Any]:
 
     Args:
         source: Folder of either form; a run folder is one of Hugging Face's.
-        to: Folder to be.
+        to: Folder to write.
 
     Returns:
         {"form", "path", "tensors", "parameters", "left_out"}: `left_out` names what the other form has no place for.
 
     Raises:
-        FileNotFoundError, ValueError: `source` cannot be read, or holds a tensor whose name the other form cannot give back;
-            `to` cannot be made.
-        FileExistsError: `to` is there and not empty.
+        FileNotFoundError, ValueError: `source` cannot be read, or holds a tensor that has no name in the other form; `to` cannot
+            be made.
+        FileExistsError: `to` exists and is not empty.
         OSError: `to` cannot be written.
     """
     source, to = Path(source), Path(to)
-    google, (config, path) = pretrained.is_google(source), pretrained.read_config(source)
+    from_google = pretrained.is_google(source)
+    config, path = pretrained.read_config(source)
     bert.check_config(config, path)
     tensors = pretrained.read_tensors(source)
     vocabulary, lower_case = pretrained.read_tokenizer(source)
     content, left_out = _content(tensors)
-    with new_folder(to) as part:
-        _write_hugging_face(part, config, content) if google else _write_checkpoint(part, config, content)
-        (part / "vocab.txt").write_bytes(vocabulary)
+    write = _write_hugging_face if from_google else _write_checkpoint
+    with new_folder(to) as temporary:
+        write(temporary, config, content)
+        (temporary / "vocab.txt").write_bytes(vocabulary)
         settings = pretrained.tokenizer_config(lower_case)
-        (part / "tokenizer_config.json").write_text(json.dumps(settings, indent=2) + "\n")
-        written = pretrained.read_tensors(part)
+        (temporary / "tokenizer_config.json").write_text(json.dumps(settings, indent=2) + "\n")
+        file = pretrained.read_tensors(temporary)
         for name, tensor in content.items():
-            again = written.readers[name]()
-            if again.dtype != tensor.dtype or again.tobytes() != tensor.tobytes():
+            written = file.readers[name]()
+            if written.dtype != tensor.dtype or written.tobytes() != tensor.tobytes():
                 raise OSError(f"{to}: {name} was not written as it was read")
     return {
-        "form": "Hugging Face" if google else "Google",
+        "form": "Hugging Face" if from_google else "Google",
         "path": str(to),
         "tensors": len(content),
         "parameters": sum(tensor.size for tensor in content.values()),
@@ -58,7 +60,7 @@ def convert(source: str | Path, to: str | Path) -> dict[str, Any]:
 def _content(tensors):
     """Returns {name with the encoder's prefix: array} of all that has a name in both forms, and what was left out."""
     bare = not any(name.startswith(bert.PREFIX) for name in tensors.readers)
-    same = {  # older versions of transformers saved what is tied
+    ties = {  # copies of another tensor, which older versions of transformers saved
         "cls.predictions.decoder.weight": "bert.embeddings.word_embeddings.weight",
         "cls.predictions.decoder.bias": "cls.predictions.bias",
     }
@@ -67,10 +69,10 @@ def _content(tensors):
         head = name.split(".")[0] in ("cls", "classifier", "qa_outputs")
         full = name if head or not bare else bert.PREFIX + name
         google, transposed = bert.google_name(full)
-        tied = tensors.readers.get(same[name]) if name in same else None
+        tied = tensors.readers.get(ties[name]) if name in ties else None
         if name.endswith("position_ids") or (tied and np.array_equal(tied(), tensors.readers[name]())):
             left_out.append(tensors.names[name])
-        elif name in same or bert.hugging_face_name(google) != (full, transposed):
+        elif name in ties or bert.hugging_face_name(google) != (full, transposed):
             raise ValueError(f"{tensors.path}: tensor {tensors.names[name]} has no name in the other form of a BERT")
         else:
             content[full] = np.ascontiguousarray(tensors.readers[name]())
@@ -97,7 +99,7 @@ def _write_hugging_face(folder, config, content):
 def _write_checkpoint(folder, config, content):
     import tensorflow as tf
 
-    # More than Google's code knows, which passes over the rest.
+    # Google's code ignores the keys that it does not know.
     kept = ("vocab_size", *bert.ARGUMENTS, "initializer_range", "classifier_dropout", "id2label", "label2id")
     (folder / "bert_config.json").write_text(
         json.dumps({key: config[key] for key in kept if key in config}, indent=2) + "\n"

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from trainer.weights.bert import DEFAULTS, hugging_face_name
@@ -22,7 +23,7 @@ OPTIMISER = re.compile(r"(/adam_[mv]|/Adam(_1)?|^global_step|^beta[12]_power)$")
 
 
 def is_google(folder: str | Path) -> bool:
-    """Says whether a folder is of Google's form; one of both forms counts as Hugging Face's where it has safetensors."""
+    """Says whether a folder is of Google's form; one with the files of both is Hugging Face's, if it has safetensors."""
     folder = Path(folder)
     if (folder / "config.json").is_file() and (folder / "model.safetensors").is_file():
         return False
@@ -30,7 +31,7 @@ def is_google(folder: str | Path) -> bool:
 
 
 def read_config(folder: str | Path) -> tuple[dict[str, Any], Path]:
-    """Returns (the configuration of a folder of either form, under Hugging Face's keys; its file); BERT's is not checked.
+    """Returns (the configuration of a folder of either form, under Hugging Face's keys; its file), unchecked.
 
     Raises:
         FileNotFoundError, ValueError: No such file; it holds something else.
@@ -67,31 +68,31 @@ def read_json(path: str | Path) -> dict[str, Any]:
 def read_tokenizer(folder: str | Path) -> tuple[bytes, bool]:
     """Returns (the vocabulary as the bytes of a `vocab.txt`, whether text is lower-cased) of a folder of either form.
 
-    The vocabulary is `vocab.txt`, else that of `tokenizer.json`, which is all that transformers 5 writes. Lower case is as
-    `tokenizer_config.json` says; else as that `tokenizer.json` does; else, of Hugging Face's form: yes, as in `transformers`;
-    of Google's: as its vocabulary shows.
+    The vocabulary is `vocab.txt`, else that of `tokenizer.json`, the only file that transformers 5 writes. Whether text is
+    lower-cased is read from `tokenizer_config.json`, else from that `tokenizer.json`; else it is, as in transformers, in Hugging
+    Face's form, and follows from the vocabulary in Google's.
 
     Raises:
         OSError, ValueError: A file cannot be read; a setting that Google's reference tokenisation does not have.
     """
-    path, other = Path(folder) / "tokenizer_config.json", Path(folder) / "tokenizer.json"
-    settings = read_json(path) if path.is_file() else {}
-    if other.is_file() and not (Path(folder) / "vocab.txt").is_file():
-        content, normalizer = _read_word_pieces(other)
-        usual = normalizer.get("lowercase", True)
+    config_path, json_path = Path(folder) / "tokenizer_config.json", Path(folder) / "tokenizer.json"
+    config = read_json(config_path) if config_path.is_file() else {}
+    if json_path.is_file() and not (Path(folder) / "vocab.txt").is_file():
+        content, normalizer = _read_word_pieces(json_path)
+        default = normalizer.get("lowercase", True)
     else:
         content, normalizer = (Path(folder) / "vocab.txt").read_bytes(), {}
-        guessed = not path.is_file() and is_google(folder)
-        usual = is_lower_case(content.decode().splitlines()) if guessed else True
-    lower_case = settings.get("do_lower_case", usual)
-    for file, found, names in (
-        (path, settings, ("do_lower_case", "strip_accents", "tokenize_chinese_chars")),
-        (other, normalizer, ("lowercase", "strip_accents", "handle_chinese_chars")),
+        guessed = not config_path.is_file() and is_google(folder)
+        default = is_lower_case(content.decode().splitlines()) if guessed else True
+    lower_case = config.get("do_lower_case", default)
+    for path, settings, names in (
+        (config_path, config, ("do_lower_case", "strip_accents", "tokenize_chinese_chars")),
+        (json_path, normalizer, ("lowercase", "strip_accents", "handle_chinese_chars")),
     ):
         for name, supported in zip(names, ((lower_case,), (None, lower_case), (True,)), strict=True):
-            if found.get(name, supported[0]) not in supported:
+            if settings.get(name, supported[0]) not in supported:
                 raise ValueError(
-                    f"{file}: {name} is {found[name]}, expected {supported[0]} with do_lower_case {lower_case}"
+                    f"{path}: {name} is {settings[name]}, expected {supported[0]} with do_lower_case {lower_case}"
                 )
     return content, lower_case
 
@@ -101,9 +102,9 @@ def _read_word_pieces(path):
     settings = read_json(path)
     try:
         normalizer, model = settings["normalizer"], settings["model"]
-        ids, kinds = model["vocab"], [normalizer["type"], model["type"]]
-        if kinds != ["BertNormalizer", "WordPiece"] or model["continuing_subword_prefix"] != "##":
-            raise ValueError(f"{path}: expected BERT's word pieces, found {' and '.join(kinds)}")
+        ids, types = model["vocab"], [normalizer["type"], model["type"]]
+        if types != ["BertNormalizer", "WordPiece"] or model["continuing_subword_prefix"] != "##":
+            raise ValueError(f"{path}: expected BERT's word pieces, found {' and '.join(types)}")
         pieces = sorted(ids, key=ids.get)
         if [ids[piece] for piece in pieces] != list(range(len(ids))):
             raise ValueError(f"{path}: expected pieces numbered from 0 without a gap, found others")
@@ -113,24 +114,24 @@ def _read_word_pieces(path):
 
 
 def tokenizer_config(lower_case: bool) -> dict[str, Any]:
-    """Returns what a `tokenizer_config.json` of ours holds."""
+    """Returns the content of the `tokenizer_config.json` that this project writes."""
     return {"tokenizer_class": "BertTokenizer", "do_lower_case": lower_case}
 
 
 def is_lower_case(vocabulary: list[str]) -> bool:
     """Says whether a vocabulary is one of lower-cased text: at most a hundredth of its pieces have capitals.
 
-    A cased vocabulary of Google's has them in a third of its pieces, the Chinese one (lower-cased) in two of 21,128.
+    In Google's cased vocabulary a third of the pieces have them, in its Chinese one (lower-cased) two of 21,128.
     """
-    words = [piece for piece in vocabulary if not re.fullmatch(r"\[.*\]", piece)]
-    return sum(bool(re.search("[A-Z]", word)) for word in words) <= len(words) / 100
+    pieces = [piece for piece in vocabulary if not re.fullmatch(r"\[.*\]", piece)]
+    return sum(bool(re.search("[A-Z]", piece)) for piece in pieces) <= len(pieces) / 100
 
 
 def read_tensors(folder: str | Path) -> TensorFile:
     """Returns the `TensorFile` of a folder of either form.
 
     Raises:
-        FileNotFoundError, ValueError: the file is not there, or is another one.
+        FileNotFoundError, ValueError: The file of weights is missing, or is not one.
     """
     return (_read_checkpoint if is_google(folder) else _read_safetensors)(Path(folder))
 
@@ -146,19 +147,21 @@ def _read_safetensors(folder):
             f"{path}: expected the weights in safetensors form, found another file or a part ({error})"
         ) from None
     names = {_modern(name): name for name in list(file.keys())}
-    readers: dict[str, Callable[[], Any]] = {modern: partial(file.get_tensor, name) for modern, name in names.items()}
+    readers: dict[str, Callable[[], np.ndarray]] = {
+        modern: partial(file.get_tensor, name) for modern, name in names.items()
+    }
     return TensorFile(path, readers, names, 0)
 
 
 def _modern(name):
-    """Old conversions of Google's weights call the scale and shift of layer normalisation gamma and beta."""
+    """Returns a tensor's present name: old conversions call the scale and shift of layer normalisation gamma and beta."""
     return name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
 
 
 def _read_checkpoint(folder):
     import tensorflow as tf
 
-    errors = (tf.errors.OpError, ValueError, RuntimeError, IndexError)  # what the reader raises at damaged files
+    errors = (tf.errors.OpError, ValueError, RuntimeError, IndexError)  # raised by the reader for damaged files
     prefixes = [path.with_suffix("") for path in folder.glob("*.index")]
     prefix = folder / "bert_model.ckpt"
     if prefix not in prefixes:
@@ -182,7 +185,7 @@ def _read_checkpoint(folder):
 
     variables = list(reader.get_variable_to_shape_map())
     weights = [name for name in variables if not OPTIMISER.search(name)]
-    readers: dict[str, Callable[[], Any]] = {}
+    readers: dict[str, Callable[[], np.ndarray]] = {}
     originals: dict[str, str] = {}
     for name in weights:
         published, transposed = hugging_face_name(name)

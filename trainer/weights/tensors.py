@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from safetensors.numpy import save
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TensorFile:
-    """What a file of tensors holds: how to read each of them, by Hugging Face's names and in its layout."""
+    """The tensors of a file: a function that reads each of them, by Hugging Face's names and in its layout."""
 
     path: Path  # for messages
-    readers: dict[str, Callable[[], Any]]  # name -> function that reads it, an array
-    names: dict[str, str]  # name -> that in the file
+    readers: dict[str, Callable[[], np.ndarray]]
+    names: dict[str, str]  # name -> name in the file
     passed_over: int  # variables of an optimiser
 
 
 @dataclass(frozen=True)
 class Stored:
-    """Where a variable is stored: in tensors that lie side by side in it, along its last axis.
+    """Where a variable is stored: in tensors that are concatenated in it along its last axis.
 
     Args:
         names: Of the tensors.
@@ -38,7 +38,7 @@ class Stored:
 
 
 def by_path(model: keras.Model) -> dict[str, Stored]:
-    """Returns the table of a model that was not published: each tensor has the path of its variable as its name."""
+    """Returns the table of a model without published weights: each tensor is named by the path of its variable."""
     return {variable.path: Stored((variable.path,)) for variable in model.weights}
 
 
@@ -55,10 +55,10 @@ def load(
         prefix: Of the table's names, which a file of the bare encoder does not have.
 
     Returns:
-        The names of the tensors in the file that were not used, those of an optimiser left out.
+        The names of the tensors in the file that were not used, except those of an optimiser.
 
     Raises:
-        ValueError: A tensor is missing, cannot be read, or has another shape than the model's; names it.
+        ValueError: A tensor, which is named, is missing, cannot be read, or has another shape than the model's.
     """
     bare = not any(name.startswith(prefix) for name in file.readers)
     variables = {variable.path: variable for variable in model.variables}
@@ -91,7 +91,8 @@ def to_bytes(model: keras.Model, table: dict[str, Stored]) -> bytes:
     variables = {variable.path: variable for variable in model.variables}
     tensors = {}
     for path, stored in table.items():
-        parts = np.split(np.asarray(variables[path]), len(stored.names), axis=-1) if len(stored.names) > 1 else None
-        for name, value in zip(stored.names, parts or [np.asarray(variables[path])], strict=True):
-            tensors[name] = np.ascontiguousarray(value.T if stored.transposed else value)
+        value = np.asarray(variables[path])
+        arrays = np.split(value, len(stored.names), axis=-1) if len(stored.names) > 1 else [value]
+        for name, array in zip(stored.names, arrays, strict=True):
+            tensors[name] = np.ascontiguousarray(array.T if stored.transposed else array)
     return save(tensors, metadata={"format": "pt"})

