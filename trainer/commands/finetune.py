@@ -128,6 +128,8 @@ class Plan:
         keras.utils.set_random_seed(options.seed)
         self.model = self.blueprint.model(self.task, len(self.setup.labels), seed=options.seed)
         self.unused = self.blueprint.load(self.model, sources.init, ignore=self.kind.layers) if sources.init else []
+        if self.kind.begin:
+            self.kind.begin(self.model, self.train_set)
         self.depths = self.blueprint.architecture.depths(self.model, self.kind.layers)
         layers = self.blueprint.architecture.layers(self.blueprint.config)
         optim.freeze(self.model, self.depths, _depth_to_freeze(options.freeze, layers))

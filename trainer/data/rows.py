@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from trainer.data import conll
-from trainer.data.labels import label_of
+from trainer.data.labels import GOLD
 from trainer.data.schema import Row, Schema
 from trainer.data.table import Table
 from trainer.errors import Mistake, short
@@ -62,10 +62,11 @@ def labelled(table: Table, schema: Schema, task: Task, labels: Sequence[str] | N
         if fields != first:
             raise Mistake(f"{place}: expected {', '.join(first)} as in the rows before, found {', '.join(fields)}")
         if labels is not None and schema.target:
-            if row[schema.target].strip() in task.unlabelled:
+            value = row[schema.target]
+            if isinstance(value, str) and value.strip() in task.unlabelled:
                 yield None
                 continue
-            row[schema.target] = label_of(row[schema.target], labels, place)
+            row[schema.target] = GOLD[schema.target](value, labels, place)
         yield row
 
 
@@ -93,8 +94,12 @@ def tagged(table: Table, schema: Schema) -> Iterator[Row]:
 
 def _checked(value: Any, field: str, name: str, place: str) -> Any:
     """Returns a value of the type that the field has: a string, or a list of strings without white space around them."""
-    if field == "label" and type(value) is int:  # a label's number
+    if field == "score" and type(value) in (int, float):
+        return value
+    if field in ("label", "labels") and type(value) is int:  # a label's number
         value = str(value)
+    if field == "labels" and isinstance(value, list):
+        return [_checked(label, "label", name, place) for label in value]
     is_list = field in LISTS
     strings = value if is_list and isinstance(value, list) else [value]
     if is_list != isinstance(value, list) or not all(isinstance(string, str) for string in strings):
