@@ -26,8 +26,8 @@ MAINS = {
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory, bert_folder, run_folder, tagging_run, export_folder):
-    """A folder with one of everything that is wrong; the table below names what lies here."""
+def mistakes_folder(tmp_path_factory, bert_folder, run_folder, tagging_run, export_folder):
+    """A folder with one of everything that is wrong; the table below names its files."""
     folder = tmp_path_factory.mktemp("mistakes")
     write_examples(folder / "train.txt", 8)
     shutil.copytree(bert_folder, folder / "tiny")
@@ -97,10 +97,10 @@ def place(tmp_path_factory, bert_folder, run_folder, tagging_run, export_folder)
     shutil.copytree(folder / "run", folder / "relabelled")
     (folder / "relabelled" / "labels.txt").write_text("negative\npositive\nneutral\n")
     shutil.copytree(folder / "run", folder / "unlabelled")
-    own = json.loads((folder / "run" / "config.json").read_text())
-    write("unlabelled/config.json", json.dumps({key: value for key, value in own.items() if key != "id2label"}))
+    run_config = json.loads((folder / "run" / "config.json").read_text())
+    write("unlabelled/config.json", json.dumps({key: value for key, value in run_config.items() if key != "id2label"}))
     shutil.copytree(folder / "run", folder / "foreign")
-    write("foreign/config.json", json.dumps(own | {"lineage": {}}))
+    write("foreign/config.json", json.dumps(run_config | {"lineage": {}}))
     shutil.copytree(tagging_run, folder / "tagged")
     write("table.csv", "text,label\na film,1\n")
     write("grades.tsv", "text\tlabel\na\t3.8\nb\t5.0\nc\t3.8\n")
@@ -122,7 +122,7 @@ SERVE = ["serving.server", "--model_name=sentiment"]
 ASK = ["serving.client", "sentiment"]
 UNUSED = "localhost:1"  # a port on which nothing listens
 
-# (command line, status, what the line must say); file names are those of `place`
+# (command line, status, what the line must say); file names are those of `mistakes_folder`
 TABLE = [
     (["trainer"], 2, ["command", "finetune"]),
     (["trainer", "tune"], 2, ["'tune'", "finetune"]),
@@ -339,9 +339,9 @@ def one_line(status, out, err, expected_status, words):
 
 
 @pytest.mark.parametrize("case", TABLE, ids=lambda case: " ".join(case[0][:2] + case[0][-1:]))
-def test_one_line(case, place, monkeypatch, capsys):
+def test_one_line(case, mistakes_folder, monkeypatch, capsys):
     (command, *arguments), status, words = case
-    monkeypatch.chdir(place)
+    monkeypatch.chdir(mistakes_folder)
     with socket.socket() as used:
         used.bind(("", 0))
         used.listen()
@@ -356,7 +356,11 @@ def test_one_line(case, place, monkeypatch, capsys):
             for number, handler in before.items():
                 signal.signal(number, handler)
     one_line(code, *capsys.readouterr(), status, words)
-    assert (place / "filled" / "mine").exists() and not (place / "out").exists() and not (place / "new").exists()
+    assert (
+        (mistakes_folder / "filled" / "mine").exists()
+        and not (mistakes_folder / "out").exists()
+        and not (mistakes_folder / "new").exists()
+    )
 
 
 def test_out_of_memory_says_what_to_do():
@@ -377,18 +381,18 @@ def test_there_are_enough():
 @pytest.mark.parametrize(
     "last", ["--train=latin.txt", "--init=google", "--text=a", "--port=USED", f"--server={UNUSED}"]
 )
-def test_one_line_of_a_process(last, place):
-    """Nor does the native code of a real process add to it."""
+def test_one_line_of_a_process(last, mistakes_folder):
+    """The native code of a real process adds no line."""
     (command, *arguments), status, words = next(case for case in TABLE if case[0][-1] == last)
     with socket.socket() as used:
         used.bind(("", 0))
         used.listen()
         arguments = [argument.replace("USED", str(used.getsockname()[1])) for argument in arguments]
-        done = subprocess.run(
-            [sys.executable, "-m", command, *arguments], cwd=place, env={"PYTHONPATH": str(ROOT), "PATH": ""},
+        process = subprocess.run(
+            [sys.executable, "-m", command, *arguments], cwd=mistakes_folder, env={"PYTHONPATH": str(ROOT), "PATH": ""},
             capture_output=True, text=True, check=False,
         )  # fmt: skip
-    one_line(done.returncode, done.stdout, done.stderr, status, words)
+    one_line(process.returncode, process.stdout, process.stderr, status, words)
 
 
 def test_our_own_defects_are_one_line_too(capsys, monkeypatch):

@@ -223,10 +223,10 @@ def _blueprint(options, sources):
     blueprint.check(options.task, TASKS[options.task])
     if options.dropout is not None:
         blueprint = blueprint.with_dropout(options.dropout)
-    most = blueprint.architecture.longest(blueprint.config)
-    if most and options.max_length > most:
+    positions = blueprint.architecture.longest(blueprint.config)
+    if positions and options.max_length > positions:
         raise Mistake(
-            f"--max_length {options.max_length} is more than the {most} positions of {sources.init or options.model}"
+            f"--max_length {options.max_length} is more than the {positions} positions of {sources.init or options.model}"
         )
     return blueprint
 
