@@ -65,7 +65,7 @@ def write_bert_folder(folder, *, seed=0, vocabulary=VOCABULARY, layers=2, width=
     keras.utils.set_random_seed(seed)
     folder.mkdir(parents=True, exist_ok=True)
     bert = Bert()
-    model = bert.build(bert.from_settings(config, folder), {}, seed=0, packed=False)
+    model = bert.build(bert.from_settings(config | {"model_type": "bert"}, folder), {}, seed=0, packed=False)
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "model.safetensors").write_bytes(bert.to_bytes(model))
     (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n", encoding="utf-8")
