@@ -27,7 +27,7 @@ class Finetune(Command, RunFolder, Optimisation, ModelOptions, TrainingData):  #
             return replace(self, task="multi_label", multi_label=False).checked()
         task = TASKS[self.task]
         self.check_model()
-        self.check_optimisation(self.dev)
+        self.check_optimisation(self.dev, self.task, task)
         self.check_data(self.task, task)
         self.check_run_folder()
         max_length = length_of(self.max_length, task)
