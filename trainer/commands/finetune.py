@@ -191,11 +191,12 @@ class Plan:
         ]
 
     def _decisions_of_classes(self):
-        if self.task.target != "label":
+        name = {"label": "classes", "labels": "labels", "score": "scores"}.get(self.task.target)
+        if not name:
             return []
         weights = self.class_weights and zip(self.setup.labels, self.class_weights, strict=True)
         shown = "; in the loss: " + ", ".join(f"{label} x {weight:.4g}" for label, weight in weights) if weights else ""
-        return [f"classes   {classes.describe(self.train_rows, self.task, self.setup.labels)}{shown}"]
+        return [f"{name:<10}{classes.describe(self.train_rows, self.task, self.setup.labels)}{shown}"]
 
 
 def _blueprint(options, sources):

@@ -96,8 +96,11 @@ def weights_of(source: str, rows: Sequence[Row], task: Task, labels: Sequence[st
 
 
 def describe(rows: Sequence[Row], task: Task, labels: Sequence[str]) -> str:
-    """Returns in words how many rows each class has."""
-    counts = Counter(row[task.target] for row in rows)
+    """Returns in words how many rows each class has, or label of several; of scores, their range and mean."""
+    golds = [row[task.target] for row in rows]
+    if task.target == "score":
+        return f"from {min(golds):g} to {max(golds):g}, {sum(golds) / len(golds):g} on average"
+    counts = Counter(label for gold in golds for label in ([gold] if isinstance(gold, str) else gold))
     shown = ", ".join(f"{label} {counts[label]:,} ({counts[label] / len(rows):.1%})" for label in labels[:MOST_SHOWN])
     return shown + (f", and {len(labels) - MOST_SHOWN} more" if len(labels) > MOST_SHOWN else "")
 
