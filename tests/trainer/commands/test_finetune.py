@@ -232,8 +232,8 @@ def test_a_run_goes_on_with_the_head_of_another(run_folder, options, capsys, tmp
 
 def test_classes_may_weigh_differently(options, capsys, tmp_path):
     """Of 40 rows ten are positive: with balanced weights each of them counts three times as much as another."""
-    rows = [line for line in options["train"].read_text().splitlines() if line[0] == "0"][:30]
-    rows += [line for line in options["train"].read_text().splitlines() if line[0] == "1"][:10]
+    lines = write_examples(options["train"], 80).read_text().splitlines()
+    rows = [line for line in lines if line[0] == "0"][:30] + [line for line in lines if line[0] == "1"][:10]
     options["train"].write_text("\n".join(rows) + "\n")
     (tmp_path / "weights.json").write_text(json.dumps({"positive": 2, "negative": 2 / 3}))
     results = []
