@@ -128,15 +128,13 @@ def flag_of(field: str) -> str:
 
 def _no_match(place: str, schema: Schema, header: Sequence[str]) -> str:
     """Returns why the names of columns are not those that are looked for, and which flags mend it."""
-    rivals = schema.rivals(header)
+    missing = schema.missing(header)
+    field, rivals = max(missing.items(), key=lambda item: len(item[1]))
     if rivals:
-        field, names = next(iter(rivals.items()))
-        return f"{place}: expected one column for {field}, found {' and '.join(names)}; --{flag_of(field)} names it"
-    fields = [*schema.inputs[-1], *([schema.target] if schema.target else [])]
-    missing = [field for field in fields if not schema.named and not schema.match(header) and field not in schema.usual]
-    flags = ", ".join(f"--{flag_of(field)}" for field in missing or fields)
+        return f"{place}: expected one column for {field}, found {' and '.join(rivals)}; --{flag_of(field)} names it"
+    flags = " and ".join(f"--{flag_of(field)}" for field in missing)
     found = ", ".join(short(name) for name in header)
-    return f"{place}: expected columns named {schema.expected}, found {found}; {flags} give others, by name or number"
+    return f"{place}: expected columns named {schema.expected}, found {found}; {flags} can name another, or give its number"
 
 
 def _check_single(match: Match, header: Sequence[str], place: str) -> None:

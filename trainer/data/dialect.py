@@ -70,7 +70,9 @@ def dialect_of(source: Source, layout: Layout, schema: Schema, complete: Schema)
     if "\t" in first:
         header = [cell.strip().removeprefix('"').removesuffix('"') for cell in first.split("\t")]
         numbers = any(name.isdecimal() for name in schema.usual.values())
-        if not (said or numbers or layout.quotes or schema.match(header, guess=True) or schema.rivals(header)):
+        if not (
+            said or numbers or layout.quotes or schema.match(header, guess=True) or any(schema.missing(header).values())
+        ):
             return None
         return Dialect("\t", quoted=_are_around_cells(source, first, layout))
     if first.casefold() == "text" and not schema.target:

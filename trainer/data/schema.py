@@ -53,7 +53,7 @@ class Schema:
     @property
     def expected(self) -> str:
         """Returns the fields that messages ask for: those of the last input, which is the simplest, and the target."""
-        return ", ".join(self.named.get(field, field) for field in _with(self._inputs(self.named)[-1], self.target))
+        return ", ".join(self.named.get(field, field) for field in self._simplest(self.named))
 
     @property
     def single(self) -> str | None:
@@ -70,29 +70,38 @@ class Schema:
         Returns:
             None where no input matches, or the target is missing.
         """
-        spellings = {name.strip().casefold(): name for name in reversed(names)}
-        given = self._given(names, spellings)
-        if given is None:
+        given = self._given(names)
+        if None in given.values():
             return None
         for fields in self._inputs(given):
-            asked = _with(fields, self.target)
-            columns = {field: given[field] for field in asked if field in given}
-            for part, aliases in ((fields, COLUMNS.get(fields, (fields,))), *self._targets()):
-                columns |= _known(part, aliases, spellings, columns) or (
-                    _guessed(part, names, columns) if guess else {}
-                )
-            if all(field in columns for field in asked):
+            columns = self._columns(fields, names, given, guess)
+            if all(field in columns for field in _with(fields, self.target)):
                 # The text in which the words stand is read, too, where there is one.
                 text = {"text": "text"} if "words" in fields and "text" in names else {}
-                return Match(fields, {field: columns[field] for field in asked} | text)
+                return Match(fields, columns | text)
         return None
 
-    def rivals(self, names: Sequence[str]) -> dict[str, list[str]]:
-        """Returns {field: names that can be meant by it} of the fields for which there are several."""
-        given = self._given(names, {name.strip().casefold(): name for name in reversed(names)}) or {}
-        asked = [field for field in _with(self._inputs(given)[-1], self.target) if field not in given]
-        meant = {field: guesses.candidates(field, names, given) for field in asked}
-        return {field: candidates for field, candidates in meant.items() if len(candidates) > 1}
+    def missing(self, names: Sequence[str]) -> dict[str, list[str]]:
+        """Returns {field: names that can be meant by it} of the simplest input and the target, where not exactly one can."""
+        said = self._given(names)
+        given = {field: name for field, name in said.items() if name is not None}
+        fields = self._simplest(self.named)
+        columns = self._columns(fields[: -1 if self.target else None], names, given, guess=True)
+        missing = [field for field in fields if field not in columns]
+        return {field: [] if field in self.named else guesses.candidates(field, names, columns) for field in missing}
+
+    def _columns(self, fields, names, given, guess):
+        """Returns {field: column} of those fields, and of the target, that are there, in their order."""
+        spellings = {name.strip().casefold(): name for name in reversed(names)}
+        asked = _with(fields, self.target)
+        columns = {field: given[field] for field in asked if field in given}
+        for part, aliases in ((fields, COLUMNS.get(fields, (fields,))), *self._targets()):
+            columns |= _known(part, aliases, spellings, columns) or (_guessed(part, names, columns) if guess else {})
+        return {field: columns[field] for field in asked if field in columns}
+
+    def _simplest(self, given):
+        """Returns the fields of the simplest input that has every field for which a column is given, and the target."""
+        return _with(min(reversed(self._inputs(given)), key=len), self.target)
 
     def _targets(self):
         return [((self.target,), [(name,) for name in TARGETS.get(self.target, (self.target,))])] if self.target else []
@@ -103,13 +112,13 @@ class Schema:
         inputs = [fields for fields in self.inputs if asked <= {*fields}] or self.inputs
         return sorted(inputs, key=len) if asked else inputs
 
-    def _given(self, names, spellings):
-        """Returns {field: column} of those that are given; None where one is not there."""
+    def _given(self, names):
+        """Returns {field: column} of those that are given; None for one that a user names and that is not there."""
+        spellings = {name.strip().casefold(): name for name in reversed(names)}
         spelled = lambda name: name if name in names else spellings.get(name.strip().casefold())
         usual = {field: spelled(name) for field, name in self.usual.items()}
         given = {field: name for field, name in usual.items() if name is not None}
-        given |= {field: spelled(name) for field, name in self.named.items()}
-        return None if None in given.values() else given
+        return given | {field: spelled(name) for field, name in self.named.items()}
 
 
 def _with(fields, target):
