@@ -87,7 +87,7 @@ class Schema:
         given = {field: name for field, name in said.items() if name is not None}
         fields = self._simplest(self.named)
         columns = self._columns(fields[: -1 if self.target else None], names, given, guess=True)
-        missing = [field for field in fields if field not in columns]
+        missing = [field for field in fields if field not in columns or (field in said and field not in given)]
         return {field: [] if field in self.named else guesses.candidates(field, names, columns) for field in missing}
 
     def _columns(self, fields, names, given, guess):
