@@ -28,7 +28,7 @@ STRINGS, FLOATS, INTEGERS = "OSU", "f", "iu"
 OUTPUTS = {
     "label": (STRINGS, 1), "labels": (STRINGS, 2), "probabilities": (FLOATS, 2), "words": (STRINGS, 2), "tags": (STRINGS, 2),
     "answer": (STRINGS, 1), "answers": (STRINGS, 2), "null_score": (FLOATS, 1), "score": (FLOATS, 1), "scores": (FLOATS, 2),
-    "start": (INTEGERS, 1), "end": (INTEGERS, 1), "starts": (INTEGERS, 2), "ends": (INTEGERS, 2),
+    "chosen": (STRINGS, 2), "start": (INTEGERS, 1), "end": (INTEGERS, 1), "starts": (INTEGERS, 2), "ends": (INTEGERS, 2),
 }  # fmt: skip
 MAX_TIMEOUT = 10**8  # seconds, three years; gRPC overflows not far above
 UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]

@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 import xml.etree.ElementTree as xml
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -34,11 +35,11 @@ class Fallen(Exception):
 @dataclass(frozen=True)
 class Promise:
     quote: str  # of README.md
-    found: object  # (Workshop) -> what was found, in words; raises Fallen
+    check: Callable[["Workshop"], str]  # returns what was found, in words; raises Fallen
 
 
 class Workshop:
-    """What several promises look at, made when the first one asks."""
+    """Results that several promises share, made when the first one needs them."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -52,25 +53,27 @@ class Workshop:
     def run(self, *command, python=sys.executable, check=True):
         """Runs `python -m ...` in the project's folder; returns the finished process."""
         command = [*map(str, command)]
-        done = subprocess.run([str(python), *command], cwd=ROOT, capture_output=True, text=True, check=False)
+        process = subprocess.run([str(python), *command], cwd=ROOT, capture_output=True, text=True, check=False)
         with open(self.folder / "log.txt", "a", encoding="utf-8") as log:
-            print("$ python", *command, *done.stderr.splitlines(), *done.stdout.splitlines(), sep="\n    ", file=log)
-        if check and done.returncode:
-            raise Fallen(
-                f"{' '.join(command)[:100]} ended with {done.returncode}: {(done.stderr.splitlines() or [''])[-1]}"
+            print(
+                "$ python", *command, *process.stderr.splitlines(), *process.stdout.splitlines(), sep="\n    ", file=log
             )
-        return done
+        if check and process.returncode:
+            raise Fallen(
+                f"{' '.join(command)[:100]} ended with {process.returncode}: {(process.stderr.splitlines() or [''])[-1]}"
+            )
+        return process
 
     @cached_property
     def tests(self):
-        """{file::test: (passed, skipped, failed)} of one run of all tests, and its seconds."""
+        """({file::test: [passed, skipped, failed]} of one run of all tests, its seconds)."""
         report, began = self.folder / "tests.xml", time.monotonic()
         self.run("-m", "pytest", f"--junitxml={report}", "-p", "no:cacheprovider", check=False)
         seconds, counts = time.monotonic() - began, {}
         for case in xml.parse(report).iter("testcase"):
             name = f"{case.get('classname').rpartition('.')[2]}::{case.get('name').partition('[')[0]}"
-            place = 1 if case.find("skipped") is not None else 2 if len(case) else 0
-            counts.setdefault(name, [0, 0, 0])[place] += 1
+            outcome = 1 if case.find("skipped") is not None else 2 if len(case) else 0
+            counts.setdefault(name, [0, 0, 0])[outcome] += 1
         return counts, seconds
 
     @cached_property
@@ -80,16 +83,16 @@ class Workshop:
         for seed in SEEDS:
             out = self.folder / f"sst2-{seed}"
             options = ["--train", "sst2", "--dev", "sst2", "--init", "minilm", "--learning_rate", "1e-4"]
-            done = self.run("-m", "trainer", "finetune", "sentiment", *options, "--seed", seed, "--out", out)
-            results.append((out, json.loads(done.stdout.splitlines()[-1])))
+            process = self.run("-m", "trainer", "finetune", "sentiment", *options, "--seed", seed, "--out", out)
+            results.append((out, json.loads(process.stdout.splitlines()[-1])))
         return results
 
     def learned(self, name, task, train, dev, *options):
         """The run folder of a run on files of LINEAGE_DATA, and its result."""
         out = self.folder / name
         files = ["--train", self.data / train, "--dev", self.data / dev]
-        done = self.run("-m", "trainer", "finetune", task, *files, *options, "--seed", 1, "--out", out)
-        return out, json.loads(done.stdout.splitlines()[-1])
+        process = self.run("-m", "trainer", "finetune", task, *files, *options, "--seed", 1, "--out", out)
+        return out, json.loads(process.stdout.splitlines()[-1])
 
     @cached_property
     def tagging_en(self):
@@ -126,13 +129,13 @@ class Workshop:
 
     @cached_property
     def export(self):
-        done = self.run("-m", "serving.export", self.runs[0][0], "--to", self.folder / "sentiment")
-        return json.loads(done.stdout)
+        process = self.run("-m", "serving.export", self.runs[0][0], "--to", self.folder / "sentiment")
+        return json.loads(process.stdout)
 
     @cached_property
     def predictions(self):
-        done = self.run("-m", "trainer", "predict", self.runs[0][0], *[f"--text={text}" for text in TEXTS])
-        return [json.loads(line) for line in done.stdout.splitlines()]
+        process = self.run("-m", "trainer", "predict", self.runs[0][0], *[f"--text={text}" for text in TEXTS])
+        return [json.loads(line) for line in process.stdout.splitlines()]
 
     @cached_property
     def speed(self):
@@ -142,17 +145,17 @@ class Workshop:
 
 
 def tests(*names):
-    """A promise that tests keep: they were run, and all of them passed."""
+    """Returns the check of a promise that tests keep: they ran, and all of them passed."""
 
-    def found(shop):
+    def check(shop):
         counts, _ = shop.tests
-        chosen = {name: count for name, count in counts.items() if any(name.startswith(wanted) for wanted in names)}
-        missing = [wanted for wanted in names if not any(name.startswith(wanted) for name in chosen)]
+        chosen = {name: count for name, count in counts.items() if any(name.startswith(prefix) for prefix in names)}
+        missing = [prefix for prefix in names if not any(name.startswith(prefix) for name in chosen)]
         passed, skipped, failed = (sum(count[i] for count in chosen.values()) for i in range(3))
         words = f"{passed} tests passed" + f", {skipped} skipped" * bool(skipped) + f", {failed} failed" * bool(failed)
         return expect(not missing and not skipped and not failed, words + f"; no test {missing}" * bool(missing))
 
-    return found
+    return check
 
 
 def expect(holds, words):
@@ -173,12 +176,12 @@ def all_tests(shop):
 def demo(shop):
     began = time.monotonic()
     env = os.environ | {"LINEAGE_DATA": str(shop.data)}
-    done = subprocess.run(["make", "demo"], cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    process = subprocess.run(["make", "demo"], cwd=ROOT, env=env, capture_output=True, text=True, check=False)
     seconds = time.monotonic() - began
-    found = [json.loads(line) for line in done.stdout.splitlines() if re.match(r'\{"(text|premise|question)"', line)]
-    answers = [str(row.get("label") or row.get("answer") or row.get("tags")) for row in found]
+    rows = [json.loads(line) for line in process.stdout.splitlines() if re.match(r'\{"(text|premise|question)"', line)]
+    answers = [str(row.get("label") or row.get("answer") or row.get("tags")) for row in rows]
     words = f"{len(answers)} answers ({', '.join(answers)}) in {seconds:.0f} s"
-    return expect(done.returncode == 0 and len(answers) == 6 and seconds < 480, words)
+    return expect(process.returncode == 0 and len(answers) == 6 and seconds < 480, words)
 
 
 def readmes_agree(shop):
@@ -202,11 +205,13 @@ def malformed_line(shop):
     (shop.folder / "reviews.tsv").write_text("\n".join(lines) + "\n")
     command = ["-m", "trainer", "finetune", "sentiment", "--train", "reviews.tsv", "--init", "minilm", "--out", "run"]
     env = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, *command], cwd=shop.folder, env=env, capture_output=True, text=True, check=False
     )
-    wanted = "python -m trainer finetune: reviews.tsv:18: expected 2 columns (sentence, label), found 3\n"
-    return expect(done.stderr == wanted and done.returncode == 2, f"status {done.returncode}: {done.stderr.strip()}")
+    expected = "python -m trainer finetune: reviews.tsv:18: expected 2 columns (sentence, label), found 3\n"
+    return expect(
+        process.stderr == expected and process.returncode == 2, f"status {process.returncode}: {process.stderr.strip()}"
+    )
 
 
 def accuracy(shop):
@@ -233,10 +238,10 @@ def finished_run(shop):
         "--out",
         out,
     ]
-    again = shop.run(*options, "--learning_rate", "1e-4", "--seed", 1)
-    other = shop.run(*options, "--learning_rate", "1e-4", "--seed", 9, check=False)
-    holds = json.loads(again.stdout) == result and other.returncode == 2 and "--seed 1, not 9" in other.stderr
-    return expect(holds, f"the result again; then status {other.returncode}: {other.stderr.strip()[-90:]}")
+    repeated = shop.run(*options, "--learning_rate", "1e-4", "--seed", 1)
+    changed = shop.run(*options, "--learning_rate", "1e-4", "--seed", 9, check=False)
+    holds = json.loads(repeated.stdout) == result and changed.returncode == 2 and "--seed 1, not 9" in changed.stderr
+    return expect(holds, f"the result again; then status {changed.returncode}: {changed.stderr.strip()[-90:]}")
 
 
 def evaluate(shop):
@@ -252,37 +257,37 @@ def opens_in_transformers(shop):
 
     from tests.bench.logits import in_transformers  # imports TensorFlow
 
-    left_over, found = in_transformers(shop.runs[0][0], [[text] for text in TEXTS])
-    theirs = np.exp([logits for _, logits in found])
-    ours = [list(row["probabilities"].values()) for row in shop.predictions]
-    largest = np.abs(theirs / theirs.sum(-1, keepdims=True) - ours).max()
+    left_over, outputs = in_transformers(shop.runs[0][0], [[text] for text in TEXTS])
+    expected = np.exp([logits for _, logits in outputs])
+    actual = [list(row["probabilities"].values()) for row in shop.predictions]
+    largest = np.abs(expected / expected.sum(-1, keepdims=True) - actual).max()
     words = f"{len(left_over)} tensors missing or left over, probabilities within {largest:.1e}"
     return expect(not left_over and largest < 1e-4, words)
 
 
 def logits(shop):
     """Tiny runs of three kinds of heads, by `tests.bench.logits`."""
-    done = shop.run("-m", "tests.bench.logits", check=False)
-    rows = re.findall(r"^ +(\w+) +Bert\w+ +(\d+) +(\d+) +(\d+) +(\S+) +(\w+)", done.stdout, re.M)
+    process = shop.run("-m", "tests.bench.logits", check=False)
+    rows = re.findall(r"^ +(\w+) +Bert\w+ +(\d+) +(\d+) +(\d+) +(\S+) +(\w+)", process.stdout, re.M)
     words = "; ".join(
         f"{task}: {same} of {count} rows of ids, {left} tensors left over, within {largest}, card {card}"
         for task, count, same, left, largest, card in rows
     )
-    return expect(done.returncode == 0 and len(rows) == 3, words or done.stderr.strip()[-200:])
+    return expect(process.returncode == 0 and len(rows) == 3, words or process.stderr.strip()[-200:])
 
 
 def resume(shop):
-    done = shop.run("-m", "tests.bench.resume", check=False)
-    lines = done.stdout.splitlines() or done.stderr.splitlines()
-    return expect(done.returncode == 0, next((line for line in lines if "bit for bit" in line), lines[-1]))
+    process = shop.run("-m", "tests.bench.resume", check=False)
+    lines = process.stdout.splitlines() or process.stderr.splitlines()
+    return expect(process.returncode == 0, next((line for line in lines if "bit for bit" in line), lines[-1]))
 
 
 def in_other_versions(shop, run, data):
     """Returns whether all answers of a run's export were those of `trainer predict` in each TensorFlow, and in words."""
-    done = shop.run("-m", "tests.bench.compatibility", "--run", run, "--data", data, check=False)
-    rows = re.findall(r"^ +(this one|2\.\d+\.\d) +(\d+) +(\d+) +(\S+)$", done.stdout, re.M)
+    process = shop.run("-m", "tests.bench.compatibility", "--run", run, "--data", data, check=False)
+    rows = re.findall(r"^ +(this one|2\.\d+\.\d) +(\d+) +(\d+) +(\S+)$", process.stdout, re.M)
     words = "; ".join(f"{name}: {same} of {count}, {largest}" for name, count, same, largest in rows)
-    return done.returncode == 0 and len(rows) == 3, words or done.stderr.strip()[-200:]
+    return process.returncode == 0 and len(rows) == 3, words or process.stderr.strip()[-200:]
 
 
 def compatibility(shop):
@@ -291,17 +296,19 @@ def compatibility(shop):
     return expect(*in_other_versions(shop, shop.runs[0][0], datasets.path_of("sst2", "dev")))
 
 
-def scores(which, **least):
-    """The scores on dev of a run that the README shows, and its export in the older TensorFlow versions."""
+def scores(run_name, **minimums):
+    """Returns the check of a run's scores on dev, which the README shows, and of its export in older TensorFlow versions."""
 
-    def found(shop):
-        out, result = getattr(shop, which)
+    def check(shop):
+        out, result = getattr(shop, run_name)
         data = json.loads((out / "config.json").read_text())["lineage"]["options"]["dev"]
         same, words = in_other_versions(shop, out, data)
-        said = ", ".join(f"{name} {result['final'][name]:.4f}" for name in least)
-        return expect(same and all(result["final"][name] >= value for name, value in least.items()), f"{said}; {words}")
+        summary = ", ".join(f"{name} {result['final'][name]:.4f}" for name in minimums)
+        return expect(
+            same and all(result["final"][name] >= value for name, value in minimums.items()), f"{summary}; {words}"
+        )
 
-    return found
+    return check
 
 
 def official_scores(shop):
@@ -311,13 +318,15 @@ def official_scores(shop):
         "logistic-regression.v1.1": (40.14, 50.98),
         "bert-single.v2.0": (78.74, 81.78),
     }
-    found = {}
+    measured = {}
     for name in published:
         gold = shop.data / "qa-en/squad" / ("dev-v2.0.json.gz" if name.endswith("2.0") else "dev-v1.1.json")
-        done = shop.run("-m", "trainer", "evaluate", shop.data / f"qa-en/squad/predictions/{name}.json", "--data", gold)
-        score = json.loads(done.stdout)
-        found[name] = round(score["exact"], 2), round(score["f1"], 2)
-    return expect(found == published, "; ".join(f"{name} {exact} {f1}" for name, (exact, f1) in found.items()))
+        process = shop.run(
+            "-m", "trainer", "evaluate", shop.data / f"qa-en/squad/predictions/{name}.json", "--data", gold
+        )
+        score = json.loads(process.stdout)
+        measured[name] = round(score["exact"], 2), round(score["f1"], 2)
+    return expect(measured == published, "; ".join(f"{name} {exact} {f1}" for name, (exact, f1) in measured.items()))
 
 
 def long_contexts(shop):
@@ -325,12 +334,12 @@ def long_contexts(shop):
     do."""
     data = shop.data / "qa-en/squad/dev-v1.1.json"
     options = ["--run", shop.qa_or_none[0], "--data", data, "--questions", 4, 4, 4, 6]
-    done = shop.run("-m", "tests.bench.contexts", *options)
-    rows = re.findall(r"^ +([\d,]+) +(\d+) +(\d+) +(\d+) +([\d.]+) +(\d*) +(-?\d+)$", done.stdout, re.M)
-    words, asked, same, _, seconds, rate, more = rows[-1]
+    process = shop.run("-m", "tests.bench.contexts", *options)
+    rows = re.findall(r"^ +([\d,]+) +(\d+) +(\d+) +(\d+) +([\d.]+) +(\d*) +(-?\d+)$", process.stdout, re.M)
+    words, questions, same, _, seconds, rate, megabytes = rows[-1]
     linear = int(rate) < 2 * int(rows[-2][5])
-    said = f"{words} words: {same} of {asked} the same span, {seconds} s, {rate} ms a thousand words ({rows[-2][5]} with {rows[-2][0]}), {more} MB more"
-    return expect(2 * int(same) >= int(asked) and linear and int(more) < 2 * int(rows[-2][6]), said)
+    summary = f"{words} words: {same} of {questions} the same span, {seconds} s, {rate} ms a thousand words ({rows[-2][5]} with {rows[-2][0]}), {megabytes} MB more"
+    return expect(2 * int(same) >= int(questions) and linear and int(megabytes) < 2 * int(rows[-2][6]), summary)
 
 
 def threshold(shop):
@@ -359,8 +368,10 @@ print(round(memory[1] - memory[0]))
 def long_text(shop):
     exported = json.loads(shop.run("-m", "serving.export", shop.tagging_en[0], "--to", shop.folder / "tagging").stdout)
     began = time.monotonic()
-    more = int(shop.run("-c", LONG_TEXT, exported["path"]).stdout)
-    return expect(more < 300, f"{more} MB more than a sentence, {time.monotonic() - began:.0f} s with loading")
+    megabytes = int(shop.run("-c", LONG_TEXT, exported["path"]).stdout)
+    return expect(
+        megabytes < 300, f"{megabytes} MB more than a sentence, {time.monotonic() - began:.0f} s with loading"
+    )
 
 
 def serve_and_ask(shop):
@@ -371,8 +382,8 @@ def serve_and_ask(shop):
     try:
         (shop.folder / "ask.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in TEXTS))
         ask = ["-m", "serving.client", "sentiment", f"--server={server.address}"]
-        done = shop.run(*ask, f"--input={shop.folder / 'ask.jsonl'}")
-        answers, times = [json.loads(line) for line in done.stdout.splitlines()], []
+        process = shop.run(*ask, f"--input={shop.folder / 'ask.jsonl'}")
+        answers, times = [json.loads(line) for line in process.stdout.splitlines()], []
         for _ in range(5):
             began = time.monotonic()
             shop.run(*ask, "--text=a fine film")
@@ -388,17 +399,17 @@ def serve_and_ask(shop):
     return expect(same == len(TEXTS) and min(times) < 1 and ended == 0, f"{words}status {ended} on SIGTERM")
 
 
-def speed(kind, peer, floor, ours):
-    """Our speed as a multiple of the peer's is `floor` or more."""
+def speed(kind, peer, floor, variant):
+    """Returns the check that our speed is at least `floor` times the peer's."""
 
-    def found(shop):
+    def check(shop):
         row = shop.speed[kind]
-        ratio = row[ours] / row[peer] if kind == "training" else row[peer] / row[ours]
+        ratio = row[variant] / row[peer] if kind == "training" else row[peer] / row[variant]
         return expect(
-            ratio >= floor, f"{ratio:.2f} times ({row[ours]:.1f} and {row[peer]:.1f}), at least {floor} expected"
+            ratio >= floor, f"{ratio:.2f} times ({row[variant]:.1f} and {row[peer]:.1f}), at least {floor} expected"
         )
 
-    return found
+    return check
 
 
 SERVED = "ours, pooled output (served)"
@@ -431,10 +442,10 @@ PROMISES = [
     Promise("training, random batches, sentences/s (more is better)", speed("training", "transformers", 1.5, "ours, random batches")),
     Promise("transformers up to 1.7 times", speed("1x16", "transformers", 0.5, SERVED)),
     Promise("encoder, 32 real sentences, ms", speed("32 real sentences", "transformers", 1.25, SERVED)),
-    Promise("its rows may have two texts", tests("test_finetune::test_pairs", "test_frame::test_pairs")),
+    Promise("its rows may have two texts", tests("test_finetune::test_pairs", "test_reader::test_pairs")),
     Promise("Raw text goes in, words with their tags and places come out", tests("test_tag::", "test_tagging::")),
     Promise("multiword tokens and empty nodes as the format says", tests("test_conll::")),
-    Promise("is read in windows that overlap", tests("test_tag::test_windows", "test_frame::test_windows")),
+    Promise("is read in windows that overlap", tests("test_tag::test_windows", "test_reader::test_windows")),
     Promise("aligned as the scorer of CoNLL 2018 does it", tests("test_metrics::")),
     Promise("Tagging, UPOS on dev", scores("tagging_en", accuracy=0.958, words_f1=0.98, tags_f1=0.94)),
     Promise("100,000 characters in one request", long_text),
@@ -477,10 +488,10 @@ def main():
             try:
                 if promise.quote not in readme:
                     raise Fallen("neither README.md nor docs/ says this (any more)")
-                state, words = "holds", promise.found(shop)
+                state, words = "holds", promise.check(shop)
             except Fallen as error:
                 state, words = "FALLS", str(error)
-            except Exception as error:  # what cannot be tried is not kept
+            except Exception as error:  # a promise that cannot be tried falls
                 state, words = "FALLS", f"{type(error).__name__}: {error}"
             fallen += state == "FALLS"
             words = " ".join(str(words).split())

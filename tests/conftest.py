@@ -1,7 +1,7 @@
 """Fixtures that tests share: a tiny vocabulary, a tiny BERT folder, a trained run, its export, a server that serves it.
 
 Real data and golden values lie outside the project: LINEAGE_DATA names the folder (default: `shared/data` beside the
-checkout, golden values in `golden` beside it). Tests that need them are skipped, with that reason, where they are not.
+checkout, golden values in `golden` beside it). Tests that need them are skipped where they are absent.
 """
 
 import fcntl
@@ -30,7 +30,7 @@ VOCABULARY = [
     "A", "Good", "Café", "É", "é", "##É", "##é",
 ]  # fmt: skip
 
-# What texts are made of that no program expects
+# Characters of texts that few programs expect
 ALPHABET = [
     "a", "b", "c", "good", "café", "cafe\u0301", "not", "unable", "中", "国", "人", "电", "\U00020000", "\U0002f800", "㐀", "々", "，",
     "。", "“", "！", "…", "(", ",", ".", "'", "-", "👍", "👨\u200d👩\u200d👧", "🇨🇳", "☃\ufe0f", "\u0301", "\u200b", "\u00ad", "\ufeff", "\x00",
@@ -65,7 +65,7 @@ def write_bert_folder(folder, *, seed=0, vocabulary=VOCABULARY, layers=2, width=
     keras.utils.set_random_seed(seed)
     folder.mkdir(parents=True, exist_ok=True)
     bert = Bert()
-    model = bert.build(bert.from_settings(config, folder), {}, seed=0, packed=False)
+    model = bert.build(bert.from_settings(config | {"model_type": "bert"}, folder), {}, seed=0, packed=False)
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "model.safetensors").write_bytes(bert.to_bytes(model))
     (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n", encoding="utf-8")
@@ -73,7 +73,7 @@ def write_bert_folder(folder, *, seed=0, vocabulary=VOCABULARY, layers=2, width=
 
 
 def encoder_of(folder, *, packed=False, **wants):
-    """Returns the encoder of a folder of weights, and the names of the tensors that it has no place for."""
+    """Returns the encoder of a folder of weights, and the names of the tensors that it does not use."""
     from trainer.architectures import table
 
     architecture, config = table.read(folder)
@@ -81,20 +81,20 @@ def encoder_of(folder, *, packed=False, **wants):
     return model, architecture.load(model, folder)
 
 
-# Files that take longest, which two processes begin with: so neither waits for the other at the end.
+# The slowest files run first, so that of two processes neither waits for the other at the end.
 LONGEST = ("test_loop.py", "test_finetune.py", "test_checkpoint.py", "test_span.py", "test_mistakes.py", "test_qa.py")
 
 
 def pytest_collection_modifyitems(items):
-    place = {name: i for i, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: place.get(item.path.name, len(LONGEST)))
+    rank = {name: i for i, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path.name, len(LONGEST)))
 
 
 def shared(tmp_path_factory, name, make):
-    """Returns what `make(folder)` returned, a path in it: made once, by whichever process of this test run comes first."""
+    """Returns the path that `make(folder)` returns; it is called once a test run, by the first process that asks."""
     root = tmp_path_factory.getbasetemp()
     if os.environ.get("PYTEST_XDIST_WORKER"):
-        root = root.parent  # of this worker alone
+        root = root.parent  # the base is this worker's alone
     folder, note = root / f"shared-{name}", root / f"shared-{name}.path"
     with open(root / f"shared-{name}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -141,8 +141,8 @@ def write_treebank(path, count=64, seed=0):
             if len(tags) > 1:
                 lines.append("\t".join([f"{number}-{number + 1}", form, *"_" * 7, space]))
             for word, tag in zip(form if len(tags) > 1 else [form], tags, strict=True):
-                own = "_" if len(tags) > 1 else space
-                lines.append("\t".join([str(number), word, "_", tag, tag.lower(), *"_" * 4, own]))
+                misc = "_" if len(tags) > 1 else space
+                lines.append("\t".join([str(number), word, "_", tag, tag.lower(), *"_" * 4, misc]))
                 number += 1
         lines.append("\t".join([str(number), ".", "_", "PUNCT", ".", *"_" * 5]))
         sentences.append("\n".join(lines) + "\n\n")
@@ -151,8 +151,8 @@ def write_treebank(path, count=64, seed=0):
 
 
 def write_questions(path, count=64, seed=0):
-    """Writes SQuAD JSON that a tiny model can learn: `a` asks for what is good in the context, `b` for what is bad; every
-    eighth question asks for what is not there. Two questions a paragraph, the same words amid others."""
+    """Writes SQuAD JSON that a tiny model can learn: `a` asks for the good word of the context, `b` for the bad one; every
+    eighth question has no answer. A paragraph has two questions, and their answers stand among other words."""
     random = np.random.default_rng(seed)
     paragraphs = []
     for i in range(count // 2):
@@ -233,15 +233,15 @@ def export_folder(run_folder, tmp_path_factory):
 
 
 def answers_of_export(path, task, rows, size, signature=None):
-    """Returns what an exported model answers in a session, with nothing of ours in between, joined to its rows."""
+    """Returns the answers of an exported model, run in a session without the server, joined to its rows."""
     from serving.servable import Servable
     from trainer.tasks.table import answers, requests
 
-    servable, found = Servable(path), []
-    for asked, inputs, part in requests(task, rows, size, signature):
+    servable, results = Servable(path), []
+    for key, inputs, batch in requests(task, rows, size, signature):
         encoded = {name: np.vectorize(str.encode, otypes=[object])(value) for name, value in inputs.items()}
-        found += answers(task, part, servable.predict(asked, encoded))
-    return found
+        results += answers(task, batch, servable.predict(key, encoded))
+    return results
 
 
 class Server:

@@ -26,8 +26,8 @@ MAINS = {
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory, bert_folder, run_folder, tagging_run, export_folder):
-    """A folder with one of everything that is wrong; the table below names what lies here."""
+def mistakes_folder(tmp_path_factory, bert_folder, run_folder, tagging_run, export_folder):
+    """A folder with one of everything that is wrong; the table below names its files."""
     folder = tmp_path_factory.mktemp("mistakes")
     write_examples(folder / "train.txt", 8)
     shutil.copytree(bert_folder, folder / "tiny")
@@ -50,7 +50,7 @@ def place(tmp_path_factory, bert_folder, run_folder, tagging_run, export_folder)
     write("same.txt", "good a film\ngood a day\n")
     write("words.txt", "1 good\nbad\n")
     write("columns.tsv", "sentence\tlabel\na film\t1\na\tb\t0\n")
-    write("other.tsv", "text\trating\na film\t5\n")
+    write("other.tsv", "text\twhat\na film\t5\n")
     write("broken.jsonl", '{"text": "a", "label": "positive"}\n{"text": "a"\n')
     write("field.jsonl", '{"text": "a", "label": "positive"}\n{"phrase": "a", "label": "positive"}\n')
     write("number.jsonl", '{"text": 7, "label": "positive"}\n')
@@ -97,12 +97,15 @@ def place(tmp_path_factory, bert_folder, run_folder, tagging_run, export_folder)
     shutil.copytree(folder / "run", folder / "relabelled")
     (folder / "relabelled" / "labels.txt").write_text("negative\npositive\nneutral\n")
     shutil.copytree(folder / "run", folder / "unlabelled")
-    own = json.loads((folder / "run" / "config.json").read_text())
-    write("unlabelled/config.json", json.dumps({key: value for key, value in own.items() if key != "id2label"}))
+    run_config = json.loads((folder / "run" / "config.json").read_text())
+    write("unlabelled/config.json", json.dumps({key: value for key, value in run_config.items() if key != "id2label"}))
     shutil.copytree(folder / "run", folder / "foreign")
-    write("foreign/config.json", json.dumps(own | {"lineage": {}}))
+    write("foreign/config.json", json.dumps(run_config | {"lineage": {}}))
     shutil.copytree(tagging_run, folder / "tagged")
-    write("table.csv", "text,label\na film,1\n")
+    write("table.csv", "text,label\na film,1\na, b,0\n")
+    write("open.csv", 'text,label\n"a film,1\nb,0\n')
+    write("bad.parquet", "text,label\n")
+    write("two.csv", "review,comment,label\na,b,1\n")
     write("grades.tsv", "text\tlabel\na\t3.8\nb\t5.0\nc\t3.8\n")
     write("sorted.txt", "0 bad\n" * 40 + "1 good\n" * 40)
     write("garbage.config", "model_config_list {")
@@ -122,7 +125,7 @@ SERVE = ["serving.server", "--model_name=sentiment"]
 ASK = ["serving.client", "sentiment"]
 UNUSED = "localhost:1"  # a port on which nothing listens
 
-# (command line, status, what the line must say); file names are those of `place`
+# (command line, status, what the line must say); file names are those of `mistakes_folder`
 TABLE = [
     (["trainer"], 2, ["command", "finetune"]),
     (["trainer", "tune"], 2, ["'tune'", "finetune"]),
@@ -130,7 +133,15 @@ TABLE = [
     (["trainer", "finetune", "sentiment", "--train=train.txt"], 2, ["--out"]),
     (["trainer", "finetune"], 2, ["required: TASK, --train, --out"]),
     (["trainer", "finetune", "--task=qa"], 2, ["unrecognized arguments: --task=qa: given by its place alone, COMMAND TASK"]),
-    ([*TUNE, "--train=table.csv"], 2, ["table.csv: CSV is not read; expected tab-separated columns text, label"]),
+    ([*TUNE, "--train=table.csv"], 2, ["table.csv:3: expected 2 columns (text, label), found 3"]),
+    ([*TUNE, "--train=open.csv"], 2, ["open.csv:2: expected the quote that a cell of this row begins with to be closed"]),
+    ([*TUNE, "--train=two.csv"], 2, ["two.csv:1: expected one column for text, found review and comment; --text_column names it"]),
+    ([*TUNE, "--train=bad.parquet"], 2, ["bad.parquet: expected "]),
+    ([*TUNE, "--premise_column=a"], 2, ["--premise_column: expected columns of text or label for sentiment, received one of premise"]),
+    ([*TUNE, "--text_column=0"], 2, ["--text_column: expected a name, or a number from 1, received"]),
+    ([*TUNE, "--encoding=base64"], 2, ["--encoding: expected a name such as gb18030 or latin-1, received base64"]),
+    ([*TUNE, "--separator=xx"], 2, ["--separator: expected comma, semicolon, tab, bar or a character, received xx"]),
+    ([*TUNE, "--quotes=none"], 2, ["--quotes: expected cells or text, received none"]),
     (["trainer", "finetune", "classification", *TUNE[3:], "--train=grades.tsv"], 2, ["grades.tsv: expected names of classes as labels, found numbers with fractions such as 3.8"]),
     ([*TUNE, "--limit=3", "--sample=3"], 2, ["expected --limit, which takes the first rows, or --sample", "received both"]),
     ([*TUNE, "--lines=texts"], 2, ["--lines: expected labelled, received texts"]),
@@ -339,9 +350,9 @@ def one_line(status, out, err, expected_status, words):
 
 
 @pytest.mark.parametrize("case", TABLE, ids=lambda case: " ".join(case[0][:2] + case[0][-1:]))
-def test_one_line(case, place, monkeypatch, capsys):
+def test_one_line(case, mistakes_folder, monkeypatch, capsys):
     (command, *arguments), status, words = case
-    monkeypatch.chdir(place)
+    monkeypatch.chdir(mistakes_folder)
     with socket.socket() as used:
         used.bind(("", 0))
         used.listen()
@@ -356,7 +367,11 @@ def test_one_line(case, place, monkeypatch, capsys):
             for number, handler in before.items():
                 signal.signal(number, handler)
     one_line(code, *capsys.readouterr(), status, words)
-    assert (place / "filled" / "mine").exists() and not (place / "out").exists() and not (place / "new").exists()
+    assert (
+        (mistakes_folder / "filled" / "mine").exists()
+        and not (mistakes_folder / "out").exists()
+        and not (mistakes_folder / "new").exists()
+    )
 
 
 def test_out_of_memory_says_what_to_do():
@@ -377,18 +392,18 @@ def test_there_are_enough():
 @pytest.mark.parametrize(
     "last", ["--train=latin.txt", "--init=google", "--text=a", "--port=USED", f"--server={UNUSED}"]
 )
-def test_one_line_of_a_process(last, place):
-    """Nor does the native code of a real process add to it."""
+def test_one_line_of_a_process(last, mistakes_folder):
+    """The native code of a real process adds no line."""
     (command, *arguments), status, words = next(case for case in TABLE if case[0][-1] == last)
     with socket.socket() as used:
         used.bind(("", 0))
         used.listen()
         arguments = [argument.replace("USED", str(used.getsockname()[1])) for argument in arguments]
-        done = subprocess.run(
-            [sys.executable, "-m", command, *arguments], cwd=place, env={"PYTHONPATH": str(ROOT), "PATH": ""},
+        process = subprocess.run(
+            [sys.executable, "-m", command, *arguments], cwd=mistakes_folder, env={"PYTHONPATH": str(ROOT), "PATH": ""},
             capture_output=True, text=True, check=False,
         )  # fmt: skip
-    one_line(done.returncode, done.stdout, done.stderr, status, words)
+    one_line(process.returncode, process.stdout, process.stderr, status, words)
 
 
 def test_our_own_defects_are_one_line_too(capsys, monkeypatch):

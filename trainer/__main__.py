@@ -107,8 +107,8 @@ def _check_recipe(parser, path):
     except (OSError, UnicodeDecodeError) as error:
         parser.error(f"--config {path}: cannot be read ({getattr(error, 'strerror', None) or error})")
     except yaml.YAMLError as error:
-        place = f"{path}:{error.problem_mark.line + 1}" if getattr(error, "problem_mark", None) else path
-        parser.error(f"{place}: expected YAML, found {getattr(error, 'problem', None) or error}")
+        location = f"{path}:{error.problem_mark.line + 1}" if getattr(error, "problem_mark", None) else path
+        parser.error(f"{location}: expected YAML, found {getattr(error, 'problem', None) or error}")
     if not isinstance(recipe, dict):
         parser.error(f"{path}: expected YAML with `option: value` lines, found {type(recipe).__name__}")
     for name, value in recipe.items():

@@ -93,8 +93,8 @@ class Trained:
         from trainer.commands.evaluate import evaluate
         from trainer.options import Evaluate
 
-        given = {"run": str(self.folder), "null_threshold": self.null_threshold} | options
-        return evaluate(Evaluate(data=str(data), **given).checked())
+        arguments = {"run": str(self.folder), "null_threshold": self.null_threshold} | options
+        return evaluate(Evaluate(data=str(data), **arguments).checked())
 
 
 def from_preset(

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from difflib import SequenceMatcher
 from typing import Any
 
+import numpy as np
+
 Scores = list[tuple[float, float]]  # (exact, f1) of each answer, both of 0 to 1
 
 BIO = re.compile(r"O|[BI]-.+")
@@ -234,3 +236,66 @@ def percents(scores: Sequence[tuple[float, float]]) -> dict[str, float]:
 
 
 METRICS = {"accuracy": accuracy}
+
+
+def pearson(golds: Sequence[float], predicted: Sequence[float]) -> float:
+    """Returns the correlation of two sequences of numbers, -1 to 1; 0 where one of them is constant."""
+    return _correlation(np.asarray(golds, np.float64), np.asarray(predicted, np.float64))
+
+
+def spearman(golds: Sequence[float], predicted: Sequence[float]) -> float:
+    """Returns the correlation of the ranks of two sequences of numbers; equal numbers share the mean of their ranks."""
+    return _correlation(_ranks(golds), _ranks(predicted))
+
+
+CORRELATIONS = {"pearson": pearson, "spearman": spearman}
+
+
+def _correlation(x, y):
+    x, y = x - x.mean(), y - y.mean()
+    norm = np.sqrt(np.sum(x**2) * np.sum(y**2))
+    return float(np.sum(x * y) / norm) if norm > 0 else 0.0
+
+
+def _ranks(values):
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)  # rank of the last of equal numbers, from 1
+    return (last - (counts - 1) / 2)[place]
+
+
+def of_label_sets(golds: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
+    """Scores sets of labels.
+
+    Args:
+        golds, predicted: Which labels each row has, bool [N, C].
+
+    Returns:
+        {micro_f1, macro_f1, accuracy}: F1 over all labels of all rows; the mean of F1 by label, 0 for one that is neither in
+        the gold sets nor predicted; the share of rows with exactly the gold labels.
+    """
+    right, sizes = (golds & predicted).sum(axis=0), golds.sum(axis=0) + predicted.sum(axis=0)  # [C]
+    by_label = 2 * right / np.maximum(sizes, 1)
+    return {
+        "micro_f1": float(2 * right.sum() / max(sizes.sum(), 1)),
+        "macro_f1": float(by_label.mean()),
+        "accuracy": float((golds == predicted).all(axis=1).mean()),
+    }
+
+
+def best_label_threshold(golds: np.ndarray, probabilities: np.ndarray) -> float:
+    """Returns the threshold of probabilities that gives the best F1 over all labels of all rows.
+
+    It lies half-way between two probabilities, so that the last bit of one decides nothing; of equally good ones, the
+    highest.
+
+    Args:
+        golds: bool [N, C].
+        probabilities: float [N, C].
+    """
+    order = np.argsort(-probabilities, axis=None, kind="stable")
+    ordered = probabilities.ravel()[order].astype(np.float64)
+    right = np.cumsum(golds.ravel()[order])
+    f1 = 2 * right / (np.arange(1, len(order) + 1) + golds.sum())
+    f1[:-1][ordered[:-1] == ordered[1:]] = -1.0  # no threshold lies between equal probabilities
+    best = int(np.argmax(f1))
+    return float((ordered[best] + (ordered[best + 1] if best + 1 < len(ordered) else 0.0)) / 2)

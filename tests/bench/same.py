@@ -86,11 +86,13 @@ def main():
     parser.add_argument("--only", nargs="+", choices=RUNS, default=[*RUNS], help="these runs, and first")
     options = parser.parse_args()
     names = [name for name in RUNS if name in {"first", *options.only}]
-    found = [read(place) if place.endswith(".json") else ran(Path(place).resolve(), names) for place in options.places]
+    results = [
+        read(source) if source.endswith(".json") else ran(Path(source).resolve(), names) for source in options.places
+    ]
     if options.write:
-        Path(options.write).write_text(json.dumps(found[-1], ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    if len(found) == 2:
-        sys.exit(compare(*found, names))
+        Path(options.write).write_text(json.dumps(results[-1], ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    if len(results) == 2:
+        sys.exit(compare(*results, names))
 
 
 def read(path):
@@ -98,7 +100,7 @@ def read(path):
 
 
 def ran(checkout, names):
-    """Returns {run: {what: digest or value}} of a checkout."""
+    """Returns {run: {name: digest or value}} of a checkout."""
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="lineage-same.") as folder:
         folder = Path(folder)
@@ -107,21 +109,21 @@ def ran(checkout, names):
             names = [*names[:-1], "resumed"]
             interrupt(checkout, folder)
         answers = run_all(checkout, folder, [command for name in names for command in commands(name)])
-        found = {name: result_of(folder, name, [next(answers) for _ in commands(name)]) for name in names}
+        results = {name: result_of(folder, name, [next(answers) for _ in commands(name)]) for name in names}
         for name in names:
-            found[name]["exported"] = digest(exported(folder, name))
+            results[name]["exported"] = digest(exported(folder, name))
     print(f"{checkout}: {len(names)} runs in {time.monotonic() - began:.0f} s", file=sys.stderr)
-    return found
+    return results
 
 
 def write_data(folder):
     """Writes files of every form, the same at each call."""
     texts = {}
-    for part, count in (("train", 64), ("dev", 24)):
-        path = write_examples(folder / f"{part}.txt", count, seed=len(part))
-        texts[part] = [line.split(" ", 1) for line in path.read_text(encoding="utf-8").splitlines()]
-        write_treebank(folder / f"{part}.conllu", count, seed=len(part))
-        write_questions(folder / f"{part}.json", count, seed=len(part))
+    for split, count in (("train", 64), ("dev", 24)):
+        path = write_examples(folder / f"{split}.txt", count, seed=len(split))
+        texts[split] = [line.split(" ", 1) for line in path.read_text(encoding="utf-8").splitlines()]
+        write_treebank(folder / f"{split}.conllu", count, seed=len(split))
+        write_questions(folder / f"{split}.json", count, seed=len(split))
     lines = lambda rows: "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     train = texts["train"]
     thirds = [(*train[i : i + 2], ["zero", "one", "two"][i % 3]) for i in range(60)]
@@ -167,24 +169,24 @@ def interrupt(checkout, folder):
         raise SystemExit("the run that was to be killed had ended")
 
 
-def run_all(checkout, folder, asked):
+def run_all(checkout, folder, queue):
     """Yields what each command printed; ends the program at the first that fails."""
     process = subprocess.run(
-        [sys.executable, "-c", DRIVER], input=json.dumps(asked), cwd=folder, env=environment(checkout),
+        [sys.executable, "-c", DRIVER], input=json.dumps(queue), cwd=folder, env=environment(checkout),
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     lines = process.stdout.splitlines()
-    for command, line in zip(asked, lines, strict=False):
+    for command, line in zip(queue, lines, strict=False):
         status, printed = json.loads(line)
         if status:
             raise SystemExit(f"{checkout}: {' '.join(command)}: status {status}\n{process.stderr[-2000:]}")
         yield printed
-    if len(lines) != len(asked):
-        raise SystemExit(f"{checkout}: ended after {len(lines)} of {len(asked)} commands\n{process.stderr[-2000:]}")
+    if len(lines) != len(queue):
+        raise SystemExit(f"{checkout}: ended after {len(lines)} of {len(queue)} commands\n{process.stderr[-2000:]}")
 
 
 def result_of(folder, name, printed):
-    """Returns what is compared of a run, but for the answers of its export."""
+    """Returns the values of a run that are compared, except the answers of its export."""
     run = folder / "runs" / name
     finetuned, evaluated, predicted, _ = printed
     plain = lambda text: {key: value for key, value in json.loads(text).items() if key != "seconds"}
@@ -199,7 +201,7 @@ def result_of(folder, name, printed):
 
 
 def exported(folder, name):
-    """Returns what the export answers, in a process that knows nothing of this project."""
+    """Returns the answers of the export, from a process without this project."""
     (folder / "requests.json").write_text(json.dumps(RUNS[name][2]))
     command = [sys.executable, "-c", SCRIPT, str(folder / "exports" / name / "1"), str(folder / "requests.json")]
     printed = subprocess.run(command, cwd=folder, check=True, capture_output=True).stdout
@@ -216,14 +218,14 @@ def compare(old, new, names):
     different = 0
     print(f"{'run':14} {'digest, old':17} {'digest, new':17} differs in")
     for name in names:
-        one, two = old.get(name, {}), new[name]
-        wrong = [what for what in two if one.get(what) != two[what]]
-        different += bool(wrong)
-        digests = [values.get("result", {}).get("digest", "-") for values in (one, two)]
-        print(f"{name:14} {digests[0]:17} {digests[1]:17} {', '.join(wrong) or '-'}")
-        for what in ("result", "scores"):
-            if what in wrong:
-                print(f"  {what}: {one.get(what)}\n  {' ' * len(what)}  {two[what]}")
+        before, after = old.get(name, {}), new[name]
+        differing = [key for key in after if before.get(key) != after[key]]
+        different += bool(differing)
+        digests = [values.get("result", {}).get("digest", "-") for values in (before, after)]
+        print(f"{name:14} {digests[0]:17} {digests[1]:17} {', '.join(differing) or '-'}")
+        for key in ("result", "scores"):
+            if key in differing:
+                print(f"  {key}: {before.get(key)}\n  {' ' * len(key)}  {after[key]}")
     print(f"{len(names) - different} of {len(names)} runs equal; run by: python -m tests.bench.same OLD NEW")
     return bool(different)
 

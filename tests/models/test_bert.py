@@ -25,10 +25,10 @@ def batch(lengths, vocabulary_size=50, seed=0, padding=0):
 
 
 def twin(model, **arguments):
-    """Returns another layout of the same weights."""
-    other = bert(50, **SIZE, **arguments)
-    other.set_weights(model.get_weights())
-    return other
+    """Returns a model of the same weights in another layout."""
+    copy = bert(50, **SIZE, **arguments)
+    copy.set_weights(model.get_weights())
+    return copy
 
 
 @pytest.mark.parametrize("packed", [False, True], ids=["padded", "packed"])
@@ -40,8 +40,8 @@ def test_hidden_states_of_minilm(packed):
     mask = golden["attention_mask"].astype(bool)
     ids = {"token_ids": golden["input_ids"], "segment_ids": golden["token_type_ids"]}
     outputs = model({name: value.astype("int32") for name, value in ids.items()} | {"mask": mask})
-    for ours, theirs in zip(outputs["hidden_states"], golden["hidden_states"], strict=True):
-        np.testing.assert_allclose(ours.numpy()[mask], theirs[mask], atol=1e-4)
+    for states, expected in zip(outputs["hidden_states"], golden["hidden_states"], strict=True):
+        np.testing.assert_allclose(states.numpy()[mask], expected[mask], atol=1e-4)
     np.testing.assert_allclose(outputs["pooled"], golden["pooler_output"], atol=1e-4)
     rows, queries = mask.nonzero()
     first = outputs["attention_maps"][0].numpy()
@@ -55,12 +55,16 @@ def test_packed_equals_padded_in_outputs_and_gradients():
     for model in (padded, twin(padded, packed=True, dropout=0.0)):
         with tf.GradientTape() as tape:
             outputs = model(inputs, training=True)
-            real = [tf.boolean_mask(states, inputs["mask"]) for states in outputs["hidden_states"]]
-            loss = tf.reduce_sum(tf.sin(outputs["pooled"])) + sum(tf.reduce_mean(tf.sin(states)) for states in real)
+            states_of_pieces = [tf.boolean_mask(states, inputs["mask"]) for states in outputs["hidden_states"]]
+            loss = tf.reduce_sum(tf.sin(outputs["pooled"])) + sum(
+                tf.reduce_mean(tf.sin(states)) for states in states_of_pieces
+            )
         gradients = tape.gradient(loss, model.trainable_variables)
-        results.append(([*real, outputs["pooled"]], [tf.convert_to_tensor(gradient) for gradient in gradients]))
-    for of_padded, of_packed in zip(*results, strict=True):
-        for expected, tensor in zip(of_padded, of_packed, strict=True):
+        results.append(
+            ([*states_of_pieces, outputs["pooled"]], [tf.convert_to_tensor(gradient) for gradient in gradients])
+        )
+    for expected_tensors, tensors in zip(*results, strict=True):
+        for expected, tensor in zip(expected_tensors, tensors, strict=True):
             np.testing.assert_allclose(tensor, expected, atol=1e-5)
 
 
@@ -86,11 +90,11 @@ def test_pooled_only_is_the_same_pooled_output(packed):
 
 def test_dropout_follows_its_seed():
     inputs = batch([6, 6])
-    first, second, other = (bert(50, **SIZE, seed=seed) for seed in (1, 1, 2))
-    for model in (second, other):
+    first, second, third = (bert(50, **SIZE, seed=seed) for seed in (1, 1, 2))
+    for model in (second, third):
         for variable, value in zip(model.trainable_variables, first.trainable_variables, strict=True):
             variable.assign(value)
-    pooled = [model(inputs, training=True)["pooled"].numpy() for model in (first, second, other)]
+    pooled = [model(inputs, training=True)["pooled"].numpy() for model in (first, second, third)]
     np.testing.assert_array_equal(pooled[0], pooled[1])
     assert np.abs(pooled[0] - pooled[2]).max() > 1e-3
     assert np.abs(first(inputs, training=True)["pooled"].numpy() - pooled[0]).max() > 1e-3  # the next step

@@ -92,4 +92,4 @@ def test_the_pages_show_what_there_is():
     for name in ("docs/train.md", "docs/train.zh.md"):
         text = (ROOT / name).read_text(encoding="utf-8")
         used = set(re.findall(r"\btrainer\.(\w+)\(", text))
-        assert used >= {"from_preset", "load", "finetune"} and all(hasattr(trainer, one) for one in used)
+        assert used >= {"from_preset", "load", "finetune"} and all(hasattr(trainer, function) for function in used)

@@ -8,10 +8,10 @@ from trainer.data import conll
 
 def test_aligned():
     row = conll.row_of(["do", "n't", "go"], ["AUX", "PART", "VERB"], "don't go")
-    right = [(0, 2, "AUX"), (2, 5, "PART"), (6, 8, "VERB")]
-    assert set(metrics.aligned([row], [right]).values()) == {1.0}
+    correct = [(0, 2, "AUX"), (2, 5, "PART"), (6, 8, "VERB")]
+    assert set(metrics.aligned([row], [correct]).values()) == {1.0}
     predicted = [(0, 5, "AUX"), (6, 8, "NOUN")]
-    scores = metrics.aligned([row, row], [predicted, right])
+    scores = metrics.aligned([row, row], [predicted, correct])
     assert scores["words_precision"] == 4 / 5 and scores["words_recall"] == 4 / 6 and scores["words_f1"] == 8 / 11
     assert scores["tags_precision"] == 3 / 5 and scores["tags_recall"] == 3 / 6 and scores["tags_f1"] == 6 / 11
 

@@ -1,4 +1,4 @@
-"""Files of results: whole or not at all, and nothing destroyed that is no output of ours."""
+"""Files of results: complete or absent; nothing is destroyed that is not our output."""
 
 import json
 import os
@@ -65,7 +65,7 @@ def test_fifos_and_sockets_are_written_to_directly(tmp_path):
 
 
 def node(path, minor):
-    """Makes a node of our own: those of the machine are not touched."""
+    """Makes a device node, so that those of the machine are not touched."""
     try:
         os.mknod(path, 0o666 | stat.S_IFCHR, os.makedev(1, minor))
         with open(path, "wb"):

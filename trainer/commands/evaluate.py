@@ -67,13 +67,13 @@ def evaluate(options: Evaluate) -> dict[str, Any]:
         began = time.monotonic()
         result = {"task": run.task_name, "data": str(path), **scorer()}
         if options.output:
-            (_, content), *more = scorer.predictions(options.output, column).items()
+            (_, content), *rest = scorer.predictions(options.output, column).items()
             if run.task.target in ("tags", "answers"):
                 file.write(content)
             else:
                 predictions = map(json.loads, content.removesuffix("\n").split("\n"))
                 answered.write(file, options.output, given, predictions)
-            for ending, content in more if stem else ():
+            for ending, content in rest if stem else ():
                 with opened(f"{stem}{ending}", inputs) as further:
                     further.write(content)
         return result | scorer.variants() | {"seconds": round(time.monotonic() - began, 1)}

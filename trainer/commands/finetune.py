@@ -128,6 +128,8 @@ class Plan:
         keras.utils.set_random_seed(options.seed)
         self.model = self.blueprint.model(self.task, len(self.setup.labels), seed=options.seed)
         self.unused = self.blueprint.load(self.model, sources.init, ignore=self.kind.layers) if sources.init else []
+        if self.kind.begin:
+            self.kind.begin(self.model, self.train_set)
         self.depths = self.blueprint.architecture.depths(self.model, self.kind.layers)
         layers = self.blueprint.architecture.layers(self.blueprint.config)
         optim.freeze(self.model, self.depths, _depth_to_freeze(options.freeze, layers))
@@ -222,10 +224,10 @@ def _blueprint(options, sources):
     blueprint.check(options.task, TASKS[options.task])
     if options.dropout is not None:
         blueprint = blueprint.with_dropout(options.dropout)
-    most = blueprint.architecture.longest(blueprint.config)
-    if most and options.max_length > most:
+    positions = blueprint.architecture.longest(blueprint.config)
+    if positions and options.max_length > positions:
         raise Mistake(
-            f"--max_length {options.max_length} is more than the {most} positions of {sources.init or options.model}"
+            f"--max_length {options.max_length} is more than the {positions} positions of {sources.init or options.model}"
         )
     return blueprint
 

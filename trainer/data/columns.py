@@ -11,6 +11,9 @@ from trainer.data.source import AnyPath, Source
 from trainer.data.table import Record, Sheet, Table
 from trainer.errors import Mistake, short
 from trainer.progress import say
+from trainer.tasks.table import TASKS
+
+INPUTS = {field for task in TASKS.values() for field in task.fields}
 
 
 def table(source: Source, schema: Schema, layout: Layout, target: str) -> Table | None:
@@ -123,7 +126,7 @@ def _placed(schema: Schema, keys: Sequence[str], place: str) -> Schema:
 
 def flag_of(field: str) -> str:
     """Returns the option that names the column of a field."""
-    return f"{'label' if field in ('tags', 'answers') else field}_column"
+    return f"{field if field in INPUTS else 'label'}_column"
 
 
 def _no_match(place: str, schema: Schema, header: Sequence[str]) -> str:

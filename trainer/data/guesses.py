@@ -24,6 +24,14 @@ NAMES = {
         "label", "class", "class name", "class index", "category", "sentiment", "polarity", "target", "rating", "stars",
         "emotion", "intent", "topic", "tag", "标签", "类别", "分类", "类型", "情感", "情绪", "情感倾向", "评分", "星级",
     ),
+    "labels": (
+        "labels", "label", "tags", "categories", "classes", "topics", "genres", "emotions",
+        "标签", "类别", "分类",
+    ),
+    "score": (
+        "score", "rating", "stars", "similarity", "grade", "value", "target", "label",
+        "分数", "得分", "评分", "相似度", "星级",
+    ),
     "tags": ("tags", "upos", "pos tags", "ner tags", "标注", "词性"),
     "answers": ("answer", "answer text", "答案"),
 }  # fmt: skip

@@ -62,7 +62,7 @@ def check(path: AnyPath, lines: Lines, schema: Schema, task: Task, labels: Seque
             f"{path}:1: expected the names of its {tabs.pop() + 1} tab-separated columns in the first line "
             f"({schema.expected}), found {short(lines[0][1])}; --text_column and its kin give other names, or numbers{alternative}"
         )
-    if len(schema.inputs[-1]) > 1 or task.target != "label":
+    if len(schema.inputs[-1]) > 1 or task.target not in ("label", "labels"):
         return
     if schema.target and labels == ANY:
         _check_labels(path, lines)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from trainer.data import conll, squad
-from trainer.data.labels import label_of
+from trainer.data.labels import GOLD
 from trainer.data.schema import Row, Schema
 from trainer.data.table import Table
 from trainer.errors import Mistake, short
@@ -79,10 +79,11 @@ def labelled(table: Table, schema: Schema, task: Task, labels: Sequence[str] | N
         if fields != first:
             raise Mistake(f"{place}: expected {', '.join(first)} as in the rows before, found {', '.join(fields)}")
         if labels is not None and schema.target:
-            if row[schema.target].strip() in task.unlabelled:
+            value = row[schema.target]
+            if isinstance(value, str) and value.strip() in task.unlabelled:
                 yield Parsed(None)
                 continue
-            row[schema.target] = label_of(row[schema.target], labels, place)
+            row[schema.target] = GOLD[schema.target](value, labels, place)
         yield Parsed(row, columns)
 
 
@@ -127,8 +128,12 @@ def asked(table: Table, schema: Schema) -> Iterator[Parsed]:
 
 def _checked(value: Any, field: str, name: str, place: str, *, cell: bool = False) -> Any:
     """Returns a value of the type that the field has: a string, or a list of strings without white space around them."""
-    if field == "label" and type(value) is int:  # a label's number
+    if field == "score" and type(value) in (int, float):
+        return value
+    if field in ("label", "labels") and type(value) is int:  # a label's number
         value = str(value)
+    if field == "labels" and isinstance(value, list):
+        return [_checked(label, "label", name, place) for label in value]
     is_list = field in LISTS
     if is_list and cell:
         value = _list_of_cell(value)

@@ -15,7 +15,7 @@ COLUMNS = {
     ("words",): (("words",), ("tokens",)),
     ("text", "text_b"): (
         ("text", "text_b"), ("text_a", "text_b"), ("sentence1", "sentence2"), ("question1", "question2"),
-        ("question", "sentence"), ("premise", "hypothesis"),
+        ("question", "sentence"), ("premise", "hypothesis"), ("sentence_A", "sentence_B"),
     ),
     ("premise", "hypothesis"): (
         ("premise", "hypothesis"), ("sentence1", "sentence2"), ("sentence_A", "sentence_B"), ("text_a", "text_b"),
@@ -23,6 +23,8 @@ COLUMNS = {
 }  # fmt: skip
 TARGETS = {  # likewise, of the gold value
     "label": ("label", "gold_label", "entailment_judgment", "entailment_label"),
+    "labels": ("labels", "label"),
+    "score": ("score", "relatedness_score", "similarity_score", "similarity", "label"),
     "tags": ("tags", "upos"),
 }
 

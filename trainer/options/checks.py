@@ -34,10 +34,10 @@ def length_of(max_length: int | None, task: Task) -> int:
 
 def within(option: str, value: int | None, default: int, max_length: int) -> int:
     """Returns a number of pieces of a context, which must fit into a window beside a piece of the question."""
-    most = room(max_length, 2) - 1
-    if value is not None and value > most:
-        raise Mistake(f"--{option}: expected {most} at most in windows of {max_length}, received {value}")
-    return value or min(default, most)
+    largest = room(max_length, 2) - 1
+    if value is not None and value > largest:
+        raise Mistake(f"--{option}: expected {largest} at most in windows of {max_length}, received {value}")
+    return value or min(default, largest)
 
 
 def labels_of(names: list[str]) -> list[str]:

@@ -111,5 +111,5 @@ def separator_of(name: str | None) -> str | None:
     """
     separator = layout.SEPARATORS.get(name or "", name)
     if separator is not None and (len(separator) != 1 or separator.isalnum() or separator in '"\r\n.'):
-        raise Mistake(f"--separator: expected {', '.join(layout.SEPARATORS)} or a character, received {name}")
+        raise Mistake(f"--separator: expected comma, semicolon, tab, bar or a character, received {name}")
     return separator

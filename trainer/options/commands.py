@@ -18,12 +18,16 @@ class Finetune(
     """Fine-tune pretrained weights, or train random ones, on a task; the same command again goes on where it was interrupted."""
 
     task: str = by_place()
-    """What to learn: sentiment, classification, nli, tagging, qa."""
+    """What to learn: sentiment, classification, nli, multi_label, regression, tagging, qa."""
 
     def checked(self) -> Self:
         """Returns the options with the task's own values where none were given."""
         if self.task not in TASKS:
             raise Mistake(f"task: expected one of {', '.join(TASKS)}, received {self.task}")
+        if self.multi_label:
+            if self.task not in ("classification", "multi_label"):
+                raise Mistake(f"--multi_label: expected for classification, received for {self.task}")
+            return replace(self, task="multi_label", multi_label=False).checked()
         task = TASKS[self.task]
         self.check_model()
         self.check_optimisation(self.dev)

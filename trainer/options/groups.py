@@ -20,6 +20,8 @@ class TrainingData:
     """File, or data set by name (its dev part), to score after each epoch."""
     labels: list[str] | None = None
     """Label names in the order of their numbers, or a file with one a line. By default the task's own, or those of the data."""
+    multi_label: bool = without_effect(False)
+    """Of classification: a row may have any number of labels, with | between or as a JSON list; the task multi_label, said otherwise."""
     column: str | int | None = None
     """Where a treebank's tags stand: upos (default) or xpos of CoNLL-U; of other files, a column's number, 2 or more (default: the last)."""
     lines: str | None = None
@@ -44,8 +46,8 @@ class TrainingData:
             raise Mistake(f"--unanswerable: expected a share above 0, 1 at most, received {self.unanswerable}")
         if self.labels and task.target == "tags":
             raise Mistake("--labels: the labels of tagging are those of its training data, received others")
-        if self.labels and task.target == "answers":
-            raise Mistake("--labels: expected for tasks that have labels, received for qa")
+        if self.labels and task.target in ("answers", "score"):
+            raise Mistake(f"--labels: expected for tasks that have labels, received for {task_name}")
         if self.column and task.target != "tags":
             raise Mistake(f"--column: expected for treebanks (tagging), received for {task_name}")
 

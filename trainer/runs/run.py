@@ -16,7 +16,7 @@ from trainer.tasks.table import TASKS
 from trainer.weights import pretrained
 
 # What `config.json` holds of a run's `Setup` and its reader, beside the labels
-SETUP = ("fields", "max_length", "doc_stride", "max_answer_length", "null_threshold")
+SETUP = ("fields", "max_length", "doc_stride", "max_answer_length", "null_threshold", "threshold")
 
 
 def read_labels(folder: Path, settings: dict[str, Any]) -> list[str]:
@@ -46,7 +46,10 @@ def settings_of_run(blueprint: Blueprint, task_name: str, setup: Setup, names: d
     settings = blueprint.architecture.to_settings(blueprint.config)
     family = blueprint.architecture.family
     if family:
-        settings["architectures"] = [family + KINDS[setup.task.kind].transformers.model_class]
+        published = KINDS[setup.task.kind].transformers
+        settings["architectures"] = [family + published.model_class]
+        if published.problem_type:
+            settings["problem_type"] = published.problem_type
     return settings | {
         "id2label": {str(i): label for i, label in enumerate(setup.labels)},
         "label2id": {label: i for i, label in enumerate(setup.labels)},
@@ -117,6 +120,8 @@ class Run:
 
     def _setup(self, labels, null_threshold):
         values = {"fields": ["text"]} | {name: self.lineage[name] for name in SETUP if name in self.lineage}
+        if "threshold" in self.scores:
+            values["threshold"] = self.scores["threshold"]
         if null_threshold is not None or "null_threshold" in self.scores:
             values["null_threshold"] = self.scores["null_threshold"] if null_threshold is None else null_threshold
         reader = self.blueprint.reader(values.pop("max_length"))

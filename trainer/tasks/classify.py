@@ -17,9 +17,9 @@ from models import heads
 from trainer.data import files
 from trainer.data.schema import Row
 from trainer.metrics import METRICS
+from trainer.tasks import texts
 from trainer.tasks.kind import Kind, Transformers
 from trainer.tasks.setup import Setup
-from trainer.text import windows
 from trainer.training import batches
 
 
@@ -27,9 +27,8 @@ def examples(rows: list[Row], setup: Setup, path: str | Path | None = None) -> t
     """See `trainer.tasks.kind.Kind`. Labels of the data, where the setup has none: in the order of `files.labels_of`."""
     target = setup.task.target
     setup = replace(setup, labels=setup.labels or files.labels_of(rows, setup.task))
-    first, *second = [setup.reader.ids([row[field] for row in rows]) for field in setup.fields]
     targets = tf.constant([setup.labels.index(row[target]) for row in rows], tf.int32)
-    return setup, batches.Examples(setup.reader, first, targets, second=second[0] if second else None)
+    return setup, texts.examples(rows, setup, targets)
 
 
 def loss(targets: tf.Tensor, logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -52,24 +51,7 @@ def decode(logits: tf.Tensor, labels: list[str]) -> dict[str, tf.Tensor]:
 
 def functions(model: keras.Model, setup: Setup) -> dict[str, Any]:
     """Returns {"serving_default"}: a text [B], or two, -> what `decode` returns; `windows.WINDOWS` rows are read at once."""
-    reader, classes = setup.reader, len(setup.labels)
-
-    def answer(*texts):
-        # A session does not look at shapes.
-        ids = [reader.tokenizer(tf.ensure_shape(strings, [None])).ids for strings in texts]
-
-        def read(i, logits):
-            inputs = reader.frame(*[rows[i : i + windows.WINDOWS] for rows in ids])
-            return i + windows.WINDOWS, tf.concat([logits, model(inputs, training=False)], axis=0)
-
-        rows = ids[0].nrows(tf.int32)
-        shapes = (tf.TensorShape([]), tf.TensorShape([None, classes]))
-        start = (tf.constant(0), tf.zeros([0, classes]))
-        _, logits = tf.while_loop(lambda i, _: i < rows, read, start, shape_invariants=shapes, parallel_iterations=1)
-        return decode(logits, setup.labels)
-
-    signature = [tf.TensorSpec([None], tf.string, name=field) for field in setup.fields]
-    return {"serving_default": tf.function(answer, input_signature=signature, autograph=False)}
+    return {"serving_default": texts.function(model, setup, lambda logits: decode(logits, setup.labels))}
 
 
 class Scorer:

@@ -51,11 +51,13 @@ class Transformers:
         model_class: The name of a model's class behind that of its family: `ForSequenceClassification`.
         pipeline: The task, as the hub names it.
         snippet: A program that asks a model of this kind; {class_name} and {name} are filled in.
+        problem_type: What a classifier's configuration says where its loss is another one.
     """
 
     model_class: str
     pipeline: str
     snippet: str
+    problem_type: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +75,7 @@ class Kind:
         functions: (model, setup) -> what is exported, by signature: functions from raw strings to decoded answers.
         scorer: Of rows with gold values.
         transformers: Its names elsewhere.
+        begin: (model, examples): sets what the data say of a new head's weights, if they say anything.
     """
 
     needs: tuple[str, ...]
@@ -85,3 +88,4 @@ class Kind:
     functions: Callable[[keras.Model, Setup], dict[str, Any]]
     scorer: MakeScorer
     transformers: Transformers
+    begin: Callable[[keras.Model, Any], None] | None = None

@@ -12,24 +12,26 @@ MOST_SHOWN = 40  # labels
 class Setup:
     """A task as a run has set it up: how texts are read, how answers are named; all that its functions need beside the model.
 
-    The last three are of extractive question answering, else None.
+    What only some kinds of tasks have is None for the others.
     """
 
     task: Task
     reader: Reader
     fields: tuple[str, ...]  # of the rows
     labels: list[str]  # in the order of their numbers; empty before training: those of the data
-    doc_stride: int | None = None  # pieces from the start of one window of a context to that of the next
-    max_answer_length: int | None = None  # pieces
-    null_threshold: float | None = None  # no answer where the null score is above; None: there is always one
+    doc_stride: int | None = None  # span: pieces from the start of one window of a context to that of the next
+    max_answer_length: int | None = None  # span: pieces
+    null_threshold: float | None = None  # span: no answer where the null score is above; None: there is always one
+    threshold: float | None = None  # label_set: a label is given where its probability is above
 
     def __str__(self) -> str:
         if self.doc_stride:
-            threshold = self.null_threshold
-            none = "" if threshold is None else f"; none where the null score is above {threshold:g}"
+            null = self.null_threshold
+            none = "" if null is None else f"; none where the null score is above {null:g}"
             return (
                 f"windows of {self.reader.max_length} pieces, {self.doc_stride} from one to the next; answers of "
                 f"{self.max_answer_length} pieces at most{none}"
             )
         rest = f", and {len(self.labels) - MOST_SHOWN} more" if len(self.labels) > MOST_SHOWN else ""
-        return ", ".join(f"{i} {label}" for i, label in enumerate(self.labels[:MOST_SHOWN])) + rest
+        chosen = "" if self.threshold is None else f"; each where its probability is above {self.threshold:g}"
+        return ", ".join(f"{i} {label}" for i, label in enumerate(self.labels[:MOST_SHOWN])) + rest + chosen

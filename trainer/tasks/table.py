@@ -60,6 +60,20 @@ TASKS = {
         metric="accuracy",
         unlabelled=("-", "-1"),
     ),
+    "multi_label": Task(
+        inputs=(("serving_default", ("text", "text_b")), TEXT),
+        target="labels",
+        kind="label_set",
+        labels=None,
+        metric="micro_f1",
+    ),
+    "regression": Task(
+        inputs=(("serving_default", ("text", "text_b")), TEXT),
+        target="score",
+        kind="regress",
+        labels=("score",),  # what its logit is of
+        metric="pearson",
+    ),
     "tagging": Task(inputs=(("words", ("words",)), TEXT), target="tags", kind="tag", labels=None, metric="accuracy"),
     "qa": Task(
         inputs=(("serving_default", ("question", "context")),),
@@ -168,4 +182,18 @@ def _span(_, output):
     return answer | {"scores": [round(score, 6) for score in output["scores"][:count]]}
 
 
-ANSWERS = {"classify": _classify, "tag": _tag, "span": _span}
+def _label_set(_, output):
+    """The labels that were chosen, and the probability of each. What pads the output is left out."""
+    names = [label.decode("utf-8") for label in output["labels"]]
+    probabilities = zip(names, output["probabilities"], strict=True)
+    return {
+        "labels": [label.decode("utf-8") for label in output["chosen"] if label],
+        "probabilities": {label: round(probability, 6) for label, probability in probabilities},
+    }
+
+
+def _regress(_, output):
+    return {"score": round(output["score"], 6)}
+
+
+ANSWERS = {"classify": _classify, "label_set": _label_set, "regress": _regress, "tag": _tag, "span": _span}

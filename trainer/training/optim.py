@@ -20,8 +20,8 @@ def _linear(step, warmup, total):
 
 
 def _cosine(step, warmup, total):
-    done = (step - warmup) / max(total - warmup, 1)
-    return 0.5 * (1.0 + tf.cos(np.pi * tf.clip_by_value(done, 0.0, 1.0)))
+    progress = (step - warmup) / max(total - warmup, 1)
+    return 0.5 * (1.0 + tf.cos(np.pi * tf.clip_by_value(progress, 0.0, 1.0)))
 
 
 def _inverse_square_root(step, warmup, total):

@@ -115,7 +115,7 @@ def known() -> list[dict[str, Any]]:
             "size": preset.size,
             "from": preset.repository,
             "known to work": preset.found,
-            "here": str(here) if (here := _packed(name) or _fetched(preset.repository, None)) else None,
+            "here": str(path) if (path := _packed(name) or _fetched(preset.repository, None)) else None,
         }
         for name, preset in PRESETS.items()
     ]
@@ -168,10 +168,10 @@ def _fetch(repository, revision, endpoint, weights):
     vocabulary = next((file for file in VOCABULARIES if file in names), None)
     if not vocabulary:
         raise Mistake(f"expected {' or '.join(VOCABULARIES)} beside the weights, found {', '.join(names) or 'no file'}")
-    wanted = [*CONFIGURATIONS, "tokenizer_config.json", vocabulary]
+    patterns = [*CONFIGURATIONS, "tokenizer_config.json", vocabulary]
     disable_progress_bars()  # too many for some small files
     try:
-        folder = Path(snapshot_download(allow_patterns=wanted, **source))
+        folder = Path(snapshot_download(allow_patterns=patterns, **source))
     finally:
         enable_progress_bars()
     if not weights:
@@ -184,7 +184,7 @@ def _fetch(repository, revision, endpoint, weights):
     if not files:
         raise _without_weights(names, repository)
     say(f"downloading {repository} from {endpoint}")
-    return Path(snapshot_download(allow_patterns=wanted + files, **source))
+    return Path(snapshot_download(allow_patterns=patterns + files, **source))
 
 
 def _explained(error, endpoint, revision):

@@ -1,4 +1,4 @@
-"""Folders for transformers, as far as can be seen without it; `tests.bench.logits` asks transformers itself."""
+"""Folders for transformers, checked without it; `tests.bench.logits` opens them with it."""
 
 import json
 import shutil
@@ -26,16 +26,16 @@ def test_what_is_written(name, architecture, task, request, tmp_path, capsys):
     status, out, err = cli(capsys, "export_hf", run, "--to", tmp_path / "given-away")
     assert status == 0, err
     to = tmp_path / "given-away"
-    done = json.loads(out.splitlines()[-1])  # before it, what training the fixture printed
-    assert done["architecture"] == architecture and done["files"] == sorted(path.name for path in to.iterdir())
+    result = json.loads(out.splitlines()[-1])  # the lines before it are of the fixture's training
+    assert result["architecture"] == architecture and result["files"] == sorted(path.name for path in to.iterdir())
     assert (to / "model.safetensors").read_bytes() == (run / "model.safetensors").read_bytes()
     blueprint, trained = Blueprint.of_weights(to), Run(run)
-    config, theirs = pretrained.read_config(to)[0], trained.settings
-    assert config == {key: value for key, value in theirs.items() if key != "lineage"}
+    config, settings = pretrained.read_config(to)[0], trained.settings
+    assert config == {key: value for key, value in settings.items() if key != "lineage"}
     assert blueprint.tokenizer.vocabulary == trained.blueprint.tokenizer.vocabulary and pretrained.read_tokenizer(to)[1]
     card = (to / "README.md").read_text(encoding="utf-8")
-    front = yaml.safe_load(card.split("---\n")[1])
-    assert front["pipeline_tag"] == task and front["library_name"] == "transformers"
+    front_matter = yaml.safe_load(card.split("---\n")[1])
+    assert front_matter["pipeline_tag"] == task and front_matter["library_name"] == "transformers"
     final = Run(run).scores
     for metric, value in final.items():
         assert not isinstance(value, float) or f"- {metric}: {value:g}\n" in card
@@ -56,8 +56,8 @@ def test_what_the_card_says(run_folder, tmp_path):
     shutil.copytree(run_folder, tmp_path / "run")
     path = tmp_path / "run" / "config.json"
     config = json.loads(path.read_text()) | {"_name_or_path": "/home/anna/secret"}
-    own = config["lineage"]
-    own["options"] |= {
+    lineage = config["lineage"]
+    lineage["options"] |= {
         "train": "ocnli",
         "init": "bert-tiny",
         "dropout": 0.0,
@@ -65,17 +65,21 @@ def test_what_the_card_says(run_folder, tmp_path):
         "warmup": 0.0,
         "dev": "secret/client.tsv",
     }
-    own["names"] = {"train": "ocnli:train (10,000 of the pairs)", "dev": "client.tsv", "init": "google/bert_uncased"}
+    lineage["names"] = {
+        "train": "ocnli:train (10,000 of the pairs)",
+        "dev": "client.tsv",
+        "init": "google/bert_uncased",
+    }
     path.write_text(json.dumps(config))
     export_hf(tmp_path / "run", tmp_path / "given-away")
     card = (tmp_path / "given-away" / "README.md").read_text(encoding="utf-8")
-    front = yaml.safe_load(card.split("---\n")[1])
-    assert front["base_model"] == "google/bert_uncased"
+    front_matter = yaml.safe_load(card.split("---\n")[1])
+    assert front_matter["base_model"] == "google/bert_uncased"
     assert "from google/bert_uncased on ocnli:train (10,000 of the pairs)." in card and "On client.tsv:" in card
     assert "dropout 0.0" in card and "seed 0" in card and "warmup 0.0" in card
     for path in (tmp_path / "given-away").glob("*.*"):
         assert path.suffix == ".safetensors" or "secret" not in path.read_text(encoding="utf-8")
-    own["names"]["init"] = None  # a folder
+    lineage["names"]["init"] = None  # a folder
     path = tmp_path / "run" / "config.json"
     path.write_text(json.dumps(config))
     export_hf(tmp_path / "run", tmp_path / "again")

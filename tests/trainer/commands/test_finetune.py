@@ -1,4 +1,4 @@
-"""The trainer as users call it: learns, writes its folder, repeats itself, answers mistakes by one line."""
+"""The trainer as users call it: it learns, writes its folder, repeats itself, answers mistakes with one line."""
 
 import json
 
@@ -77,10 +77,10 @@ def test_same_settings_give_the_same_bytes_and_another_seed_others(options, caps
 def test_finished_run_answers_and_other_settings_are_refused(options, capsys):
     status, first, err = finetune(capsys, options)
     assert status == 0
-    for said in ("24 examples", "parameters", "seed 0", "0 cut at 16", "new: classifier", "final", "best"):
-        assert said in err
-    status, again, err = finetune(capsys, options)
-    assert (status, again) == (0, first) and "finished" in err
+    for phrase in ("24 examples", "parameters", "seed 0", "0 cut at 16", "new: classifier", "final", "best"):
+        assert phrase in err
+    status, repeated, err = finetune(capsys, options)
+    assert (status, repeated) == (0, first) and "finished" in err
     status, out, err = finetune(capsys, options | {"epochs": 2})
     assert (status, out) == (2, "") and "--epochs 1, not 2" in err
     status, out, err = finetune(capsys, options | {"epochs": 2}, "--overwrite")
@@ -120,7 +120,7 @@ def test_labels_by_name(options, capsys):
 
 
 def test_classes_of_the_data_from_random_weights(bert_folder, capsys, tmp_path):
-    """Three classes that no option names, a BERT that has learned nothing; and the run folder knows all that it needs."""
+    """Three classes that no option names, and random weights; the run folder is all that prediction needs."""
     texts = {"sports": "a good film", "art": "very bad", "law": "中 国 人"}
     for name, count in (("train.txt", 60), ("dev.txt", 9)):
         (tmp_path / name).write_text("".join(f"{label} {text}\n" for label, text in texts.items()) * (count // 3))
@@ -172,24 +172,24 @@ def test_dropout_and_epsilon_are_options(options, capsys):
     import tensorflow as tf
 
     digests = set()
-    for name, more in (("a", []), ("b", ["--dropout=0"]), ("c", ["--dropout=0", "--epsilon=1e-3"])):
+    for name, flags in (("a", []), ("b", ["--dropout=0"]), ("c", ["--dropout=0", "--epsilon=1e-3"])):
         options["out"] = options["out"].with_name(name)
-        status, out, err = cli(capsys, "finetune", "sentiment", *[f"--{k}={v}" for k, v in options.items()], *more)
+        status, out, err = cli(capsys, "finetune", "sentiment", *[f"--{k}={v}" for k, v in options.items()], *flags)
         assert (
             status == 0
-            and ("; dropout 0" in err) == ("--dropout=0" in more)
+            and ("; dropout 0" in err) == ("--dropout=0" in flags)
             and ("epsilon 0.001" in err) == (name == "c")
         )
         digests.add(json.loads(out)["digest"])
         run = Run(options["out"])
         inputs = run.setup.reader.frame(tf.ragged.constant([[13, 14, 20]], dtype=tf.int32))
         same = np.array_equal(run.model(inputs, training=True), run.model(inputs, training=False))
-        assert same == ("--dropout=0" in more)
+        assert same == ("--dropout=0" in flags)
     assert len(digests) == 3
 
 
 def test_optimiser_schedule_and_clipping_are_options(options, capsys):
-    """And a run from before an option was there is one with its default."""
+    """Each changes the result; a run that is older than an option counts as one with its default."""
     options |= {"epochs": 3}
     status, out, err = cli(capsys, "finetune", "sentiment", *[f"--{k}={v}" for k, v in options.items()])
     path = options["out"] / "config.json"
@@ -199,15 +199,15 @@ def test_optimiser_schedule_and_clipping_are_options(options, capsys):
     path.write_text(json.dumps(config))
     assert cli(capsys, "finetune", "sentiment", *[f"--{k}={v}" for k, v in options.items()])[1] == out
     digests = {json.loads(out)["digest"]}
-    for more, said in (
+    for flag, phrase in (
         ("--schedule=cosine", "then along a cosine to 0"),
         ("--optimizer=sgd", "clipped at norm 1; sgd;"),
         ("--clip_norm=0.01", "clipped at norm 0.01;"),
     ):
         command = [f"--{k}={v}" for k, v in options.items()]
-        status, _, err = cli(capsys, "finetune", "sentiment", *command, more)
+        status, _, err = cli(capsys, "finetune", "sentiment", *command, flag)
         assert status == 2 and "holds a run with --" in err
-        status, out, err = cli(capsys, "finetune", "sentiment", *command, more, "--overwrite")
-        assert status == 0 and said in err
+        status, out, err = cli(capsys, "finetune", "sentiment", *command, flag, "--overwrite")
+        assert status == 0 and phrase in err
         digests.add(json.loads(out)["digest"])
     assert len(digests) == 4

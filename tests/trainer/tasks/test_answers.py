@@ -1,4 +1,4 @@
-"""Scores of answers: against values worked out by hand with the official scripts at hand, and published systems' scores."""
+"""Scores of answers: against values worked out by hand from the official scripts, and published systems' scores."""
 
 import gzip
 import json
@@ -20,7 +20,7 @@ def near(**values):
 def questions_of(path):
     with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8") as file:
         articles = json.load(file)["data"]
-    return [question for article in articles for part in article["paragraphs"] for question in part["qas"]]
+    return [question for article in articles for paragraph in article["paragraphs"] for question in paragraph["qas"]]
 
 
 def texts_of(questions):

@@ -24,52 +24,52 @@ TASK = TASKS["qa"]
 TOKENIZER = Tokenizer(VOCABULARY, lower_case=True)
 
 
-def setup(max_length=64, doc_stride=16, max_answer_length=5, **more):
+def setup(max_length=64, doc_stride=16, max_answer_length=5, **settings):
     fields = ("question", "context")
     reader = Reader(TOKENIZER, max_length)
-    return Setup(TASK, reader, fields, ["start", "end"], doc_stride, max_answer_length, **more)
+    return Setup(TASK, reader, fields, ["start", "end"], doc_stride, max_answer_length, **settings)
 
 
 def local(inputs, training):
-    """Logits that depend on the piece and on the question's first one alone: where a window begins changes no span."""
+    """Logits that depend on the piece and on the question's first piece alone, so that windows change no span."""
     ids = inputs["token_ids"]
     return tf.gather_nd(tf.random.stateless_normal([100, 100, 2], [1, 2]), tf.stack([0 * ids + ids[:, 1:2], ids], -1))
 
 
 def brute_force(question, context, longest):
-    """The best spans of a whole context, by trying all: [(score, start, end)] in characters."""
-    asked = TOKENIZER(tf.constant([question])).ids.numpy()[0]
+    """Returns ([(score, start, end)] of all spans of a whole context, best first, in characters; the null score)."""
+    question_ids = TOKENIZER(tf.constant([question])).ids.numpy()[0]
     pieces = TOKENIZER(tf.constant([context]))
     ids, words, starts, ends = (field.numpy()[0] for field in pieces)
-    first = asked[0] if len(asked) else TOKENIZER.vocabulary.index("[SEP]")
+    first = question_ids[0] if len(question_ids) else TOKENIZER.vocabulary.index("[SEP]")
     table = tf.random.stateless_normal([100, 100, 2], [1, 2]).numpy()[first]
-    found = []
+    spans = []
     for i in range(len(ids)):
         for j in range(i, min(i + longest, len(ids))):
             whole = (i == 0 or words[i - 1] != words[i]) and (j == len(ids) - 1 or words[j + 1] != words[j])
             if whole:
-                found.append((table[ids[i], 0] + table[ids[j], 1], starts[i], ends[j]))
+                spans.append((table[ids[i], 0] + table[ids[j], 1], starts[i], ends[j]))
     null = table[TOKENIZER.vocabulary.index("[CLS]")].sum()
-    return sorted(found, reverse=True), null
+    return sorted(spans, reverse=True), null
 
 
 def placed(inputs, training):
-    """Logits that also depend on where in its window a piece stands: they say which window a span was judged in."""
-    place = tf.range(tf.shape(inputs["token_ids"])[1])[None, :, None]
-    return local(inputs, training) + tf.cast(place, tf.float32) * tf.constant([0.01, 0.003])
+    """Logits that also depend on a piece's position in its window: they tell in which window a span was judged."""
+    positions = tf.range(tf.shape(inputs["token_ids"])[1])[None, :, None]
+    return local(inputs, training) + tf.cast(positions, tf.float32) * tf.constant([0.01, 0.003])
 
 
 @pytest.mark.parametrize(
     "max_length, doc_stride, longest", [(20, 14, 9), (24, 16, 5), (24, 20, 12), (30, 3, 4), (16, 12, 12)]
 )
 def test_every_span_is_judged_in_the_window_that_shows_most_around_it(max_length, doc_stride, longest):
-    """Against all spans of all windows as `_cut` says them; of windows that show equally much, the first."""
+    """Compared with all spans of all windows of `cut`; of windows that show equally much, the first counts."""
     draw, seen = random.Random(max_length), 0
     rule = setup(max_length, doc_stride, longest)
     nbest = span.functions(placed, rule)["nbest"]
     for count in (0, 1, 7, 18, 19, 40, 41, 42, 43, 44, 75):
         words = draw.choices(["a", "b", "good", "film", "中", "1"], k=count)
-        found = nbest(tf.constant(["b"]), tf.constant([" ".join(words)]))
+        outputs = nbest(tf.constant(["b"]), tf.constant([" ".join(words)]))
         cuts = cut_in_windows(rule, tf.constant([1], tf.int64), tf.constant([count], tf.int64))
         windows = list(zip(cuts.starts.numpy().tolist(), cuts.ends.numpy().tolist(), strict=True))
         ids = [TOKENIZER.vocabulary.index(word) for word in words]
@@ -77,35 +77,35 @@ def test_every_span_is_judged_in_the_window_that_shows_most_around_it(max_length
         scores = []
         for i in range(count):
             for j in range(i, min(i + longest, count)):
-                shown = [(min(i - a, b - 1 - j), -a) for a, b in windows if a <= i and j < b]
-                if shown:  # longer ones stand whole in no window
-                    start = -max(shown)[1]
+                margins = [(min(i - a, b - 1 - j), -a) for a, b in windows if a <= i and j < b]
+                if margins:  # longer ones stand whole in no window
+                    start = -max(margins)[1]
                     places = i - start + 3, j - start + 3  # [CLS] b [SEP]
                     scores.append(table[ids[i], 0] + table[ids[j], 1] + places[0] * 0.01 + places[1] * 0.003)
         best = np.array(sorted(scores, reverse=True)[:BEST])
-        given = found["scores"].numpy()[0]
-        assert np.sum(given >= 0) == len(best)
+        actual = outputs["scores"].numpy()[0]
+        assert np.sum(actual >= 0) == len(best)
         if len(best):
-            np.testing.assert_allclose(given[: len(best)], np.exp(best) / np.exp(best).sum(), rtol=1e-4)
+            np.testing.assert_allclose(actual[: len(best)], np.exp(best) / np.exp(best).sum(), rtol=1e-4)
         seen += len(windows) > 2
     assert seen >= 3
 
 
-def texts(count, most, seed):
+def texts(count, longest, seed):
     draw = random.Random(seed)
-    return ["".join(draw.choices(ALPHABET, k=draw.randint(0, most))) for _ in range(count)]
+    return ["".join(draw.choices(ALPHABET, k=draw.randint(0, longest))) for _ in range(count)]
 
 
 @pytest.mark.parametrize("max_length, doc_stride", [(512, 512), (64, 16), (24, 4)])
 def test_the_best_spans_of_all_windows(max_length, doc_stride):
     questions, contexts = ["a", "b 中", "", "good film", "？"] * 12, texts(60, 120, 1)
-    found = span.functions(local, setup(max_length, doc_stride))
+    functions = span.functions(local, setup(max_length, doc_stride))
     best = {
-        name: value.numpy() for name, value in found["nbest"](tf.constant(questions), tf.constant(contexts)).items()
+        name: value.numpy() for name, value in functions["nbest"](tf.constant(questions), tf.constant(contexts)).items()
     }
-    one = {
+    single = {
         name: value.numpy()
-        for name, value in found["serving_default"](tf.constant(questions), tf.constant(contexts)).items()
+        for name, value in functions["serving_default"](tf.constant(questions), tf.constant(contexts)).items()
     }
     seen = 0
     for i, (question, context) in enumerate(zip(questions, contexts, strict=True)):
@@ -121,14 +121,14 @@ def test_the_best_spans_of_all_windows(max_length, doc_stride):
         for name, empty in (("starts", -1), ("ends", -1), ("scores", -1), ("answers", b"")):
             assert all(value == empty for value in best[name][i][count:])
         if not count:
-            assert [one[name][i] for name in ("answer", "start", "end", "score", "null_score")] == [b"", 0, 0, 1, 1]
+            assert [single[name][i] for name in ("answer", "start", "end", "score", "null_score")] == [b"", 0, 0, 1, 1]
             continue
         chances = np.exp([s - expected[0][0] for s, _, _ in expected[:count]])
         np.testing.assert_allclose(best["scores"][i][:count], chances / chances.sum(), rtol=1e-4)
-        assert [one["answer"][i], one["start"][i], one["end"][i]] == [
+        assert [single["answer"][i], single["start"][i], single["end"][i]] == [
             best[n][i][0] for n in ("answers", "starts", "ends")
         ]
-        np.testing.assert_allclose(one["null_score"][i], 1 / (1 + np.exp(expected[0][0] - null)), rtol=1e-4)
+        np.testing.assert_allclose(single["null_score"][i], 1 / (1 + np.exp(expected[0][0] - null)), rtol=1e-4)
         seen += 1
     assert seen > 40
 
@@ -150,8 +150,8 @@ def test_a_threshold_withholds_answers():
 
 def test_no_rows():
     for name, function in span.functions(local, setup()).items():
-        found = function(tf.constant([], tf.string), tf.constant([], tf.string))
-        assert {tuple(value.shape) for value in found.values()} == {(0,) if name == "serving_default" else (0, BEST)}
+        outputs = function(tf.constant([], tf.string), tf.constant([], tf.string))
+        assert {tuple(value.shape) for value in outputs.values()} == {(0,) if name == "serving_default" else (0, BEST)}
 
 
 @pytest.mark.parametrize("max_length, doc_stride", [(64, 16), (16, 3), (9, 200)])
@@ -172,9 +172,9 @@ def test_training_points_at_the_answer_in_every_window_that_holds_it(tmp_path, m
             ids, segments = ids[mask], segments[mask]
             assert len(ids) <= max_length
             context = [TOKENIZER.vocabulary[i] for i in ids[segments == 1][:-1]]
-            wanted = {"a": {"good", "好"}, "b": {"bad", "坏"}}[TOKENIZER.vocabulary[ids[1]]]
-            if wanted & {*context}:
-                assert first == last and segments[first] == 1 and TOKENIZER.vocabulary[ids[first]] in wanted
+            answer_words = {"a": {"good", "好"}, "b": {"bad", "坏"}}[TOKENIZER.vocabulary[ids[1]]]
+            if answer_words & {*context}:
+                assert first == last and segments[first] == 1 and TOKENIZER.vocabulary[ids[first]] in answer_words
                 answered += 1
             else:
                 assert (first, last) == (0, 0)
@@ -239,19 +239,21 @@ def test_a_run_answers(qa_run, capsys, tmp_path):
     dev = qa_run.parent / "dev.json"
     status, out, err = cli(capsys, "evaluate", qa_run, "--data", dev, "--output", tmp_path / "found.json")
     assert status == 0 and "40 questions, scored as SQuAD 2.0 is; no answer where its null score is above" in err
-    found = json.loads(out)
-    assert found["f1"] == result["best_f1"] == found["best_f1"]  # the threshold of the training's dev data is the run's
-    assert {name: found[name] for name in result if name in found} == {
+    scores = json.loads(out)
+    # The threshold of the training's dev data is the run's
+    assert scores["f1"] == result["best_f1"] == scores["best_f1"]
+    # The last scores of the training are those of the run
+    assert {name: scores[name] for name in result if name in scores} == {
         name: value for name, value in result.items() if name not in ("epoch", "step")
-    }  # the last scores of the training are those of the run
+    }
     status, out, _ = cli(capsys, "evaluate", tmp_path / "found.json", "--data", dev)
-    assert json.loads(out)["f1"] == found["f1"] and json.loads(out)["missing"] == 0
+    assert json.loads(out)["f1"] == scores["f1"] and json.loads(out)["missing"] == 0
     null = json.loads((tmp_path / "found.null_odds.json").read_text())
     answers = json.loads((tmp_path / "found.json").read_text())
     assert all((null[i] > result["null_threshold"]) == (answers[i] == "") for i in answers)
     for size in (1, 3, 40):  # the last bits of a null score differ from batch to batch
-        again = json.loads(cli(capsys, "evaluate", qa_run, "--data", dev, "--batch_size", size)[1])
-        assert again["f1"] == found["f1"]
+        repeated = json.loads(cli(capsys, "evaluate", qa_run, "--data", dev, "--batch_size", size)[1])
+        assert repeated["f1"] == scores["f1"]
     status, out, _ = cli(capsys, "evaluate", qa_run, "--data", dev, "--null_threshold", "1")
     assert json.loads(out)["f1"] == result["AlwaysAns_f1"]
     assert cli(capsys, "evaluate", qa_run, "--data", dev, "--limit", "8")[1].count('"examples": 8') == 1

@@ -28,7 +28,7 @@ def setup(labels, max_length, tokenizer=TOKENIZER):
 
 
 def local(classes):
-    """A model whose logits depend on nothing but the piece: what surrounds it, or where it is cut, changes no answer."""
+    """A model whose logits depend on the piece alone, so that neither context nor windows change an answer."""
     table = tf.random.stateless_normal([50000, classes], [1, 2])
     return lambda inputs, training: tf.gather(table, inputs["token_ids"])
 
@@ -37,11 +37,11 @@ def oracle(answers):
     """A model that knows the label of every piece of the texts: {pieces: labels}."""
 
     def logits(ids, mask):
-        found = np.zeros([*ids.shape, 1 + max(max(labels) for labels in answers.values())], np.float32)
-        for row, real, out in zip(ids, mask, found, strict=True):
+        scores = np.zeros([*ids.shape, 1 + max(max(labels) for labels in answers.values())], np.float32)
+        for row, real, out in zip(ids, mask, scores, strict=True):
             labels = answers[tuple(row[real][1:-1].tolist())]
             out[np.arange(len(labels)) + 1, labels] = 1
-        return found
+        return scores
 
     return lambda inputs, training: tf.numpy_function(logits, [inputs["token_ids"], inputs["mask"]], tf.float32)
 
@@ -88,26 +88,26 @@ def test_inventory():
 )
 @needs(DATA / "tagging-en")
 def test_gold_labels_give_the_gold_words(path, vocabulary, exact):
-    """The labels can say all but what is rare or beyond the tokenizer: characters that it drops, spaces within words."""
+    """The labels express all words but rare ones, and those beyond the tokenizer: with dropped characters or spaces."""
     tokenizer = Tokenizer(read_vocabulary(DATA / "vocab" / vocabulary / "vocab.txt"), lower_case=True)
     rows = files.read(DATA / path, TASK, files.ANY)
     tokens = list(units.tokens(Reader(tokenizer, 512), [row["text"] for row in rows]))
     of_rows = [segmentation.labels_of_tokens(a, b, row) for row, (_, _, a, b) in zip(rows, tokens, strict=True)]
     labels = sorted({label for row in of_rows for label in row})
     answers = {}
-    for (ids, first, _, _), found in zip(tokens, of_rows, strict=True):
-        answers[tuple(ids.tolist())] = np.array([labels.index(found[i]) for i in np.cumsum(first) - 1])
+    for (ids, first, _, _), row_labels in zip(tokens, of_rows, strict=True):
+        answers[tuple(ids.tolist())] = np.array([labels.index(row_labels[i]) for i in np.cumsum(first) - 1])
     function = tag.functions(oracle(answers), setup(labels, 512, tokenizer))["serving_default"]
-    right = number = 0
+    correct = number = 0
     for i in range(0, len(rows), 100):
-        part = rows[i : i + 100]
-        outputs = {name: value.numpy() for name, value in function(tf.constant([row["text"] for row in part])).items()}
-        for k, row in enumerate(part):
+        batch = rows[i : i + 100]
+        outputs = {name: value.numpy() for name, value in function(tf.constant([row["text"] for row in batch])).items()}
+        for k, row in enumerate(batch):
             spans = {tuple(span): tag for span, tag in zip(row["spans"], row["tags"], strict=True)}
             columns = zip(*(outputs[name][k] for name in ("starts", "ends", "tags")), strict=True)
-            right += sum(spans.get((a, b)) == name.decode() for a, b, name in columns)
-        number += sum(len(row["words"]) for row in part)
-    assert exact <= right / number <= 1
+            correct += sum(spans.get((a, b)) == name.decode() for a, b, name in columns)
+        number += sum(len(row["words"]) for row in batch)
+    assert exact <= correct / number <= 1
 
 
 @pytest.mark.parametrize("max_length", [4, 16, 512])
@@ -139,12 +139,12 @@ def test_windows_change_nothing_but_what_is_seen_around():
     texts = ["a good film 中国 unable café " * n for n in (1, 9, 30)] + [""]
     words = tf.constant([["a", "unable", "film"] * 20, ["b"] * 60])
     whole, cut = (tag.functions(local(len(LABELS)), setup(LABELS, length)) for length in (512, 12))
-    for one, other in (
+    for expected, actual in (
         (whole["serving_default"](tf.constant(texts)), cut["serving_default"](tf.constant(texts))),
         (whole["words"](words), cut["words"](words)),
     ):
-        for name in one:
-            np.testing.assert_array_equal(one[name], other[name])
+        for name in expected:
+            np.testing.assert_array_equal(expected[name], actual[name])
 
 
 def test_no_rows_and_no_words():
@@ -166,8 +166,8 @@ def test_training_asks_the_first_piece_of_every_word_once(tmp_path):
         assert len(examples.forms) == 50 and examples.lengths.max() <= max_length
         of_windows = [examples.targets[i].numpy() for i in range(len(examples.lengths))]
         for row, forms in zip(rows, examples.forms, strict=True):
-            asked = [labels[i] for window in forms[-1] for i in of_windows[window] if i >= 0]
-            assert [label for label in asked if label != "_"] == row["tags"] or len(forms) == 1
+            row_labels = [labels[i] for window in forms[-1] for i in of_windows[window] if i >= 0]
+            assert [label for label in row_labels if label != "_"] == row["tags"] or len(forms) == 1
             wide = "人" in row["text"] or "好" in row["text"] or "中" in row["text"]
             split = any(
                 label == "DET NOUN@-1" for window in forms[0] for label in [labels[i] for i in of_windows[window]]
@@ -187,24 +187,24 @@ def test_a_run_finds_words_and_tags(tagging_run, capsys, tmp_path):
     dev = tagging_run.parent / "dev.conllu"
     status, out, err = cli(capsys, "evaluate", tagging_run, "--data", dev, "--output", tmp_path / "out.conllu")
     assert status == 0, err
-    found = json.loads(out)
-    assert {name: found[name] for name in ("accuracy", "tags_f1")} == {
+    scores = json.loads(out)
+    assert {name: scores[name] for name in ("accuracy", "tags_f1")} == {
         n: result["final"][n] for n in ("accuracy", "tags_f1")
     }
-    assert found["full_width"]["words"] == found["words"]
+    assert scores["full_width"]["words"] == scores["words"]
     golds, written = (files.read(path, TASK, files.ANY) for path in (dev, tmp_path / "out.conllu"))
     assert [row["text"] for row in written] == [row["text"] for row in golds]
     spans = [{tuple(span): name for span, name in zip(row["spans"], row["tags"], strict=True)} for row in written]
-    right = sum(
-        own.get(tuple(s)) == t
-        for own, row in zip(spans, golds, strict=True)
+    correct = sum(
+        predicted.get(tuple(s)) == t
+        for predicted, row in zip(spans, golds, strict=True)
         for s, t in zip(row["spans"], row["tags"], strict=True)
     )
-    assert round(right / found["words"], 6) == found["tags_recall"]
+    assert round(correct / scores["words"], 6) == scores["tags_recall"]
 
     assert cli(capsys, "evaluate", tagging_run, "--data", dev, "--output", tmp_path / "out.txt")[0] == 0
     columns = [line.split(" ") for line in (tmp_path / "out.txt").read_text().split("\n") if line]
-    assert round(np.mean([gold == guess for _, gold, guess in columns]), 6) == found["accuracy"]
+    assert round(np.mean([gold == guess for _, gold, guess in columns]), 6) == scores["accuracy"]
 
     status, out, _ = cli(capsys, "predict", tagging_run, "--text", "a good ab.", "")
     first, empty = map(json.loads, out.splitlines())

@@ -1,4 +1,4 @@
-"""Text: equal to Google's reference, with places in the original string."""
+"""Word pieces: equal to Google's reference, with positions in the original string."""
 
 import json
 import random
@@ -23,15 +23,15 @@ AWKWARD = [
 
 
 def as_lists(pieces, vocabulary):
-    """Returns [[(piece, word, start, end)]], a list a string."""
+    """Returns [[(piece, word, start, end)]], one list per string."""
     return [
         [(vocabulary[i], w, s, e) for i, w, s, e in zip(*fields, strict=True)]
         for fields in zip(*(field.to_list() for field in pieces), strict=True)
     ]
 
 
-def dropped(character, *others):
-    return character == "\ufffd" or unicodedata.category(character) in ("Cc", "Cf", *others)
+def dropped(character, *categories):
+    return character == "\ufffd" or unicodedata.category(character) in ("Cc", "Cf", *categories)
 
 
 def random_strings(count, seed=0):
@@ -49,10 +49,10 @@ def random_strings(count, seed=0):
 def test_equals_reference_with_words_and_places(lower_case):
     texts = AWKWARD + random_strings(3000)
     pieces = tf.function(Tokenizer(VOCABULARY, lower_case=lower_case))(tf.constant(texts))
-    for text, found in zip(texts, as_lists(pieces, VOCABULARY), strict=True):
+    for text, actual in zip(texts, as_lists(pieces, VOCABULARY), strict=True):
         expected = reference.tokenize(text, set(VOCABULARY), lower_case=lower_case)
-        assert [piece[:2] for piece in found] == [piece[:2] for piece in expected], repr(text)
-        for (_, _, start, end), (_, _, first, last) in zip(found, expected, strict=True):
+        assert [piece[:2] for piece in actual] == [piece[:2] for piece in expected], repr(text)
+        for (_, _, start, end), (_, _, first, last) in zip(actual, expected, strict=True):
             # The reference drops accents; ours belong to their letter. (At a start: alone, or after a delimiter.)
             assert start <= first and last <= end <= len(text), repr(text)
             assert all(dropped(c, "Mn") for c in text[start:first] + text[last:end]), repr(text)
@@ -69,29 +69,29 @@ def test_golden_ids(file, vocabulary):
     rows = [json.loads(line) for line in (GOLDEN / file).read_text(encoding="utf-8").splitlines()]
     ids = Tokenizer(vocabulary, lower_case=True)(tf.constant([row["text"] for row in rows])).ids.to_list()
     unequal = {(file, i) for i, row in enumerate(rows, 1) if ids[i - 1] != row["ids"]}
-    assert unequal == {place for place in UNEQUAL if place[0] == file}
+    assert unequal == {line for line in UNEQUAL if line[0] == file}
     known = set(vocabulary)
-    for row in rows[::7]:  # the restated reference that the test above trusts
+    for row in rows[::7]:  # checks the reference that the test above trusts
         expected = [piece for piece, *_ in reference.tokenize(row["text"], known, lower_case=True)]
         assert expected == [vocabulary[i] for i in row["ids"]]
 
 
 def test_words_slice_the_original():
     text = "Ünï👍 中国，Café\u200b!"
-    found = as_lists(Tokenizer(VOCABULARY, lower_case=True)(tf.constant([text])), VOCABULARY)[0]
-    assert [text[start:end] for _, _, start, end in found] == ["Ünï👍", "中", "国", "，", "Café", "!"]
+    pieces = as_lists(Tokenizer(VOCABULARY, lower_case=True)(tf.constant([text])), VOCABULARY)[0]
+    assert [text[start:end] for _, _, start, end in pieces] == ["Ünï👍", "中", "国", "，", "Café", "!"]
 
 
 def test_special_tokens_are_text():
-    found = as_lists(Tokenizer(VOCABULARY, lower_case=True)(tf.constant(["[MASK]"])), VOCABULARY)[0]
-    assert [piece for piece, *_ in found] == ["[", "mask", "]"]
+    pieces = as_lists(Tokenizer(VOCABULARY, lower_case=True)(tf.constant(["[MASK]"])), VOCABULARY)[0]
+    assert [piece for piece, *_ in pieces] == ["[", "mask", "]"]
 
 
 def test_no_strings_and_broken_bytes():
     tokenizer = Tokenizer(VOCABULARY, lower_case=True)
     assert tokenizer(tf.constant([], tf.string)).ids.to_list() == []
-    found = as_lists(tokenizer(tf.constant([b"good \xff\xfe film"])), VOCABULARY)[0]
-    assert [piece for piece, *_ in found] == ["good", "film"]
+    pieces = as_lists(tokenizer(tf.constant([b"good \xff\xfe film"])), VOCABULARY)[0]
+    assert [piece for piece, *_ in pieces] == ["good", "film"]
 
 
 @pytest.mark.parametrize(

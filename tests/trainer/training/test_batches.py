@@ -31,8 +31,8 @@ def test_an_epoch_takes_each_row_in_one_of_its_forms():
 def test_training_plan():
     plan = batches.plan_training(LENGTHS, 32, seed=1, epoch=2)
     assert sorted(np.concatenate(plan)) == list(range(1000))
-    again = batches.plan_training(LENGTHS, 32, seed=1, epoch=2)
-    assert all(np.array_equal(*pair) for pair in zip(plan, again, strict=True))
+    repeated = batches.plan_training(LENGTHS, 32, seed=1, epoch=2)
+    assert all(np.array_equal(*pair) for pair in zip(plan, repeated, strict=True))
     for changed in ({"seed": 1, "epoch": 3}, {"seed": 2, "epoch": 2}):
         assert not np.array_equal(np.concatenate(plan), np.concatenate(batches.plan_training(LENGTHS, 32, **changed)))
     padded = sum(len(batch) * LENGTHS[batch].max() for batch in plan)
@@ -60,7 +60,7 @@ def test_batches_follow_their_plan():
 
 
 class Lazy:
-    """Examples that lie in a file, mapped into memory, and are drawn anew every epoch: a `batches.Source`."""
+    """Examples in a memory-mapped file, masked anew every epoch: a `batches.Source`."""
 
     def __init__(self, path):
         self.ids, self.number, self.read = np.load(path, mmap_mode="r"), 6, []

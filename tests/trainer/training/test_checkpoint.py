@@ -1,4 +1,4 @@
-"""Checkpoints: whole or not there; what is damaged is said; a full disk costs nothing that was saved."""
+"""Checkpoints: complete or absent; damage is reported; a full disk costs nothing that was saved."""
 
 import os
 import resource
@@ -22,8 +22,8 @@ def variables(seed):
     return [keras.Variable(value, dtype=value.dtype.name) for value in values]
 
 
-def same(one, other):
-    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+def same(first, second):
+    return all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
 
 
 def test_what_is_saved_is_loaded_and_the_newest_stays(tmp_path):
@@ -69,7 +69,7 @@ def test_a_checkpoint_that_finds_no_room_leaves_the_one_before(tmp_path):
 
 def test_what_counts_is_on_the_disk_before_it_is_relied_on(tmp_path, bert_folder, monkeypatch, capsys):
     """A power cut: every file is flushed before it gets its name, its name before anything else happens, and the log before
-    the checkpoint that counts on it."""
+    the checkpoint that relies on it."""
     events, fsync, replace = [], os.fsync, os.replace
     name = lambda path: Path(path).name
     monkeypatch.setattr(
@@ -126,12 +126,12 @@ def test_a_full_disk_is_one_line_and_nothing_is_lost(tmp_path, bert_folder):
         folder.mkdir()
     script = [disk, ROOT, sys.executable, bert_folder, write_examples(tmp_path / "train.txt", 128), notes]
     subprocess.run(["unshare", "-rm", "sh", "-c", FULL_DISK, "sh", *map(str, script)], check=True, timeout=240)
-    said = {path.name: path.read_text() for path in notes.iterdir()}
-    assert said["room_status"] == "1\n" and "MB free, for two checkpoints, found" in said["room"].splitlines()[-1]
-    assert said["full_status"] == "1\n" and said["full_out"] == ""
-    last = said["full"].splitlines()[-1]
-    assert "No space left on device" in last and "the same command" in last and "Traceback" not in said["full"], said[
-        "full"
-    ]
-    assert said["left"].count("\n") == 1 and said["left"].startswith("step-")  # the last one, and no part of another
-    assert said["again_status"] == "0\n" and "resume    from step" in said["again_err"], said["again_err"]
+    outputs = {path.name: path.read_text() for path in notes.iterdir()}
+    assert outputs["room_status"] == "1\n" and "MB free, for two checkpoints, found" in outputs["room"].splitlines()[-1]
+    assert outputs["full_status"] == "1\n" and outputs["full_out"] == ""
+    last = outputs["full"].splitlines()[-1]
+    assert "No space left on device" in last and "the same command" in last, outputs["full"]
+    assert "Traceback" not in outputs["full"], outputs["full"]
+    # The last checkpoint, and no part of another
+    assert outputs["left"].count("\n") == 1 and outputs["left"].startswith("step-")
+    assert outputs["again_status"] == "0\n" and "resume    from step" in outputs["again_err"], outputs["again_err"]

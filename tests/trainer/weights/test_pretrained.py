@@ -1,4 +1,4 @@
-"""Both forms of pretrained weights: the same tensors, to the bit; nothing lost on the way from one to the other."""
+"""Both forms of pretrained weights: the same tensors, bit for bit; conversion loses nothing."""
 
 import json
 import shutil
@@ -25,9 +25,9 @@ def hidden_states(folder):
     return [*outputs["hidden_states"], outputs["pooled"]]
 
 
-def assert_same_states(one, other):
-    for ours, theirs in zip(hidden_states(one), hidden_states(other), strict=True):
-        np.testing.assert_array_equal(ours, theirs)
+def assert_same_states(first, second):
+    for actual, expected in zip(hidden_states(first), hidden_states(second), strict=True):
+        np.testing.assert_array_equal(actual, expected)
 
 
 def test_names_go_both_ways():
@@ -58,9 +58,9 @@ def test_a_checkpoint_of_googles_code():
     model, unused = encoder_of(TINY)
     assert unused == sorted(name for name in variables if name.startswith("cls/") and "adam" not in name)
     kernel = model.get_layer("layer_1_attention_qkv").kernel.numpy()
-    for i, part in enumerate(("query", "key", "value")):
-        theirs = reader.get_tensor(f"bert/encoder/layer_1/attention/self/{part}/kernel")
-        np.testing.assert_array_equal(kernel[:, 4 * i : 4 * i + 4], theirs)
+    for i, projection in enumerate(("query", "key", "value")):
+        expected = reader.get_tensor(f"bert/encoder/layer_1/attention/self/{projection}/kernel")
+        np.testing.assert_array_equal(kernel[:, 4 * i : 4 * i + 4], expected)
     np.testing.assert_array_equal(
         model.get_layer("embedding_norm").gamma, reader.get_tensor("bert/embeddings/LayerNorm/gamma")
     )
@@ -68,22 +68,26 @@ def test_a_checkpoint_of_googles_code():
 
 @needs(TINY)
 def test_google_to_hugging_face_and_back(tmp_path):
-    done = convert.convert(TINY, tmp_path / "hf")
-    assert (done["form"], done["tensors"], done["left_out"]) == ("Hugging Face", 46, ["93 variables of an optimiser"])
+    result = convert.convert(TINY, tmp_path / "hf")
+    assert (result["form"], result["tensors"], result["left_out"]) == (
+        "Hugging Face",
+        46,
+        ["93 variables of an optimiser"],
+    )
     assert_same_states(TINY, tmp_path / "hf")
     assert json.loads((tmp_path / "hf" / "config.json").read_text())["architectures"] == ["BertForPreTraining"]
     convert.convert(tmp_path / "hf", tmp_path / "google")
-    one, two = pretrained.read_tensors(TINY), pretrained.read_tensors(tmp_path / "google")
-    assert one.names == two.names and two.passed_over == 0
-    for name, read in one.readers.items():
-        np.testing.assert_array_equal(read(), two.readers[name]())
+    original, converted = pretrained.read_tensors(TINY), pretrained.read_tensors(tmp_path / "google")
+    assert original.names == converted.names and converted.passed_over == 0
+    for name, read in original.readers.items():
+        np.testing.assert_array_equal(read(), converted.readers[name]())
     assert Blueprint.of_weights(tmp_path / "google").tokenizer.lower_case is True
 
 
 def test_minilm_in_googles_form_gives_the_same_states_bit_for_bit(tmp_path):
     folder = hub.folder_of("minilm")
-    done = convert.convert(folder, tmp_path / "google")
-    assert (done["form"], done["tensors"], done["left_out"]) == ("Google", 103, ["embeddings.position_ids"])
+    result = convert.convert(folder, tmp_path / "google")
+    assert (result["form"], result["tensors"], result["left_out"]) == ("Google", 103, ["embeddings.position_ids"])
     assert sorted(path.name for path in (tmp_path / "google").iterdir()) == [
         "bert_config.json", "bert_model.ckpt.data-00000-of-00001", "bert_model.ckpt.index", "tokenizer_config.json",
         "vocab.txt",
@@ -134,10 +138,10 @@ def test_what_cannot_be_read_is_said(tmp_path):
     model = blueprint.model(TASKS["sentiment"], 2)
     assert blueprint.load(model, tmp_path / "google", ignore=("classifier",)) == []
 
-    data, index = (tmp_path / "google" / f"bert_model.ckpt.{part}" for part in ("data-00000-of-00001", "index"))
+    data, index = (tmp_path / "google" / f"bert_model.ckpt.{suffix}" for suffix in ("data-00000-of-00001", "index"))
     shutil.copytree(tmp_path / "google", tmp_path / "renamed")
-    for part in ("data-00000-of-00001", "index"):
-        (tmp_path / "renamed" / f"bert_model.ckpt.{part}").rename(tmp_path / "renamed" / f"model.ckpt-7.{part}")
+    for suffix in ("data-00000-of-00001", "index"):
+        (tmp_path / "renamed" / f"bert_model.ckpt.{suffix}").rename(tmp_path / "renamed" / f"model.ckpt-7.{suffix}")
     assert blueprint.load(model, tmp_path / "renamed", ignore=("classifier",)) == []
 
     content = data.read_bytes()
@@ -167,7 +171,7 @@ def test_a_vocabulary_as_transformers_5_writes_it(bert_folder, tmp_path):
     }
     path.write_text(json.dumps(settings))
     assert Blueprint.of_weights(tmp_path / "new").tokenizer.vocabulary == VOCABULARY
-    for wrong, message in (
+    for change, message in (
         ({"model": settings["model"] | {"type": "BPE"}}, "expected BERT's word pieces, found BertNormalizer and BPE"),
         ({"model": settings["model"] | {"vocab": ids | {"more": 1000}}}, "numbered from 0 without a gap"),
         ({"normalizer": None}, "expected BERT's word pieces, found something else"),
@@ -176,7 +180,7 @@ def test_a_vocabulary_as_transformers_5_writes_it(bert_folder, tmp_path):
             "handle_chinese_chars is False, expected True",
         ),
     ):
-        path.write_text(json.dumps(settings | wrong))
+        path.write_text(json.dumps(settings | change))
         with pytest.raises(Mistake, match=message):
             Blueprint.of_weights(tmp_path / "new")
     path.write_text(json.dumps(settings | {"normalizer": settings["normalizer"] | {"lowercase": False}}))

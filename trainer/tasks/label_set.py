@@ -1,0 +1,142 @@
+"""Any number of labels for a text, or for two: those whose probability is above a threshold.
+
+Glossary of shapes: B batch, C classes, K most labels of a row, N rows.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from models import heads
+from trainer import metrics
+from trainer.data import files
+from trainer.data.schema import Row
+from trainer.errors import Mistake
+from trainer.tasks import texts
+from trainer.tasks.kind import Kind, Transformers
+from trainer.tasks.setup import Setup
+from trainer.training import batches
+
+THRESHOLD = 0.5  # where no dev data say a better one
+
+
+def examples(rows: list[Row], setup: Setup, path: str | Path | None = None) -> tuple[Setup, batches.Examples]:
+    """See `trainer.tasks.kind.Kind`. Labels of the data, where the setup has none: in the order of `files.labels_of`."""
+    labels = setup.labels or files.labels_of(rows, setup.task)
+    if len(labels) < 2:
+        raise Mistake(f"{path}: expected rows with two or more different labels, found {', '.join(labels) or 'none'}")
+    targets = tf.constant(indicators([row[setup.task.target] for row in rows], labels), tf.float32)
+    threshold = THRESHOLD if setup.threshold is None else setup.threshold
+    return replace(setup, labels=labels, threshold=threshold), texts.examples(rows, setup, targets)
+
+
+def indicators(label_sets: list[list[str]], labels: list[str]) -> np.ndarray:
+    """Returns which labels each row has: bool [N, C]."""
+    return np.array([[label in own for label in labels] for own in label_sets], bool)
+
+
+def begin(model: keras.Model, source: batches.Examples) -> None:
+    """Sets the head's bias to the log-odds of the labels, so that rare ones need not be unlearned first (Lin et al. 2017)."""
+    share = (tf.reduce_sum(source.targets, axis=0) + 0.5) / (tf.cast(tf.shape(source.targets)[0], tf.float32) + 1.0)
+    model.get_layer("classifier").bias.assign(tf.math.log(share / (1.0 - share)))
+
+
+def loss(targets: tf.Tensor, logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """See `trainer.tasks.kind.Kind`: cross entropy of each label on its own; both [B, C]."""
+    losses = tf.nn.sigmoid_cross_entropy_with_logits(targets, logits)  # [B, C]
+    return tf.reduce_sum(losses), tf.cast(tf.size(losses), tf.float32)
+
+
+def functions(model: keras.Model, setup: Setup) -> dict[str, Any]:
+    """Returns {"serving_default"}: a text [B], or two, -> chosen [B, K] string, the labels above the threshold, the most probable
+    first, padded with ""; probabilities [B, C], labels [B, C] string."""
+
+    def decode(logits):
+        probabilities, names = tf.sigmoid(logits), tf.constant(setup.labels)
+        order = tf.argsort(logits, axis=-1, direction="DESCENDING", stable=True)  # [B, C]
+        above = tf.gather(probabilities, order, batch_dims=1) > setup.threshold
+        most = tf.reduce_max(tf.concat([[0], tf.reduce_sum(tf.cast(above, tf.int32), axis=-1)], 0))
+        chosen = tf.where(above, tf.gather(names, order), "")[:, :most]  # [B, K]
+        labels = tf.tile(names[None], [tf.shape(logits)[0], 1])
+        return {"chosen": chosen, "probabilities": probabilities, "labels": labels}
+
+    return {"serving_default": texts.function(model, setup, decode)}
+
+
+class Scorer:
+    """Scores a model as it is when called: () -> {micro_f1, macro_f1, accuracy, loss, threshold, examples}.
+
+    `accuracy` is the share of rows whose labels are all right and none too many. `threshold` is the one that the scores are
+    of: where `tune`, the one that is best here for micro_f1, which the run keeps.
+
+    Arguments as `trainer.tasks.kind.MakeScorer`.
+    """
+
+    def __init__(
+        self, model: keras.Model, setup: Setup, rows: list[Row], batch_size: int, *, tune: bool = False
+    ) -> None:
+        self.setup, self.rows, self.metric, self.tune = setup, rows, setup.task.metric, tune
+        self.golds = indicators([row[setup.task.target] for row in rows], setup.labels)  # [N, C]
+        _, self.examples = examples(rows, setup)
+        signature = [setup.reader.inputs, KIND.targets]
+        self.logits = texts.Logits(model, loss, signature, self.examples, batch_size)
+
+    def __call__(self, tick: Callable[[], None] = lambda: None) -> dict[str, Any]:
+        """Returns the scores; `tick` is called between batches."""
+        logits, mean_loss = self.logits(tick)
+        self.probabilities = tf.sigmoid(logits).numpy()  # [N, C], as the exported function computes them
+        self.threshold = self.setup.threshold or THRESHOLD
+        if self.tune:
+            self.threshold = metrics.best_label_threshold(self.golds, self.probabilities)
+        self.predicted = self.probabilities > np.float32(self.threshold)
+        scores = metrics.of_label_sets(self.golds, self.predicted) | {"loss": mean_loss}
+        rounded = {name: round(value, 6) for name, value in scores.items()}
+        return rounded | {"threshold": self.threshold, "examples": len(self.rows)}
+
+    def predictions(self, path: str | Path, column: str | int | None = None) -> dict[str, str]:
+        """Returns {ending: content} of files of what was predicted: JSON lines."""
+        names = [
+            [label for label, is_in in zip(self.setup.labels, row, strict=True) if is_in] for row in self.predicted
+        ]
+        lines = [row | {"predicted": labels} for row, labels in zip(self.rows, names, strict=True)]
+        return {"": "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)}
+
+    def variants(self) -> dict[str, Any]:
+        """Returns {name: scores} of other forms of the rows; there are none."""
+        return {}
+
+    def __str__(self) -> str:
+        return f"{self.examples}; {self.golds.sum() / len(self.golds):.2f} labels a row"
+
+
+KIND = Kind(
+    needs=("pooled",),
+    wants={"pooled_only": True},
+    layers=("classifier",),
+    targets=tf.TensorSpec([None, None], tf.float32),
+    build=heads.classify,
+    examples=examples,
+    begin=begin,
+    loss=loss,
+    functions=functions,
+    scorer=Scorer,
+    transformers=Transformers(
+        "ForSequenceClassification",
+        "text-classification",
+        """\
+import torch
+from transformers import AutoTokenizer, {class_name}
+
+tokenizer, model = AutoTokenizer.from_pretrained("{name}"), {class_name}.from_pretrained("{name}")
+inputs = tokenizer("a text", return_tensors="pt", truncation=True)  # of two texts: tokenizer("one", "other", ...)
+probabilities = torch.sigmoid(model(**inputs).logits)[0]
+print({{model.config.id2label[i]: float(p) for i, p in enumerate(probabilities)}})""",
+        problem_type="multi_label_classification",
+    ),
+)
