@@ -10,7 +10,6 @@ from trainer.data.schema import Match, Schema
 from trainer.data.source import AnyPath, Source
 from trainer.data.table import Record, Sheet, Table
 from trainer.errors import Mistake, short
-from trainer.progress import say
 from trainer.tasks.table import TASKS
 
 INPUTS = {field for task in TASKS.values() for field in task.fields}
@@ -18,8 +17,6 @@ INPUTS = {field for task in TASKS.values() for field in task.fields}
 
 def table(source: Source, schema: Schema, layout: Layout, target: str) -> Table | None:
     """Returns the rows of a file whose cells are separated, see `trainer.data.dialect`; None where it is none.
-
-    Says which columns were taken where that is not plain from their names.
 
     Args:
         source: The file.
@@ -50,13 +47,13 @@ def table(source: Source, schema: Schema, layout: Layout, target: str) -> Table 
         raise Mistake(_no_match(place, placed, keys))
     if form.quoted:
         _check_single(match, header, place)
-    _tell(source.path, form, schema, match, keys, first=None if has_names else first)
+    notes = _notes(source.path, form, schema, match, keys, first=None if has_names else first)
     line_end = "\r\n" if "\r\n" in source.text else "\n"
     names = tuple(zip(keys, first if has_names else keys, strict=True))
     sheet = Sheet(form.separator, line_end, source.marked, form.announced, names)
     rows = rows if has_names else _from(number, first, rows)
     records = _records(source.path, rows, keys, header if has_names else keys, padded=form.quoted)
-    return Table(records, one_line=not form.quoted, match=match, sheet=sheet)
+    return Table(records, one_line=not form.quoted, match=match, sheet=sheet, notes=notes)
 
 
 def _from(number: int, first: list[str], rows: Cells) -> Cells:
@@ -149,12 +146,14 @@ def _check_single(match: Match, header: Sequence[str], place: str) -> None:
             )
 
 
-def _tell(path: AnyPath, form: Dialect, schema: Schema, match: Match, keys: list[str], first: list[str] | None) -> None:
-    """Says which columns hold the fields, where the file is no GLUE TSV with the usual names."""
-    usual = not schema.named and not schema.usual and schema.match(keys) == match
-    if not form.quoted and usual:
-        return
+def _notes(
+    path: AnyPath, form: Dialect, schema: Schema, match: Match, keys: list[str], first: list[str] | None
+) -> tuple[str, ...]:
+    """Returns which columns hold the fields, where the file is no GLUE TSV with the usual names."""
+    if not form.quoted and not schema.named and not schema.usual and schema.match(keys) == match:
+        return ()
     taken = "; ".join(f"{field}: {name}" for field, name in match.names.items())
-    say(f"columns   {path}: {taken}; between them {SEPARATORS.get(form.separator, repr(form.separator))}")
+    notes = [f"columns   {path}: {taken}; between them {SEPARATORS.get(form.separator, repr(form.separator))}"]
     if first is not None:
-        say(f"columns   {path}: without names; the first line is a row: {short(', '.join(first))}")
+        notes.append(f"columns   {path}: without names; the first line is a row: {short(', '.join(first))}")
+    return tuple(notes)

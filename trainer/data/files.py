@@ -97,8 +97,9 @@ def read(
     """
     schema, layout = _schema(task, labels, inputs, layout)
     source = Source.read(path, layout.encoding)
-    parsed, _ = _parsed(source, schema, task, labels, column, lines, layout)
-    return [row for row, _ in _first(parsed, limit, source.path, schema, task, remedy)]
+    parsed, table = _parsed(source, schema, task, labels, column, lines, layout)
+    notes = table.notes if table else ()
+    return [row for row, _ in _first(parsed, limit, source.path, schema, task, remedy, notes)]
 
 
 def given(
@@ -115,9 +116,9 @@ def given(
     """Reads a file as `read` does, and keeps all of its columns, to be returned beside answers."""
     schema, layout = _schema(task, labels, inputs, layout)
     source = Source.read(path, layout.encoding)
-    parsed, sheet = _parsed(source, schema, task, labels, column, lines, layout)
-    kept = [*_first(parsed, limit, source.path, schema, task, "")]
-    return Given([row for row, _ in kept], [columns for _, columns in kept], sheet)
+    parsed, table = _parsed(source, schema, task, labels, column, lines, layout)
+    kept = [*_first(parsed, limit, source.path, schema, task, "", table.notes if table else ())]
+    return Given([row for row, _ in kept], [columns for _, columns in kept], table.sheet if table else None)
 
 
 def _schema(task, labels, inputs, layout):
@@ -136,8 +137,8 @@ def _parsed(
     column: str | int | None,
     lines: str | None,
     layout: Layout,
-) -> tuple[Iterator[Parsed], Sheet | None]:
-    """Returns the rows, and how their cells were written, if they were."""
+) -> tuple[Iterator[Parsed], Table | None]:
+    """Returns the rows, and the table that they are in, if they are."""
     table: Table | None
     if json_objects.holds_json(source):
         table = json_objects.table(source, schema)
@@ -150,15 +151,15 @@ def _parsed(
     if task.target == "answers":
         if table is None or json_objects.holds_json(source):
             return _questions(source, schema), None
-        return rows.asked(table, schema), table.sheet
+        return rows.asked(table, schema), table
     if task.target == "tags":
         if column:
             raise Mistake(f"--column: expected for CoNLL-U and columns, received {column} for {source.path}")
         table = table or _lines(source, schema, task, labels, lines)
-        return rows.tagged(table, schema), table.sheet
+        return rows.tagged(table, schema), table
     if table is None:
         table = _lines(source, schema, task, labels, lines)
-    return rows.labelled(table, schema, task, labels), table.sheet
+    return rows.labelled(table, schema, task, labels), table
 
 
 def _lines(source: Source, schema: Schema, task: Task, labels: Sequence[str] | None, form: str | None) -> Table:
@@ -173,15 +174,15 @@ def _lines(source: Source, schema: Schema, task: Task, labels: Sequence[str] | N
 
 def _treebank(
     source: Source, schema: Schema, column: str | int | None, layout: Layout
-) -> tuple[Iterator[Parsed], Sheet | None]:
-    """Returns the rows of tagged sentences; without a target in the schema, of words or of texts, perhaps in cells."""
+) -> tuple[Iterator[Parsed], Table | None]:
+    """Returns the rows of tagged sentences; without a target in the schema, of words or of texts, perhaps in a table."""
     path = source.path
     if schema.target or suffix(path) in (".conllu", ".conll"):
         sentences = conll.sentences(source.lines(blank=True), path, column, tagged=bool(schema.target))
         return (Parsed(row if schema.target else {"words": row["words"]}) for row in sentences), None
     texts = Schema([("text",)])
     table = columns.table(source, texts, layout, "tags") or plain_lines.texts(path, source.lines(), "text")
-    return rows.tagged(table, texts), table.sheet
+    return rows.tagged(table, texts), table
 
 
 def _questions(source: Source, schema: Schema) -> Iterator[Parsed]:
@@ -200,7 +201,13 @@ def _questions(source: Source, schema: Schema) -> Iterator[Parsed]:
 
 
 def _first(
-    parsed: Iterable[Parsed], limit: int | None, path: AnyPath, schema: Schema, task: Task, remedy: str
+    parsed: Iterable[Parsed],
+    limit: int | None,
+    path: AnyPath,
+    schema: Schema,
+    task: Task,
+    remedy: str,
+    notes: Sequence[str],
 ) -> Iterator[tuple[Row, Columns | None]]:
     """Yields the first rows and their columns, and says what was left out and whether the rest has other labels."""
     number, unlabelled, first, rest = 0, 0, Counter[str](), Counter[str]()
@@ -219,6 +226,8 @@ def _first(
     left_out = f"without a gold label ({' or '.join(task.unlabelled)}) and left out: {unlabelled}" if unlabelled else ""
     if not number:
         raise Mistake(f"{path}: expected rows of {schema.expected}, found none" + (left_out and f"; {left_out}"))
+    for note in notes:
+        say(note)
     if left_out:
         say(f"{path}: rows {left_out}")
     if rest:

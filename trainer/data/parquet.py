@@ -10,7 +10,6 @@ from trainer.data.schema import Schema
 from trainer.data.source import AnyPath, suffix
 from trainer.data.table import Record, Table
 from trainer.errors import Mistake
-from trainer.progress import say
 
 
 def is_parquet(path: AnyPath) -> bool:
@@ -46,9 +45,10 @@ def table(path: AnyPath, content: bytes, schema: Schema) -> Table:
         raise Mistake(
             f"{path}: expected columns {schema.expected}, found {', '.join(names)}; --text_column and its kin name others"
         )
+    notes: tuple[str, ...] = ()
     if schema.match(names) != match or schema.named:
-        say(f"columns   {path}: {'; '.join(f'{field}: {name}' for field, name in match.names.items())}")
-    return Table(_records(path, file, pyarrow), one_line=False, match=match)
+        notes = (f"columns   {path}: {'; '.join(f'{field}: {name}' for field, name in match.names.items())}",)
+    return Table(_records(path, file, pyarrow), one_line=False, match=match, notes=notes)
 
 
 def _records(path: AnyPath, file: Any, pyarrow: ModuleType) -> Iterator[Record]:

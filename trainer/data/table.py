@@ -35,6 +35,7 @@ class Table:
         match: Of names that all records have; None: each record's own.
         sheet: Of a table of cells, whose values are strings, lists too.
         named: The columns are the user's, worth to be returned with the answers.
+        notes: What to say of the columns once all rows are read.
     """
 
     records: Iterable[Record]
@@ -42,3 +43,4 @@ class Table:
     match: Match | None = None
     sheet: Sheet | None = None
     named: bool = True
+    notes: tuple[str, ...] = ()
