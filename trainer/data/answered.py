@@ -5,6 +5,7 @@ table; a column that has the name of a part of the answer is called NAME_given.
 """
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
@@ -91,7 +92,8 @@ def _lines(sheet: Sheet, rows: list[tuple[dict[str, str], Row]]) -> Iterator[str
     header = dict(sheet.header)
     calls = {name: new for names, _ in reversed(rows) for name, new in names.items()}
     own = [calls.get(name, name) for name in header]
-    names = list(dict.fromkeys([*own, *(name for _, row in rows for name in row)]))
+    others = [new for names, _ in rows for new in names.values()]  # objects may differ in their names
+    names = list(dict.fromkeys([*own, *others, *(name for _, row in rows for name in row)]))
     spelled = {calls.get(name, name): raw for name, raw in header.items() if calls.get(name, name) == name}
     joined = lambda cells: (
         sheet.separator.join(_cell(cell, sheet.separator, len(names)) for cell in cells) + sheet.line_end
@@ -107,6 +109,8 @@ def _lines(sheet: Sheet, rows: list[tuple[dict[str, str], Row]]) -> Iterator[str
 
 def _cell(value: Any, separator: str, width: int) -> str:
     """Returns a cell by RFC 4180; what is no string, as JSON."""
-    text = value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        value = ""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     special = any(character in text for character in (separator, '"', "\r", "\n")) or text != text.strip()
     return '"' + text.replace('"', '""') + '"' if special or (width == 1 and not text) else text
