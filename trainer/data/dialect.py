@@ -13,7 +13,8 @@ GLUE's TSV files they are: a cell may begin with a quote that is never closed. S
 and are text
     where there are none around a cell, or one is not at its place
     where no cell in quotes needs them
-Anything else is refused: `--quotes cells` or `--quotes text` says it. Imports no framework.
+Anything else, such as a quote that opens in one line and one that closes in a later one, is refused: `--quotes cells` or
+`--quotes text` says it. Imports no framework.
 """
 
 import csv
@@ -182,12 +183,12 @@ def _are_around_cells(source: Source, first: str, layout: Layout) -> bool:
         return False
     if any(line.count("\t") + 1 != width for line in text.rstrip("\r\n").split("\n")):
         return True
-    needing = ['""' in cell for cell in quoted]
-    if all(needing) or not any(needing):
-        return all(needing)
+    needing = ['""' in cell or "\r" in cell for cell in quoted]
+    if not any("\t" in cell or "\n" in cell for cell in quoted) and len({*needing}) == 1:
+        return needing[0]
     raise Mistake(
         f"{source.path}: expected quotes of which it is certain whether they stand around cells, as in CSV, or are text, as in "
-        "GLUE's files, found some of each; --quotes cells or --quotes text says it"
+        "GLUE's files, found some that may be either; --quotes cells or --quotes text says it"
     )
 
 

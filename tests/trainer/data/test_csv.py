@@ -1,7 +1,14 @@
 """CSV and TSV as people have them: each variant read right, or refused in one line."""
 
+import csv
+import datetime
+import io
+import sys
+
+import numpy as np
 import pytest
 
+from tests.conftest import DATA, needs
 from trainer.data import files
 from trainer.data.layout import Layout
 from trainer.errors import Mistake
@@ -127,7 +134,14 @@ VARIANTS = {
     "quotes that cannot be told": (
         "a.tsv", 'text\tlabel\n"a ""fine"" film"\t1\n"b"\t0\n', {},
         "a.tsv: expected quotes of which it is certain whether they stand around cells, as in CSV, or are text, as in GLUE's "
-        "files, found some of each; --quotes cells or --quotes text says it",
+        "files, found some that may be either; --quotes cells or --quotes text says it",
+    ),
+    "a quote in one line and one in a later, tabs": (
+        "a.tsv",
+        'text\tlabel\n"a film\t1\nit said "\t0\n',
+        {},
+        "a.tsv: expected quotes of which it is certain whether they stand around cells, as in CSV, or are text, as in GLUE's "
+        "files, found some that may be either; --quotes cells or --quotes text says it",
     ),
     "quotes that are said to be text": (
         "a.tsv", 'text\tlabel\n"a ""fine"" film"\t1\n"b"\t0\n', {"quotes": "text"},
@@ -152,3 +166,77 @@ def test_variants(tmp_path, monkeypatch, case):
         with pytest.raises(Mistake) as caught:
             read()
         assert str(caught.value) == expected
+
+
+ALPHABET = ["a", "b c", ",", ";", "|", "'", '"', '""', "\n", "\r\n", "\r", "\t", " ", "坏", "=", "é"]
+
+
+def test_what_a_writer_of_csv_writes_is_read(tmp_path):
+    random = np.random.default_rng(0)
+    text = lambda: "".join(random.choice(ALPHABET, random.integers(1, 7)))
+    for _ in range(300):
+        rows = [{"text": text(), "label": str(random.choice(["x", "y"]))} for _ in range(random.integers(1, 6))]
+        content = io.StringIO(newline="")
+        form = {
+            "delimiter": ",;|\t"[random.integers(4)],
+            "quoting": [csv.QUOTE_MINIMAL, csv.QUOTE_ALL][random.integers(2)],
+        }
+        csv.writer(content, **form).writerows([["text", "label"], *[row.values() for row in rows]])
+        encoding = ["utf-8", "utf-8-sig", "utf-16"][random.integers(3)]
+        (tmp_path / "a.csv").write_bytes(content.getvalue().encode(encoding))
+        assert files.read(tmp_path / "a.csv", TASKS["classification"], files.ANY) == rows
+
+
+@pytest.mark.parametrize(
+    "path, count, positive",
+    [("ChnSentiCorp_htl_all/ChnSentiCorp_htl_all.csv", 7766, 5322), ("waimai_10k/waimai_10k.csv", 11987, 4000)],
+)
+@needs(DATA / "sentiment-zh" / "waimai_10k")
+def test_real_files(path, count, positive):
+    rows = files.read(DATA / "sentiment-zh" / path, TASKS["sentiment"], ["negative", "positive"])
+    assert (len(rows), sum(row["label"] == "positive" for row in rows)) == (count, positive)
+
+
+def test_parquet(tmp_path, capsys, monkeypatch):
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    columns = {"id": [7, 8], "review": [GOOD, BAD], "label": [1, 0], "at": [datetime.date(2026, 1, 2), None]}
+    parquet.write_table(pyarrow.table(columns), tmp_path / "a.parquet", row_group_size=1)
+    read = lambda **options: files.given(
+        tmp_path / "a.parquet", TASKS["sentiment"], ["negative", "positive"], **options
+    )
+    given = read()
+    assert given.rows == ROWS and given.columns[0].values == {"id": 7, "review": GOOD, "label": 1, "at": "2026-01-02"}
+    assert capsys.readouterr().err == f"columns   {tmp_path / 'a.parquet'}: text: review; label: label\n"
+    assert read(layout=Layout(named={"text": "Review"})).rows == ROWS
+    with pytest.raises(Mistake, match="expected columns body, label, found id, review, label, at"):
+        read(layout=Layout(named={"text": "body"}))
+    words = {"tokens": [["a", "film"], ["good"]], "tags": [["DET", "NOUN"], ["ADJ"]]}
+    parquet.write_table(pyarrow.table(words), tmp_path / "words.parquet")
+    rows = files.read(tmp_path / "words.parquet", TASKS["tagging"], files.ANY)
+    assert [row["words"] for row in rows] == words["tokens"] and [row["tags"] for row in rows] == words["tags"]
+    (tmp_path / "a.parquet").write_bytes(b"text,label\n")
+    with pytest.raises(Mistake, match=r"a.parquet: expected Parquet, found another form or a damaged file"):
+        read()
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(
+        Mistake, match=r"a.parquet: expected pyarrow to read Parquet \(pip install pyarrow\), found none"
+    ):
+        read()
+
+
+def test_flags_name_keys_of_json(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"id": 1, "body": "good film", "stars": 1}\n', encoding="utf-8")
+    layout = Layout(named={"text": "body", "label": "Stars"})
+    given = files.given(tmp_path / "a.jsonl", TASKS["sentiment"], ["negative", "positive"], layout=layout)
+    assert given.rows == [{"text": "good film", "label": "positive"}] and given.columns[0].values["id"] == 1
+    with pytest.raises(Mistake, match=r"a.jsonl:1: expected the fields text, label, found id, body, stars"):
+        files.read(tmp_path / "a.jsonl", TASKS["sentiment"], files.ANY)
+    (tmp_path / "a.jsonl").write_text('{"id": 1, "q": "a", "context": "b", "answers": []}\n')
+    given = files.given(tmp_path / "a.jsonl", TASKS["qa"], files.ANY, layout=Layout(named={"question": "q"}))
+    assert given.rows == [{"id": "1", "question": "a", "context": "b", "answers": []}]
+
+
+def test_training_holds_no_more_than_it_needs(tmp_path):
+    (tmp_path / "a.csv").write_text("id,text,label,note\n1,good film,1,x\n")
+    assert files.read(tmp_path / "a.csv", TASKS["sentiment"], files.ANY) == [{"text": "good film", "label": "1"}]
