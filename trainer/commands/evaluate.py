@@ -29,7 +29,7 @@ def score_answers(options: Evaluate) -> dict[str, Any]:
     if options.column or options.null_threshold is not None or options.output:
         raise Mistake(f"expected --data and --limit beside a file of answers ({options.run}), received more")
     path = datasets.path_of(options.data, "dev", "qa")
-    rows = files.read(path, TASKS["qa"], files.ANY, limit=options.limit)
+    rows = files.read(path, TASKS["qa"], files.ANY, limit=options.limit, layout=options.layout(TASKS["qa"], "qa"))
     return squad.score_file(files.content(options.run), options.run, rows)
 
 

@@ -24,7 +24,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import NamedTuple
 
-from trainer.data.guesses import are_names
+from trainer.data.guesses import are_known, are_names
 from trainer.data.layout import CELLS, TEXT, Layout
 from trainer.data.schema import Schema
 from trainer.data.source import AnyPath, Source, suffix
@@ -82,7 +82,8 @@ def dialect_of(source: Source, layout: Layout, schema: Schema, complete: Schema)
         header = _header(source.text, separator)
         if len(header) > 1 and any(fields.match(header) for fields in _certain(schema, complete)):
             return Dialect(separator, quoted=True)
-        if len(header) > 1 and are_names(header) and complete.match(header, guess=True):
+        asked = schema if are_known(header) else complete
+        if len(header) > 1 and are_names(header) and asked.match(header, guess=True):
             return Dialect(separator, quoted=True)
     return Dialect(_separator(source, schema), quoted=True) if said else None
 

@@ -36,6 +36,7 @@ NAMES = {
     "answers": ("answer", "answer text", "答案"),
 }  # fmt: skip
 IDENTIFIERS = ("id", "index", "idx", "no", "date", "name", "user", "编号", "序号", "日期")
+KNOWN = {*IDENTIFIERS, *(name for names in NAMES.values() for name in names)}
 
 
 def normal(name: str) -> str:
@@ -58,5 +59,9 @@ def candidates(field: str, names: Sequence[str], taken: Mapping[str, str]) -> li
 def are_names(cells: Sequence[str]) -> bool:
     """Says whether the cells of a line look like names of columns: none a number, a known name among them."""
     given = [normal(cell) for cell in cells if cell.strip()]
-    known = {*IDENTIFIERS, *(name for names in NAMES.values() for name in names)}
-    return any(name in known for name in given) and not any(re.fullmatch(r"[+-]?\d*[.,]?\d+", name) for name in given)
+    return any(name in KNOWN for name in given) and not any(re.fullmatch(r"[+-]?\d*[.,]?\d+", name) for name in given)
+
+
+def are_known(cells: Sequence[str]) -> bool:
+    """Says whether all cells of a line are known names of columns."""
+    return all(normal(cell) in KNOWN for cell in cells)

@@ -237,6 +237,20 @@ def test_flags_name_keys_of_json(tmp_path):
     assert given.rows == [{"id": "1", "question": "a", "context": "b", "answers": []}]
 
 
+@pytest.mark.parametrize(
+    "content, rows",
+    [
+        ('id,review\n1,"good, film"\n', [{"text": "good, film"}]),
+        ("a comment, a text\ngood, film\n", [{"text": "a comment, a text"}, {"text": "good, film"}]),
+        ("text\nbad, film\n", [{"text": "bad, film"}]),
+        ("sep=;\nid;body\n1;good\n", [{"text": "good"}]),
+    ],
+)
+def test_standard_input_is_a_table_where_it_looks_like_one(monkeypatch, content, rows):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content.encode())))
+    assert files.read("-", TASKS["sentiment"]) == rows
+
+
 def test_training_holds_no_more_than_it_needs(tmp_path):
     (tmp_path / "a.csv").write_text("id,text,label,note\n1,good film,1,x\n")
     assert files.read(tmp_path / "a.csv", TASKS["sentiment"], files.ANY) == [{"text": "good film", "label": "1"}]
