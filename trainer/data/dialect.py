@@ -66,26 +66,24 @@ def dialect_of(source: Source, layout: Layout, schema: Schema, complete: Schema)
         return Dialect(layout.separator, quoted=layout.separator != "\t" or layout.quotes != TEXT)
     said = bool(schema.named)
     if suffix(source.path) == ".csv":
-        separator = _separator(source, schema)
+        separator = _separator(source, schema, layout)
         return Dialect(separator, quoted=separator != "\t" or layout.quotes != TEXT)
     if "\t" in first:
         header = [cell.strip().removeprefix('"').removesuffix('"') for cell in first.split("\t")]
         numbers = any(name.isdecimal() for name in schema.usual.values())
-        if not (
-            said or numbers or layout.quotes or schema.match(header, guess=True) or any(schema.missing(header).values())
-        ):
+        if not (said or numbers or schema.match(header, guess=True) or any(schema.missing(header).values())):
             return None
         return Dialect("\t", quoted=_are_around_cells(source, first, layout))
     if first.casefold() == "text" and not schema.target:
         return Dialect("\t", quoted=_are_around_cells(source, first, layout))
-    for separator in ",;|":
+    for separator in dict.fromkeys((layout.usual_separator or "") + ",;|"):
         header = _header(source.text, separator)
         if len(header) > 1 and any(fields.match(header) for fields in _certain(schema, complete)):
             return Dialect(separator, quoted=True)
         asked = schema if are_known(header) else complete
         if len(header) > 1 and are_names(header) and asked.match(header, guess=True):
             return Dialect(separator, quoted=True)
-    return Dialect(_separator(source, schema), quoted=True) if said else None
+    return Dialect(_separator(source, schema, layout), quoted=True) if said else None
 
 
 def cells(source: Source, dialect: Dialect) -> Cells:
@@ -141,9 +139,12 @@ def _header(text: str, separator: str) -> list[str]:
         return []
 
 
-def _separator(source: Source, schema: Schema) -> str:
+def _separator(source: Source, schema: Schema, layout: Layout) -> str:
     """Returns what separates the cells of a file that is certainly a table: what makes its first line names of columns, else
     what gives all of the first rows as many cells."""
+    usual = layout.usual_separator
+    if usual and len(_header(source.text, usual)) > 1:
+        return usual
     headers = {separator: _header(source.text, separator) for separator in SEPARATORS}
     several = {separator: header for separator, header in headers.items() if len(header) > 1}
     if len(several) < 2:

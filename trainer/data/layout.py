@@ -18,7 +18,8 @@ class Layout:
         encoding: Of a file that is not UTF-8.
         separator: Of cells.
         quotes: Of tab-separated cells: `cells`, they stand around cells, as spreadsheets write them; `text`, they are text.
-        usual: Likewise: taken where the file has such columns.
+        usual: {field: name or number of its column}, taken where the file has such columns.
+        usual_separator: Taken where it makes several cells of the first line.
     """
 
     named: Mapping[str, str] = field(default_factory=dict)
@@ -26,6 +27,7 @@ class Layout:
     separator: str | None = None
     quotes: str | None = None
     usual: Mapping[str, str] = field(default_factory=dict)
+    usual_separator: str | None = None
 
     def schema(self, inputs: Sequence[tuple[str, ...]], target: str | None) -> Schema:
         """Returns the schema of fields, with the columns that are said to hold them."""

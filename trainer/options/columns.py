@@ -35,7 +35,7 @@ class Columns:
     """Likewise, of what is right: the label, of tagging the tags, of qa the text of the answer."""
     encoding: str | None = None
     """Of a file that is not UTF-8 (nor UTF-16 with a mark, as spreadsheets write it): gb18030, latin-1, ..."""
-    separator: str | None = None
+    separator: str = ""  # not None, for which YAML has `~`
     """What separates cells where it cannot be told: comma, semicolon, tab, bar, or any other character."""
     quotes: str | None = None
     """What quotes are in tab-separated columns where it cannot be told: cells (they stand around cells, as in CSV) or text."""
@@ -68,6 +68,7 @@ class Columns:
             separator_of(self.separator),
             self.quotes or usual.get("quotes"),
             {field: name for field, name in before.items() if field not in named},
+            separator_of(usual.get("separator")),
         )
 
 
@@ -109,7 +110,7 @@ def separator_of(name: str | None) -> str | None:
     Raises:
         Mistake: It can separate no cells.
     """
-    separator = layout.SEPARATORS.get(name or "", name)
-    if separator is not None and (len(separator) != 1 or separator.isalnum() or separator in '"\r\n.'):
+    separator = layout.SEPARATORS.get(name, name) if name else None
+    if separator and (len(separator) != 1 or separator.isalnum() or separator in '"\r\n.'):
         raise Mistake(f"--separator: expected comma, semicolon, tab, bar or a character, received {name}")
     return separator

@@ -119,16 +119,16 @@ def test_tables_of_other_forms(spreadsheet_run, capsys, tmp_path):
 
 
 def test_columns_of_a_run_are_the_usual_ones(bert_folder, capsys, tmp_path):
-    content = "text\tremark\tgrade\n" + "a\tgood film\tgood\nb\tbad film\tbad\n" * 4
-    (tmp_path / "train.tsv").write_text(content)
-    options = ["--train", tmp_path / "train.tsv", "--init", bert_folder, "--out", tmp_path / "run", "--epochs=1"]
-    flags = ["--text_column=remark", "--label_column=3", "--max_length=16"]
+    content = "text~remark~grade\n" + "a~good film~good\nb~bad film~bad\n" * 4
+    (tmp_path / "train.csv").write_text(content)
+    options = ["--train", tmp_path / "train.csv", "--init", bert_folder, "--out", tmp_path / "run", "--epochs=1"]
+    flags = ["--text_column=remark", "--label_column=3", "--separator=~", "--max_length=16"]
     status, _, err = cli(capsys, "finetune", "classification", *options, *flags)
-    assert status == 0 and "text: remark; label: grade; between them tabs" in err
-    status, out, _ = cli(capsys, "predict", tmp_path / "run", "--input", tmp_path / "train.tsv")
+    assert status == 0 and "text: remark; label: grade; between them '~'" in err
+    status, out, _ = cli(capsys, "predict", tmp_path / "run", "--input", tmp_path / "train.csv")
     first = json.loads(out.splitlines()[0])
     assert status == 0 and first["text"] == "good film" and first["text_given"] == "a" and first["grade"] == "good"
-    assert cli(capsys, "evaluate", tmp_path / "run", "--data", tmp_path / "train.tsv")[0] == 0
+    assert cli(capsys, "evaluate", tmp_path / "run", "--data", tmp_path / "train.csv")[0] == 0
     status, out, err = cli(capsys, "finetune", "classification", *options, "--max_length=16")
     assert (status, out) == (2, "") and "holds a run with --text_column remark, not None" in err
     (tmp_path / "rows.jsonl").write_text('{"text": "a film"}\n')
