@@ -17,8 +17,10 @@ from numpy.typing import ArrayLike
 from serving import tensors
 from serving.messages import PREDICT, PredictRequest, PredictResponse
 from trainer import writing
-from trainer.data import files
+from trainer.data import answered, files
+from trainer.data.layout import CELLS, TEXT
 from trainer.errors import Failure, Mistake, defect
+from trainer.options import columns
 from trainer.tasks.table import LISTS, TASKS, answers, requests
 
 # Outputs of the exported models -> (NumPy kinds of their types, dimensions including the batch)
@@ -139,6 +141,25 @@ def _given_rows(options, task):
     return [dict(zip(given, values, strict=True)) for values in zip(*given.values(), strict=True)]
 
 
+def _rows_of_file(options, task):
+    """Returns the rows of --input, and their columns."""
+    given = {name: getattr(options, f"{name}_column", None) for name in columns.FIELDS}
+    columns.check_layout(options.encoding, options.separator, options.quotes)
+    named, separator = columns.names_of(given, task, options.task), columns.separator_of(options.separator)
+    layout = files.Layout(named, options.encoding, separator, options.quotes)
+    return files.given(options.input, task, lines=options.lines, layout=layout)
+
+
+def _answers(options, rows):
+    """Yields the answers to rows, a request for each batch."""
+    client = Client(options.server, timeout=options.timeout)
+    for i in range(0, len(rows), options.batch_size):
+        batch = rows[i : i + options.batch_size]
+        yield from client.answer(
+            options.task, batch, model=options.model, signature=getattr(options, "signature", None)
+        )
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message):
         _fail(2, f"{message} (see --help)")
@@ -163,7 +184,18 @@ def _parser():
             choices=(files.LABELLED, files.TEXTS),
             help="what the lines of --input are, where each begins with a label, which `labelled` drops",
         )
-        command.add_argument("--output", help="file to write; default: standard output")
+        for field in columns.FIELDS:
+            if field in (*task.fields, "label"):
+                text = "name of its column in --input, or number from 1"
+                command.add_argument(f"--{field}_column", metavar="COLUMN", help=text)
+        command.add_argument("--encoding", help="of --input, if it is not UTF-8: gb18030, ...")
+        command.add_argument("--separator", help="of cells, where it cannot be told: comma, semicolon, tab, bar, ...")
+        command.add_argument(
+            "--quotes", choices=(CELLS, TEXT), help="what they are in tab-separated columns, where it cannot be told"
+        )
+        command.add_argument(
+            "--output", help="file to write, a table if it ends in .csv or .tsv; default: standard output"
+        )
         command.add_argument(
             "--server", default="localhost:8500", help="host:port, or unix:PATH (default: %(default)s)"
         )
@@ -190,15 +222,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _fail(2, f"--server: expected host:port, received {options.server}")
     try:
         inputs = {"--input": options.input} if options.input else {}
-        rows = files.read(options.input, task, lines=options.lines) if options.input else given
-        client = Client(options.server, timeout=options.timeout)
+        rows = _rows_of_file(options, task) if options.input else files.Given(given, [None] * len(given), None)
         with writing.opened(options.output, inputs) as file:
-            for i in range(0, len(rows), options.batch_size):
-                batch = rows[i : i + options.batch_size]
-                for answer in client.answer(
-                    options.task, batch, model=options.model, signature=getattr(options, "signature", None)
-                ):
-                    writing.print_json(answer, file)
+            answered.write(file, options.output, rows, _answers(options, rows.rows))
     except Mistake as mistake:
         _fail(2, mistake)
     except Failure as failure:

@@ -50,7 +50,7 @@ def mistakes_folder(tmp_path_factory, bert_folder, run_folder, tagging_run, expo
     write("same.txt", "good a film\ngood a day\n")
     write("words.txt", "1 good\nbad\n")
     write("columns.tsv", "sentence\tlabel\na film\t1\na\tb\t0\n")
-    write("other.tsv", "text\trating\na film\t5\n")
+    write("other.tsv", "text\twhat\na film\t5\n")
     write("broken.jsonl", '{"text": "a", "label": "positive"}\n{"text": "a"\n')
     write("field.jsonl", '{"text": "a", "label": "positive"}\n{"phrase": "a", "label": "positive"}\n')
     write("number.jsonl", '{"text": 7, "label": "positive"}\n')
@@ -102,7 +102,10 @@ def mistakes_folder(tmp_path_factory, bert_folder, run_folder, tagging_run, expo
     shutil.copytree(folder / "run", folder / "foreign")
     write("foreign/config.json", json.dumps(run_config | {"lineage": {}}))
     shutil.copytree(tagging_run, folder / "tagged")
-    write("table.csv", "text,label\na film,1\n")
+    write("table.csv", "text,label\na film,1\na, b,0\n")
+    write("open.csv", 'text,label\n"a film,1\nb,0\n')
+    write("bad.parquet", "text,label\n")
+    write("two.csv", "review,comment,label\na,b,1\n")
     write("grades.tsv", "text\tlabel\na\t3.8\nb\t5.0\nc\t3.8\n")
     write("sorted.txt", "0 bad\n" * 40 + "1 good\n" * 40)
     write("garbage.config", "model_config_list {")
@@ -130,7 +133,15 @@ TABLE = [
     (["trainer", "finetune", "sentiment", "--train=train.txt"], 2, ["--out"]),
     (["trainer", "finetune"], 2, ["required: TASK, --train, --out"]),
     (["trainer", "finetune", "--task=qa"], 2, ["unrecognized arguments: --task=qa: given by its place alone, COMMAND TASK"]),
-    ([*TUNE, "--train=table.csv"], 2, ["table.csv: CSV is not read; expected tab-separated columns text, label"]),
+    ([*TUNE, "--train=table.csv"], 2, ["table.csv:3: expected 2 columns (text, label), found 3"]),
+    ([*TUNE, "--train=open.csv"], 2, ["open.csv:2: expected the quote that a cell of this row begins with to be closed"]),
+    ([*TUNE, "--train=two.csv"], 2, ["two.csv:1: expected one column for text, found review and comment; --text_column names it"]),
+    ([*TUNE, "--train=bad.parquet"], 2, ["bad.parquet: expected "]),
+    ([*TUNE, "--premise_column=a"], 2, ["--premise_column: expected columns of text or label for sentiment, received one of premise"]),
+    ([*TUNE, "--text_column=0"], 2, ["--text_column: expected a name, or a number from 1, received"]),
+    ([*TUNE, "--encoding=base64"], 2, ["--encoding: expected a name such as gb18030 or latin-1, received base64"]),
+    ([*TUNE, "--separator=xx"], 2, ["--separator: expected comma, semicolon, tab, bar or a character, received xx"]),
+    ([*TUNE, "--quotes=none"], 2, ["--quotes: expected cells or text, received none"]),
     (["trainer", "finetune", "classification", *TUNE[3:], "--train=grades.tsv"], 2, ["grades.tsv: expected names of classes as labels, found numbers with fractions such as 3.8"]),
     ([*TUNE, "--limit=3", "--sample=3"], 2, ["expected --limit, which takes the first rows, or --sample", "received both"]),
     ([*TUNE, "--lines=texts"], 2, ["--lines: expected labelled, received texts"]),

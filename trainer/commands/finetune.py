@@ -125,6 +125,7 @@ class Plan:
             limit=options.dev_limit,
             column=options.column,
             lines=options.lines,
+            layout=options.layout(self.task, options.task),
         )
 
     @cached_property
@@ -228,6 +229,7 @@ def _training_rows(options: Finetune, path: Path) -> list[Row]:
         limit=options.limit,
         column=options.column,
         lines=options.lines,
+        layout=options.layout(task, options.task),
         remedy="; --sample draws from all of them",
     )
     if options.sample:

@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import tensorflow as tf
 
-from trainer.data import files
+from trainer.data import answered, files
 from trainer.data.schema import Row
 from trainer.errors import Mistake
 from trainer.options import Predict
 from trainer.runs.run import Run
 from trainer.tasks.table import answers, requests
-from trainer.writing import print_json
+from trainer.writing import opened
 
 
 def run(options: Predict) -> None:
@@ -21,16 +21,22 @@ def run(options: Predict) -> None:
     if options.signature and options.signature not in trained.task.more:
         expected = f"one of {', '.join(trained.task.more)}" if trained.task.more else f"none for {trained.task_name}"
         raise Mistake(f"--signature: expected {expected}, received {options.signature}")
-    for row in predict(trained, rows_of(options, trained), signature=options.signature, batch_size=options.batch_size):
-        print_json(row)
+    layout = options.layout(trained.task, trained.task_name, trained.lineage["options"])
+    inputs = {"--input": options.input, "the run": options.run} if options.input else {"the run": options.run}
+    with opened(options.output, inputs) as file:
+        if options.input:
+            task = replace(trained.task, labels=tuple(trained.setup.labels))  # which a line may begin with
+            given = files.given(options.input, task, inputs=trained.inputs, lines=options.lines, layout=layout)
+        else:
+            rows = rows_of(options, trained)
+            given = files.Given(rows, [None] * len(rows), None)
+        answers = predict(trained, given.rows, signature=options.signature, batch_size=options.batch_size)
+        answered.write(file, options.output, given, answers)
 
 
 def rows_of(options: Predict, trained: Run) -> list[Row]:
-    """Returns the rows to answer: those of --input, or those given by their fields."""
+    """Returns the rows that are given by their fields."""
     given = options.given()
-    if options.input:
-        task = replace(trained.task, labels=tuple(trained.setup.labels))  # which a line may begin with
-        return files.read(options.input, task, inputs=trained.inputs, lines=options.lines)
     if tuple(given) not in trained.inputs:
         expected = ", or ".join(f"--{' and --'.join(fields)}" for fields in trained.inputs)
         raise Mistake(f"this run answers {expected}; received --{' and --'.join(given)}")

@@ -20,7 +20,7 @@ SURE_LABEL = re.compile(r"[+-]?\d+|[+-]|__label__.+")
 
 def texts(path: AnyPath, lines: Lines, field: str) -> Table:
     """Returns a record of one field for each line."""
-    return Table((Record(f"{path}:{number}", {field: line}) for number, line in lines), one_line=True)
+    return Table((Record(f"{path}:{number}", {field: line}) for number, line in lines), one_line=True, named=False)
 
 
 def labelled(path: AnyPath, lines: Lines, schema: Schema, target: str) -> Table:
@@ -29,7 +29,7 @@ def labelled(path: AnyPath, lines: Lines, schema: Schema, target: str) -> Table:
     Raises:
         Mistake: While the records are read: a line of another form.
     """
-    return Table(_labelled_records(path, lines, schema, target), one_line=True)
+    return Table(_labelled_records(path, lines, schema, target), one_line=True, named=False)
 
 
 def _labelled_records(path: AnyPath, lines: Lines, schema: Schema, target: str) -> Iterator[Record]:
@@ -60,7 +60,7 @@ def check(path: AnyPath, lines: Lines, schema: Schema, task: Task, labels: Seque
         alternative = "" if schema.target else "; or --lines texts, if the tabs are part of the texts"
         raise Mistake(
             f"{path}:1: expected the names of its {tabs.pop() + 1} tab-separated columns in the first line "
-            f"({schema.expected}), found {short(lines[0][1])}{alternative}"
+            f"({schema.expected}), found {short(lines[0][1])}; --text_column and its kin give other names, or numbers{alternative}"
         )
     if len(schema.inputs[-1]) > 1 or task.target not in ("label", "labels"):
         return

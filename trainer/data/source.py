@@ -1,16 +1,23 @@
-"""A file that was read, of whatever form: its bytes, unpacked, and its lines, decoded. Imports no framework."""
+"""A file that was read, of whatever form: its bytes, unpacked, and its text and lines, decoded. Imports no framework.
 
+Files are UTF-8, or UTF-16 with a mark at their beginning, as spreadsheets write it; of any other encoding where the user says
+which: `--encoding gb18030`. A file that is UTF-8 all the same is read as such.
+"""
+
+import codecs
 import gzip
 import os
 import sys
 import zlib
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from trainer.errors import Mistake
 
 STANDARD_INPUT, STANDARD_INPUT_NAME = "-", "standard input"  # as a path, in messages
-BOM = b"\xef\xbb\xbf"
+BOM = codecs.BOM_UTF8
+UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 AnyPath = str | os.PathLike[str]
 Lines = list[tuple[int, str]]  # (line number, line), from 1
@@ -22,20 +29,56 @@ class Source:
 
     Args:
         path: As messages name it.
-        content: Its bytes, unpacked.
+        content: Its bytes, unpacked, in UTF-8.
+        encoding: That it was read in.
     """
 
     path: AnyPath
     content: bytes
+    encoding: str = "utf-8"
 
     @classmethod
-    def read(cls, path: AnyPath) -> "Source":
+    def read(cls, path: AnyPath, encoding: str | None = None) -> "Source":
         """Reads a file, or standard input.
 
+        Args:
+            path: Of the file; `-` for standard input.
+            encoding: Of a file that is not UTF-8 and does not begin with a mark of UTF-16.
+
         Raises:
-            Mistake: See `content`.
+            Mistake: See `content`; or the bytes are none of the encoding.
         """
-        return cls(STANDARD_INPUT_NAME if str(path) == STANDARD_INPUT else path, content(path))
+        name, raw = STANDARD_INPUT_NAME if str(path) == STANDARD_INPUT else path, content(path)
+        if raw.startswith(UTF_16):
+            encoding = "utf-16"
+        elif not encoding or _is_utf_8(raw):
+            return cls(name, raw)
+        try:
+            return cls(name, raw.decode(encoding).encode("utf-8"), encoding)
+        except UnicodeError as error:
+            place = (
+                f"byte 0x{raw[error.start]:02x} at {error.start}" if isinstance(error, UnicodeDecodeError) else error
+            )
+            raise Mistake(f"{name}: expected {encoding.upper()}, found {place}") from None
+
+    @property
+    def marked(self) -> bool:
+        """Says whether a spreadsheet wants a mark at the beginning of a like file in UTF-8."""
+        return self.encoding != "utf-8" or self.content.startswith(BOM)
+
+    @cached_property
+    def text(self) -> str:
+        """Returns the whole text, its line ends as they are.
+
+        Raises:
+            Mistake: It is not UTF-8.
+        """
+        try:
+            return self.content.removeprefix(BOM).decode("utf-8")
+        except UnicodeDecodeError:
+            for number, line in enumerate(self.content.removeprefix(BOM).split(b"\n"), 1):
+                self._decoded(line, number)
+            raise
 
     def lines(self, *, blank: bool = False) -> Lines:
         """Returns (line number, line) of every line, from 1; only line feeds end lines.
@@ -65,8 +108,17 @@ class Source:
             return line.decode("utf-8")
         except UnicodeDecodeError as error:
             raise Mistake(
-                f"{self.path}:{number}: expected UTF-8, found byte 0x{line[error.start]:02x} at {error.start}"
+                f"{self.path}:{number}: expected UTF-8, found byte 0x{line[error.start]:02x} at {error.start}; --encoding NAME "
+                "reads another, such as gb18030 or latin-1"
             ) from None
+
+
+def _is_utf_8(raw):
+    """Says whether bytes are surely UTF-8; plain ASCII may be another encoding that is made of it."""
+    try:
+        return raw.startswith(BOM) or (raw.decode("utf-8") != "" and not raw.isascii())
+    except UnicodeDecodeError:
+        return False
 
 
 def content(path: AnyPath) -> bytes:

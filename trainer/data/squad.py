@@ -7,8 +7,8 @@ is none.
 
 import json
 import random
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from trainer import metrics
 from trainer.data.conll import CJK
@@ -18,6 +18,15 @@ from trainer.errors import Mistake, short
 
 FORM = "SQuAD JSON, or JSON lines with question, context, answers"
 NEAR = 8  # paragraphs before and after, mostly of the same article
+
+
+class Asked(NamedTuple):
+    """A question as its file has it."""
+
+    place: str  # for messages
+    number: str  # stands for a missing id
+    question: Any  # a JSON object, if the file is right
+    paragraph: Any  # that it is asked of: the question itself, where that holds its context
 
 
 def questions(content: bytes, path: AnyPath, *, answered: bool = True) -> Iterator[Row]:
@@ -31,6 +40,21 @@ def questions(content: bytes, path: AnyPath, *, answered: bool = True) -> Iterat
     Raises:
         Mistake: Something is missing or of another type; names file and place, what was found and expected.
     """
+    for place, number, question, paragraph in asked(content, path):
+        yield row_of(question, paragraph, number, place, answered=answered)
+
+
+def asked(content: bytes, path: AnyPath, name: str = "question") -> Iterator[Asked]:
+    """Yields each question of a file, as it stands there.
+
+    Args:
+        content: Of the file.
+        path: For messages.
+        name: By which an object is known to be a question.
+
+    Raises:
+        Mistake: The file is no JSON of questions.
+    """
     try:
         text = content.removeprefix(BOM).decode("utf-8")
     except UnicodeDecodeError as error:
@@ -43,13 +67,12 @@ def questions(content: bytes, path: AnyPath, *, answered: bool = True) -> Iterat
             raise Mistake(f"{path}: expected {FORM}, found {short(first)} ({error})") from None
         document = None
     if isinstance(document, dict) and "data" in document:
-        yield from _of_document(document, path, answered)
+        yield from _of_document(document, path)
         return
     if isinstance(document, list) and document and all(isinstance(row, dict) for row in document):
-        for number, row in enumerate(document):
-            yield _row(row, row, str(number + 1), f"{path}:[{number}]", answered)
+        yield from (Asked(f"{path}:[{number}]", str(number + 1), row, row) for number, row in enumerate(document))
         return
-    if document is not None and (not isinstance(document, dict) or "question" not in document):
+    if document is not None and (not isinstance(document, dict) or name not in document):
         raise Mistake(f"{path}: expected {FORM}; found JSON without data")
     text = text.rstrip("\r\n")
     lines = [text] if document else text.split("\n") if text else []
@@ -59,7 +82,28 @@ def questions(content: bytes, path: AnyPath, *, answered: bool = True) -> Iterat
             row = json.loads(line)
         except (ValueError, RecursionError) as error:
             raise Mistake(f"{place}: expected a JSON object, found {short(line)} ({error})") from None
-        yield _row(row, row, str(number), place, answered)
+        yield Asked(place, str(number), row, row)
+
+
+def answers_of_cells(cells: Mapping[str, Any], place: str) -> list[dict[str, Any]]:
+    """Returns the answers of a table's row: a text and, where there is a column of that name, `answer_start`.
+
+    Args:
+        cells: {name: cell} of the row, `context` and `answers` among them; without a place, the text's first one counts.
+        place: For messages.
+
+    Raises:
+        Mistake: The context does not hold the answer, or its place is no number.
+    """
+    text, start = cells["answers"], str(cells.get("answer_start", "")).strip()
+    if not text:
+        return []
+    if start and not start.isdecimal():
+        raise Mistake(f"{place}: expected answer_start to be a whole number, found {short(start)}")
+    first = int(start) if start else cells["context"].find(text)
+    if first < 0:
+        raise Mistake(f"{place}: expected an answer that stands in the context, found {short(text)}")
+    return [{"text": text, "answer_start": first}]
 
 
 def with_unanswerable(rows: list[Row], share: float, seed: int) -> list[Row]:
@@ -175,16 +219,28 @@ def _is_object(line):
         return False
 
 
-def _of_document(document, path, answered):
+def _of_document(document, path):
     for i, article in enumerate(_list(document, "data", path)):
         place = f"{path}: data[{i}]"
         for j, paragraph in enumerate(_list(article, "paragraphs", place)):
             place = f"{path}: data[{i}].paragraphs[{j}]"
             for k, question in enumerate(_list(paragraph, "qas", place)):
-                yield _row(question, paragraph, f"{i}-{j}-{k}", f"{place}.qas[{k}]", answered)
+                yield Asked(f"{place}.qas[{k}]", f"{i}-{j}-{k}", question, paragraph)
 
 
-def _row(question, paragraph, number, place, answered):
+def row_of(question: Any, paragraph: Any, number: str, place: str, *, answered: bool) -> Row:
+    """Returns the row of a question.
+
+    Args:
+        question: Its JSON object.
+        paragraph: That with its context.
+        number: Stands for a missing id.
+        place: For messages.
+        answered: Read the answers; otherwise question and context alone.
+
+    Raises:
+        Mistake: Something is missing or of another type.
+    """
     row = {"question": _text(question, "question", place), "context": _text(paragraph, "context", place)}
     if not answered:
         return row

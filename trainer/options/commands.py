@@ -6,12 +6,15 @@ from typing import Self
 from trainer.errors import Mistake, short
 from trainer.options.base import Command, by_place
 from trainer.options.checks import column_of, labels_of, length_of, one_of, positive, within
+from trainer.options.columns import Columns
 from trainer.options.groups import ModelOptions, Optimisation, RunFolder, TrainingData
 from trainer.tasks.table import TASKS
 
 
 @dataclass(kw_only=True)
-class Finetune(Command, RunFolder, Optimisation, ModelOptions, TrainingData):  # the last one's fields come first
+class Finetune(
+    Command, RunFolder, Optimisation, ModelOptions, Columns, TrainingData
+):  # the last one's fields come first
     """Fine-tune pretrained weights, or train random ones, on a task; the same command again goes on where it was interrupted."""
 
     task: str = by_place()
@@ -29,6 +32,8 @@ class Finetune(Command, RunFolder, Optimisation, ModelOptions, TrainingData):  #
         self.check_model()
         self.check_optimisation(self.dev, self.task, task)
         self.check_data(self.task, task)
+        self.check_columns()
+        self.layout(task, self.task)
         self.check_run_folder()
         max_length = length_of(self.max_length, task)
         positive(doc_stride=self.doc_stride, max_answer_length=self.max_answer_length)
@@ -52,7 +57,7 @@ class Finetune(Command, RunFolder, Optimisation, ModelOptions, TrainingData):  #
 
 
 @dataclass(kw_only=True)
-class Evaluate(Command):
+class Evaluate(Command, Columns):
     """Score a run on a labelled file."""
 
     run: str = by_place()
@@ -66,17 +71,18 @@ class Evaluate(Command):
     null_threshold: float | None = None
     """Of qa: no answer where the null score is above (default: the best on the dev data of the training, if some questions there have no answer; 1 answers always)."""
     output: str | None = None
-    """File for what was predicted. Tagging: CoNLL-U of the raw text if it ends in .conllu, else columns of the given words; qa: the official {id: answer}; otherwise JSON lines."""
+    """File for what was predicted. Tagging: CoNLL-U of the raw text if it ends in .conllu, else columns of the given words; qa: the official {id: answer}; otherwise JSON lines, or a table if it ends in .csv or .tsv."""
     batch_size: int = 32
     """Examples at once."""
 
     def checked(self) -> Self:
         positive(batch_size=self.batch_size, limit=self.limit)
+        self.check_columns()
         return replace(self, column=self.column and column_of(self.column))
 
 
 @dataclass(kw_only=True)
-class Predict(Command):
+class Predict(Command, Columns):
     """Answer texts; one JSON object a line on standard output."""
 
     run: str = by_place()
@@ -96,9 +102,11 @@ class Predict(Command):
     words: list[str] | None = None
     """Of a tagging run: the words of one sentence, instead of its text: --words She studies ."""
     input: str | None = None
-    """File of rows to answer: JSON lines or TSV as for training, CoNLL-U, SQuAD JSON (gold values are not looked at), else a text a line; - for standard input."""
+    """File of rows to answer: JSON lines, CSV, TSV or Parquet as for training, CoNLL-U, SQuAD JSON (gold values are not looked at), else a text a line; - for standard input."""
     lines: str | None = None
     """What the lines of --input are: texts, or labelled (a label, which is dropped, a space, a text); asked for where every line begins with a label."""
+    output: str | None = None
+    """File to write (default: standard output): a table if it ends in .csv or .tsv, else JSON lines."""
     signature: str | None = None
     """Of a qa run: nbest, for the 20 best answers."""
     null_threshold: float | None = None
@@ -113,6 +121,7 @@ class Predict(Command):
 
     def checked(self) -> Self:
         positive(batch_size=self.batch_size)
+        self.check_columns()
         for name, values in self.given().items():
             if any("\ud800" <= character <= "\udfff" for value in values for character in value):
                 raise Mistake(f"--{name}: expected text in UTF-8, received {short(' '.join(values))}")

@@ -15,7 +15,7 @@ class TrainingData:
     """Data"""
 
     train: str
-    """Training file (texts: GLUE TSV, `label sentence` lines, JSON lines; tagged words: CoNLL-U, columns, JSON lines; questions: SQuAD JSON, JSON lines; any of them packed, .gz), or a data set by name (`python -m trainer datasets` lists them): sst2, ocnli:train-10k, tfds:NAME, hf:NAME."""
+    """Training file (texts: CSV, TSV, JSON lines, Parquet, `label sentence` lines; tagged words: CoNLL-U, columns, JSON lines; questions: SQuAD JSON, JSON lines; any of them packed, .gz), or a data set by name (`python -m trainer datasets` lists them): sst2, ocnli:train-10k, tfds:NAME, hf:NAME."""
     dev: str | None = None
     """File, or data set by name (its dev part), to score after each epoch."""
     labels: list[str] | None = None

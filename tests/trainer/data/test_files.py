@@ -186,10 +186,8 @@ def test_a_number_is_a_name_where_labels_are_numbers(tmp_path):
 
 
 NOT_CERTAIN = {
-    "a CSV by name": ("classification", "a.csv", "good,1\n", "a.csv: CSV is not read"),
-    "a CSV by its first line": ("sentiment", "a.txt", "label,text\n1,good\n", "a.txt: CSV is not read"),
-    "one of pairs": ("nli", "a.txt", "premise;hypothesis;label\n", "a.txt: CSV is not read"),
-    "CSV without names": (
+    "CSV without names": ("classification", "a.csv", "good,1\n", "a.csv:1: expected columns named text, label, found"),
+    "CSV without names, nor by its own": (
         "classification",
         "a.txt",
         "1,good film\n0,bad film\n",
