@@ -17,6 +17,7 @@ from models import heads
 from trainer.data import files
 from trainer.data.schema import Row
 from trainer.metrics import METRICS
+from trainer.reports.outcomes import Classes, Outcomes, Wrong, ratio
 from trainer.tasks.kind import Kind, Transformers
 from trainer.tasks.setup import Setup
 from trainer.text import windows
@@ -93,23 +94,54 @@ class Scorer:
         @tf.function(input_signature=[setup.reader.inputs, KIND.targets], autograph=False)
         def step(inputs, targets):
             logits = model(inputs, training=False)
-            return tf.argmax(logits, axis=-1), *loss(targets, logits)
+            return tf.argmax(logits, axis=-1), tf.nn.log_softmax(logits), *loss(targets, logits)
 
         self.step = step
 
     def __call__(self, tick: Callable[[], None] = lambda: None) -> dict[str, Any]:
         """Returns the scores; `tick` is called between batches."""
         classes: np.ndarray = np.empty(len(self.rows), np.int64)
+        self.log_probabilities: np.ndarray = np.empty([len(self.rows), len(self.setup.labels)])
         total, count = 0.0, 0.0
         plan = batches.plan_evaluation(self.examples.lengths, self.batch_size)
         for places, (inputs, targets) in zip(plan, batches.dataset(self.examples, plan), strict=True):
-            classes[places], loss_of_batch, rows_of_batch = self.step(inputs, targets)
+            classes[places], log_probabilities, loss_of_batch, rows_of_batch = self.step(inputs, targets)
+            self.log_probabilities[places] = log_probabilities
             total, count = total + float(loss_of_batch), count + float(rows_of_batch)
             tick()
         self.predicted = [self.setup.labels[i] for i in classes]
-        gold = [row[self.setup.task.target] for row in self.rows]
-        score = METRICS[self.metric](gold, self.predicted)
+        score = METRICS[self.metric](self._golds(), self.predicted)
         return {self.metric: round(score, 6), "loss": round(total / count, 6), "examples": len(self.rows)}
+
+    def _golds(self):
+        return [row[self.setup.task.target] for row in self.rows]
+
+    def outcomes(self) -> Outcomes:
+        """Returns what was seen at the last call; statistics of an example are 1, whether it is right, and its loss."""
+        labels, golds = self.setup.labels, self._golds()
+        right = np.array([gold == label for gold, label in zip(golds, self.predicted, strict=True)], float)
+        of_gold = [labels.index(gold) for gold in golds]
+        losses = -self.log_probabilities[np.arange(len(golds)), of_gold]
+        lengths = [sum(len(row[field]) for field in self.setup.fields) for row in self.rows]
+        return Outcomes(
+            unit="examples",
+            statistics=np.stack([np.ones(len(golds)), right, losses], axis=1),
+            scores=lambda sums: {
+                "accuracy": ratio(sums[..., 1], sums[..., 0]),
+                "loss": ratio(sums[..., 2], sums[..., 0]),
+            },
+            shown=("accuracy",),
+            lengths={"characters": np.array(lengths)},
+            classes={"classes": Classes.of_labels(labels, golds, self.predicted)},
+            wrong=self._wrong,
+        )
+
+    def _wrong(self):
+        confidences = np.exp(self.log_probabilities.max(axis=-1))
+        for row, gold, label, confidence in zip(self.rows, self._golds(), self.predicted, confidences, strict=True):
+            if gold != label:
+                answer = {"gold": gold, "predicted": label, "confidence": round(float(confidence), 6)}
+                yield Wrong(confidence, {field: row[field] for field in self.setup.fields} | answer)
 
     def predictions(self, path: str | Path, column: str | int | None = None) -> dict[str, str]:
         """Returns {ending: content} of files of what was predicted: JSON lines."""
