@@ -187,12 +187,14 @@ def result_of(folder, name, printed):
     """Returns what is compared of a run, but for the answers of its export."""
     run = folder / "runs" / name
     finetuned, evaluated, predicted, _ = printed
-    plain = lambda text: {key: value for key, value in json.loads(text).items() if key != "seconds"}
+    plain = lambda text: {k: value for k, value in json.loads(text).items() if k not in ("seconds", "report")}
+    reports = [json.loads(evaluated), json.loads((run / "metrics.json").read_text(encoding="utf-8"))]
     return {
         "weights": digest((run / "model.safetensors").read_bytes()),
         "log": digest((run / "metrics.jsonl").read_bytes()),
         "result": plain(finetuned),
         "scores": plain(evaluated),
+        "reports": [content.get("report") for content in reports],  # of --data, and of the training
         "found": digest((folder / f"{name}.found").read_bytes()),
         "predicted": digest(predicted.encode()),
     }
@@ -218,6 +220,8 @@ def compare(old, new, names):
     for name in names:
         one, two = old.get(name, {}), new[name]
         wrong = [what for what in two if one.get(what) != two[what]]
+        if not any(one.get("reports", ())):  # a checkout that is older than reports
+            wrong = [what for what in wrong if what != "reports"]
         different += bool(wrong)
         digests = [values.get("result", {}).get("digest", "-") for values in (one, two)]
         print(f"{name:14} {digests[0]:17} {digests[1]:17} {', '.join(wrong) or '-'}")
