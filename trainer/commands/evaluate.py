@@ -92,7 +92,7 @@ def _page(result, options):
     if against := result.get("against"):
         scores = [result["report"]["intervals"], against["intervals"]]
         runs = [options.run, options.against]
-        pages.append(table.differences(runs, scores, against["difference"], result["report"]["unit"]))
+        pages.append(table.differences(runs, scores, against["difference"], result["report"]))
     return "\n\n".join(pages)
 
 

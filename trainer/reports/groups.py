@@ -17,7 +17,7 @@ SHARES = (
     0.75,
     0.95,
 )  # of the examples, from the shortest on, at which a bucket ends: the last are the longest
-MOST_GROUPS = 10
+MOST_GROUPS, FEWEST = 10, 5  # groups, and examples of a group, unless the groups are fewer than that
 OTHERS = "(others)"
 
 
@@ -43,7 +43,9 @@ def by_group(outcomes: Outcomes, groups: Sequence[str]) -> list[dict[str, Any]]:
         outcomes: Of all examples.
         groups: Of each example.
     """
-    frequent = [name for name, _ in Counter(groups).most_common(MOST_GROUPS)]
+    counts = Counter(groups)
+    most = counts.most_common(MOST_GROUPS)
+    frequent = [name for name, count in most if count >= FEWEST or len(counts) < FEWEST]
     named = np.array([name if name in frequent else OTHERS for name in groups])
     return [{"group": name} | _scores(outcomes, named == name) for name in [*frequent, OTHERS] if (named == name).any()]
 

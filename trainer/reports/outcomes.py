@@ -89,6 +89,7 @@ class Outcomes:
         statistics: float [N, K], of each example.
         scores: Sums of statistics [..., K] -> {name: score [...]}, the names those of the scorer where it has them; 0.0, not
             NaN, where there is nothing to divide by.
+        percent: The scores are percents, not of 0 to 1.
         shown: Names of the scores that are given for each group.
         lengths: {what is counted: int [N]}, as {"characters": ...}.
         groups: {what examples may have in common: which group each of them belongs to [N]}.
@@ -104,6 +105,7 @@ class Outcomes:
     wrong: Callable[[], Iterable[Wrong]]
     groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
     classes: Mapping[str, Classes] = field(default_factory=dict)
+    percent: bool = False
 
     def errors(self) -> list[Row]:
         """Returns the wrong answers, the surest first; of equal ones, as they stand in the file."""

@@ -23,12 +23,13 @@ def report(outcomes: Outcomes, *, seed: int = 0, confusions: int | None = None) 
         confusions: At most so many pairs of classes; None: all.
 
     Returns:
-        {intervals: {score: {value, low, high}}, classes: {name: {precision, recall, f1, support, predicted, right}}, averages:
+        {unit, percent, intervals: {score: {value, low, high}}, classes: {name: {precision, recall, f1, support, predicted, right}}, averages:
         {macro, weighted}, confusion: [[gold, predicted, count], ...], lengths: {what is counted: [{from, to, examples,
         scores}]}, and by name: further classes, {classes, averages}, and groups, [{group, examples, scores}]}; what a task
         has not is left out.
     """
-    result: dict[str, Any] = {"unit": outcomes.unit, "intervals": intervals(outcomes, seed=seed)}
+    result: dict[str, Any] = {"unit": outcomes.unit} | ({"percent": True} if outcomes.percent else {})
+    result["intervals"] = intervals(outcomes, seed=seed)
     for name, of_kind in outcomes.classes.items():
         table = classes.report(of_kind)
         entry: dict[str, Any] = {"classes": table["by_class"]}

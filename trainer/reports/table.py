@@ -21,8 +21,8 @@ def report(content: dict[str, Any], width: int = 80) -> str:
         content: See `trainer.reports.report.report`.
         width: Columns of the terminal; a matrix that is wider is a list of the most frequent confusions instead.
     """
-    unit = content["unit"]
-    blocks = [_intervals(content["intervals"], unit)]
+    unit, decimals = content["unit"], decimals_of(content)
+    blocks = [_intervals(content["intervals"], unit, decimals)]
     for name, entry in [("class", content), *((key, value) for key, value in content.items() if _has_classes(value))]:
         if "classes" in entry:
             blocks.append(_classes(name, entry["classes"], entry["averages"]))
@@ -30,35 +30,41 @@ def report(content: dict[str, Any], width: int = 80) -> str:
             blocks.append(_confusion(entry["classes"], entry["confusion"], width))
     for name, buckets in content["lengths"].items():
         ranges = [_range(bucket["from"], bucket["to"]) for bucket in buckets]
-        blocks.append(_groups(name, unit, ranges, buckets, ("from", "to")))
+        blocks.append(_groups(name, unit, ranges, buckets, decimals))
     for name, groups in content.get("groups", {}).items():
-        blocks.append(_groups(name, unit, [group["group"] or "-" for group in groups], groups, ("group",)))
+        blocks.append(_groups(name, unit, [group["group"] or "-" for group in groups], groups, decimals))
     return "\n\n".join("\n".join(block) for block in blocks)
 
 
-def differences(runs: Sequence[str], scores: Sequence[Values], values: Values, unit: str) -> str:
+def decimals_of(content: dict[str, Any]) -> int:
+    """Returns how many decimals the scores of a report have in lines: percents two."""
+    return 2 if content.get("percent") else 4
+
+
+def differences(runs: Sequence[str], scores: Sequence[Values], values: Values, content: dict[str, Any]) -> str:
     """Returns the scores of two runs on the same file, and their difference, in lines.
 
     Args:
         runs: Their names.
         scores: {score: {value, low, high}} of each.
         values: {score: {value, low, high, other_sign}}, the first run's less the second's.
-        unit: What an example is, in the plural.
+        content: The report of one of them.
     """
+    unit, decimals = content["unit"], decimals_of(content)
     rows = [["score", "first", "second", "difference", *_heads(), "other sign"]]
     for name, value in values.items():
         of_runs = [of_run[name]["value"] for of_run in scores]
-        numbers = _numbers([*of_runs, value["value"], value["low"], value["high"]])
+        numbers = _numbers([*of_runs, value["value"], value["low"], value["high"]], decimals)
         rows.append([name, *numbers[:3], f"[{numbers[3]},", f"{numbers[4]}]", f"{100 * value['other_sign']:.1f}%"])
     names = [f"first     {runs[0]}", f"second    {runs[1]}"]
     note = f"(first less second, {_level()} interval of {DRAWS:,} draws of {unit}; other sign: in so many draws, or no difference)"
     return "\n".join([*names, "", *columns.lines(rows), note])
 
 
-def _intervals(values, unit):
+def _intervals(values, unit, decimals):
     rows = [["score", "value", *_heads()]]
     for name, interval in values.items():
-        value, low, high = _numbers([interval[key] for key in ("value", "low", "high")])
+        value, low, high = _numbers([interval[key] for key in ("value", "low", "high")], decimals)
         rows.append([name, value, f"[{low},", f"{high}]"])
     return [*columns.lines(rows), f"({_level()} interval: percentiles of {DRAWS:,} draws of {unit})"]
 
@@ -101,9 +107,9 @@ def _confusion(by_class, confusion, width):
     ]
 
 
-def _groups(title, unit, names, groups, keys):
-    scores = [name for name in groups[0] if name not in (*keys, "examples")]
-    cells = [_numbers([group[name] for group in groups]) for name in scores]
+def _groups(title, unit, names, groups, decimals):
+    scores = [name for name in groups[0] if name not in ("from", "to", "group", "examples")]
+    cells = [_numbers([group[name] for group in groups], decimals) for name in scores]
     rows = [[title, unit, *scores]]
     for name, group, *of_group in zip(names, groups, *cells, strict=True):
         rows.append([_name(name), f"{group['examples']:,}", *of_group])
@@ -122,9 +128,7 @@ def _name(name):
     return columns.shortened(name, LONGEST_NAME)
 
 
-def _numbers(values):
-    """Returns numbers with as many decimals as suits all of them: percents have two."""
-    decimals = 2 if max(map(abs, values)) > 10 else 4
+def _numbers(values, decimals):
     return [f"{value:.{decimals}f}" for value in values]
 
 

@@ -55,26 +55,27 @@ def test_it_is_printed_where_it_is_asked_for(kind, capsys, monkeypatch):
     assert ("class " in page) == (name != "qa_run") and ("first word of the question" in page) == (name == "qa_run")
     assert sum(bucket["examples"] for bucket in next(iter(asked["report"]["lengths"].values()))) == 9
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    other, on_terminal = evaluated(capsys, run, dev_of(run), "--limit", "9", "--seed", "1")
-    shape = lambda text: [line.split()[:1] for line in text.splitlines()]
-    assert shape(page) == shape(on_terminal)
-    loss = [content["report"]["intervals"].get("loss", {}) for content in (asked, other)]
-    assert loss[0].get("value") == loss[1].get("value") and (loss[0] != loss[1]) == (name == "run_folder")
+    assert evaluated(capsys, run, dev_of(run), "--limit", "9")[1] == page
 
 
 def test_wrong_labels_the_surest_first(run_folder, capsys, tmp_path):
-    """All labels of the file are turned round, so what is wrong is what was right."""
+    """Labels of the file are turned round, all but ten, so what is wrong is what was right."""
     lines = (run_folder.parent / "dev.txt").read_text().splitlines()
-    (tmp_path / "turned.txt").write_text("".join(f"{1 - int(line[0])}{line[1:]}\n" for line in lines))
+    (tmp_path / "turned.txt").write_text(
+        "".join(f"{abs((i > 9) - int(line[0]))}{line[1:]}\n" for i, line in enumerate(lines))
+    )
     score, _ = evaluated(capsys, run_folder, tmp_path / "turned.txt", "--errors", tmp_path / "errors.jsonl")
     rows = [json.loads(line) for line in (tmp_path / "errors.jsonl").read_text().splitlines()]
-    assert len(rows) == round(40 * (1 - score["accuracy"])) > 30
+    assert len(rows) == round(40 * (1 - score["accuracy"])) >= 25
     assert all(list(row) == ["text", "gold", "predicted", "confidence"] for row in rows)
     answers = trainer.load(run_folder).predict([row["text"] for row in rows])
     assert [row["predicted"] for row in rows] == [answer["label"] for answer in answers]
     assert [row["confidence"] for row in rows] == pytest.approx([answer["score"] for answer in answers], abs=2e-6)
     assert [row["confidence"] for row in rows] == sorted((row["confidence"] for row in rows), reverse=True)
     pairs = {(gold, predicted): count for gold, predicted, count in score["report"]["confusion"]}
+    again, _ = evaluated(capsys, run_folder, tmp_path / "turned.txt", "--seed", "1")
+    losses = [content["report"]["intervals"]["loss"] for content in (score, again)]
+    assert losses[0]["value"] == losses[1]["value"] and losses[0]["low"] != losses[1]["low"]
     assert sum(pairs.values()) == len(rows) and pairs["negative", "positive"] == sum(
         row["gold"] == "negative" for row in rows
     )

@@ -63,10 +63,12 @@ def test_lengths_in_few_buckets():
 
 
 def test_rare_groups_stand_together():
-    of_examples = [*(f"w{i // 3}" for i in range(36)), "rare", "rarer", "rarest", "w0"]
-    table_of_groups = groups.by_group(labelled(), of_examples)
-    assert table_of_groups[0]["group"] == "w0" and len(table_of_groups) == groups.MOST_GROUPS + 1
-    assert table_of_groups[-1]["group"] == "(others)" and sum(group["examples"] for group in table_of_groups) == 40
+    outcomes = labelled(GOLD * 2, PREDICTED * 2)
+    of_groups = groups.by_group(outcomes, [*(f"w{i // 6}" for i in range(74)), *(["rare"] * 4), "rarer", "w1"])
+    assert [group["group"] for group in of_groups] == ["w1", *(f"w{i}" for i in (0, *range(2, 10))), "(others)"]
+    assert sum(group["examples"] for group in of_groups) == 80 and of_groups[0]["examples"] == 7
+    of_groups = groups.by_group(outcomes, ["yes"] * 78 + ["no"] * 2)
+    assert [(group["group"], group["examples"]) for group in of_groups] == [("yes", 78), ("no", 2)]
 
 
 def test_errors_are_the_surest_first_and_the_report_is_json():
@@ -81,6 +83,8 @@ def test_errors_are_the_surest_first_and_the_report_is_json():
 def test_two_runs_side_by_side():
     first, second = labelled(), labelled(GOLD, GOLD)
     values = [report.report(outcomes)["intervals"] for outcomes in (first, second)]
-    lines = table.differences(["one", "two"], values, report.differences(first, second), "examples").splitlines()
+    lines = table.differences(
+        ["one", "two"], values, report.differences(first, second), report.report(first)
+    ).splitlines()
     assert lines[:2] == ["first     one", "second    two"]
     assert lines[4].startswith("accuracy  0.6250  1.0000     -0.3750  [-0.5") and lines[4].endswith("0.0%")

@@ -48,6 +48,7 @@ def outcomes(
     }
     return Outcomes(
         unit="questions",
+        percent=True,
         statistics=np.concatenate(columns, axis=1),
         scores=_scores,
         shown=("exact", "f1"),
