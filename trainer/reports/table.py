@@ -1,5 +1,6 @@
 """A report, as `report.report` returns it, in lines for a terminal."""
 
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -57,8 +58,11 @@ def differences(runs: Sequence[str], scores: Sequence[Values], values: Values, c
         numbers = _numbers([*of_runs, value["value"], value["low"], value["high"]], decimals)
         rows.append([name, *numbers[:3], f"[{numbers[3]},", f"{numbers[4]}]", f"{100 * value['other_sign']:.1f}%"])
     names = [f"first     {runs[0]}", f"second    {runs[1]}"]
-    note = f"(first less second, {_level()} interval of {DRAWS:,} draws of {unit}; other sign: in so many draws, or no difference)"
-    return "\n".join([*names, "", *columns.lines(rows), note])
+    note = (
+        f"(difference: first less second; {_level()} interval: percentiles of {DRAWS:,} draws of {unit}, the same for both; "
+        "other sign: share of the draws in which the difference has the other sign, or is 0)"
+    )
+    return "\n".join([*names, "", *columns.lines(rows), *textwrap.wrap(note, 80)])
 
 
 def _intervals(values, unit, decimals):
