@@ -29,6 +29,7 @@ FORBIDDEN = {
     "trainer/options": {"models", "tensorflow", "keras"},
     "trainer/tasks/table.py": {"models", "tensorflow", "keras"},
     "trainer/data": {"models", "tensorflow", "keras"},
+    "trainer/reports": {"models", "tensorflow", "keras"},
     "trainer/writing.py": {"models", "tensorflow", "keras"},
     "trainer/weights/hub.py": {"models", "tensorflow", "keras"},
 }

@@ -42,20 +42,22 @@ def aligned(rows: Sequence[dict[str, Any]], predicted: Sequence[Sequence[tuple[i
         {words_precision, words_recall, words_f1, tags_precision, tags_recall, tags_f1}, each of 0 to 1; for the tags a word
         counts as right if its tag is right, too.
     """
-    golds = right_words = right_tags = 0
-    for row, words in zip(rows, predicted, strict=True):
-        spans = [tuple(span) for span in row["spans"]]
-        count_of = Counter(spans)  # words that share a span (French `du`, two words) are no word of the text
-        gold = {span: tag for span, tag in zip(spans, row["tags"], strict=True) if count_of[span] == 1}
-        golds += len(spans)
-        right_words += sum((start, end) in gold for start, end, _ in words)
-        right_tags += sum(gold.get((start, end)) == tag for start, end, tag in words)
-    count = sum(map(len, predicted))
+    counts = [aligned_counts(row, words) for row, words in zip(rows, predicted, strict=True)]
+    golds, count, right_words, right_tags = (sum(column) for column in zip(*counts, strict=True))
     scores: dict[str, float] = {}
     for name, right in (("words", right_words), ("tags", right_tags)):
         scores |= {f"{name}_precision": right / max(count, 1), f"{name}_recall": right / max(golds, 1)}
         scores[f"{name}_f1"] = 2 * right / max(count + golds, 1)
     return scores
+
+
+def aligned_counts(row: dict[str, Any], words: Sequence[tuple[int, int, str]]) -> tuple[int, int, int, int]:
+    """Returns, of one row of `aligned`, how many words it has, were found, are right, and are right with their tags."""
+    spans = [tuple(span) for span in row["spans"]]
+    count_of = Counter(spans)  # words that share a span (French `du`, two words) are no word of the text
+    gold = {span: tag for span, tag in zip(spans, row["tags"], strict=True) if count_of[span] == 1}
+    right_words = sum((start, end) in gold for start, end, _ in words)
+    return len(spans), len(words), right_words, sum(gold.get((start, end)) == tag for start, end, tag in words)
 
 
 def are_bio(tags: Iterable[str]) -> bool:
@@ -129,9 +131,7 @@ def answered_or_not(
         there are any; with null scores also `best_exact` and `best_f1`, reached if questions with a null score above
         `best_exact_thresh` and `best_f1_thresh` are left unanswered.
     """
-    known = [[text for text in texts if words_of(text)] or [""] for texts in golds]
-    scores = (cmrc_scores if chinese else answer_scores)(known, answers)
-    scores = [(exact, max(exact, f1)) for exact, f1 in scores]  # two empty answers are equal
+    scores = scores_or_not(golds, answers, chinese=chinese)
     result = percents(scores)
     for name, has_answer in (("HasAns", True), ("NoAns", False)):
         if subset := [score for score, texts in zip(scores, golds, strict=True) if bool(texts) == has_answer]:
@@ -141,6 +141,13 @@ def answered_or_not(
             best, result[f"best_{key}_thresh"] = best_threshold(golds, answers, values, null_scores)
             result[f"best_{key}"] = 100 * best / len(golds)
     return result
+
+
+def scores_or_not(golds: Sequence[Sequence[str]], answers: Sequence[str], *, chinese: bool = False) -> Scores:
+    """Returns the scores of each answer, as `answered_or_not` compares them."""
+    known = [[text for text in texts if words_of(text)] or [""] for texts in golds]
+    scores = (cmrc_scores if chinese else answer_scores)(known, answers)
+    return [(exact, max(exact, f1)) for exact, f1 in scores]  # two empty answers are equal
 
 
 def best_threshold(
@@ -238,12 +245,12 @@ def percents(scores: Sequence[tuple[float, float]]) -> dict[str, float]:
 METRICS = {"accuracy": accuracy}
 
 
-def pearson(golds: Sequence[float], predicted: Sequence[float]) -> float:
+def pearson(golds: Sequence[float] | np.ndarray, predicted: Sequence[float] | np.ndarray) -> float:
     """Returns the correlation of two sequences of numbers, -1 to 1; 0 where one of them is constant."""
     return _correlation(np.asarray(golds, np.float64), np.asarray(predicted, np.float64))
 
 
-def spearman(golds: Sequence[float], predicted: Sequence[float]) -> float:
+def spearman(golds: Sequence[float] | np.ndarray, predicted: Sequence[float] | np.ndarray) -> float:
     """Returns the correlation of the ranks of two sequences of numbers; equal numbers share the mean of their ranks."""
     return _correlation(_ranks(golds), _ranks(predicted))
 

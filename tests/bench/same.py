@@ -189,12 +189,14 @@ def result_of(folder, name, printed):
     """Returns the values of a run that are compared, except the answers of its export."""
     run = folder / "runs" / name
     finetuned, evaluated, predicted, _ = printed
-    plain = lambda text: {key: value for key, value in json.loads(text).items() if key != "seconds"}
+    plain = lambda text: {k: value for k, value in json.loads(text).items() if k not in ("seconds", "report")}
+    reports = [json.loads(evaluated), json.loads((run / "metrics.json").read_text(encoding="utf-8"))]
     return {
         "weights": digest((run / "model.safetensors").read_bytes()),
         "log": digest((run / "metrics.jsonl").read_bytes()),
         "result": plain(finetuned),
         "scores": plain(evaluated),
+        "reports": [content.get("report") for content in reports],  # of --data, and of the training
         "found": digest((folder / f"{name}.found").read_bytes()),
         "predicted": digest(predicted.encode()),
     }
@@ -220,6 +222,8 @@ def compare(old, new, names):
     for name in names:
         before, after = old.get(name, {}), new[name]
         differing = [key for key in after if before.get(key) != after[key]]
+        if not any(before.get("reports", ())):  # a checkout that is older than reports
+            differing = [key for key in differing if key != "reports"]
         different += bool(differing)
         digests = [values.get("result", {}).get("digest", "-") for values in (before, after)]
         print(f"{name:14} {digests[0]:17} {digests[1]:17} {', '.join(differing) or '-'}")

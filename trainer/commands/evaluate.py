@@ -1,7 +1,9 @@
 """`python -m trainer evaluate RUN`: scores of a run, or of a file of answers, on a labelled file."""
 
+import contextlib
 import json
 import os
+import sys
 import time
 from typing import Any
 
@@ -9,24 +11,29 @@ from trainer.data import answered, datasets, files, squad
 from trainer.errors import Mistake
 from trainer.options import Evaluate
 from trainer.progress import say
+from trainer.reports import report, table
 from trainer.tasks.table import TASKS
-from trainer.writing import AnyPath, check, is_plain, opened, print_json
+from trainer.writing import AnyPath, check, is_plain, json_line, opened, print_json
 
 
 def run(options: Evaluate) -> None:
     if options.run.endswith(".json") and not os.path.isdir(options.run):
         print_json(score_answers(options))
         return
-    if options.output:
-        check(options.output, {"--data": options.data, "the run": options.run})
-        if not os.path.isdir(os.path.dirname(os.path.realpath(options.output))):
-            raise Mistake(f"--output {options.output}: expected a file in a folder that is there")
-    print_json(evaluate(options))
+    for name, path in options.outputs().items():
+        check(path, {"--data": options.data, **options.runs()}, name)
+        if not os.path.isdir(os.path.dirname(os.path.realpath(path))):
+            raise Mistake(f"{name} {path}: expected a file in a folder that is there")
+    result = evaluate(options)
+    if options.report or sys.stderr.isatty():
+        say(f"\n{_page(result, options)}\n")
+    print_json(result)
 
 
 def score_answers(options: Evaluate) -> dict[str, Any]:
     """Returns the scores of a file of answers {id: answer}, as the official scripts read it."""
-    if options.column or options.null_threshold is not None or options.output:
+    more = (options.column, options.output, options.errors, options.against, options.report)
+    if any(more) or options.null_threshold is not None:
         raise Mistake(f"expected --data and --limit beside a file of answers ({options.run}), received more")
     path = datasets.path_of(options.data, "dev", "qa")
     rows = files.read(path, TASKS["qa"], files.ANY, limit=options.limit, layout=options.layout(TASKS["qa"], "qa"))
@@ -34,18 +41,19 @@ def score_answers(options: Evaluate) -> dict[str, Any]:
 
 
 def evaluate(options: Evaluate) -> dict[str, Any]:
-    """Scores a run on a labelled file, and writes its predictions to --output, if that is given.
+    """Scores a run on a labelled file, and writes its predictions to --output, its errors to --errors, if these are given.
 
     Args:
         options: Checked.
 
     Returns:
-        The scores, by name.
+        The scores, by name; under `report`, where the run fails (`trainer.reports`); under `against`, those of another run.
     """
     from trainer import quiet  # noqa: F401  isort: skip  before all that imports TensorFlow
     from trainer.runs.run import Run
 
     run = Run(options.run, null_threshold=options.null_threshold)
+    other = _other(options, run)
     path = datasets.path_of(options.data, "dev", run.task_name)
     column = options.column or (None if files.has_named_columns(path) else run.column)
     layout = options.layout(run.task, run.task_name, run.lineage["options"])
@@ -54,12 +62,12 @@ def evaluate(options: Evaluate) -> dict[str, Any]:
         raise Mistake(
             f"--output {options.output}: expected another ending for {run.task_name}; `predict --output` writes CSV"
         )
-    inputs: dict[str, AnyPath] = {"--data": path, "the run": options.run}
+    inputs: dict[str, AnyPath] = {"--data": path, **options.runs()}
     # Further files lie beside the first one, under its name with other endings
     stem = os.path.splitext(options.output)[0] if options.output and is_plain(options.output) else None
     if stem:
         check(f"{stem}.null_odds.json", inputs)
-    with opened(options.output, inputs) as file:
+    with opened(options.output, inputs) as file, _opened_errors(options, inputs) as errors:
         labels, fields = run.setup.labels, [run.fields]
         given = files.given(path, run.task, labels, inputs=fields, limit=options.limit, column=column, layout=layout)
         scorer = run.scorer(given.rows, options.batch_size)
@@ -76,4 +84,68 @@ def evaluate(options: Evaluate) -> dict[str, Any]:
             for ending, content in rest if stem else ():
                 with opened(f"{stem}{ending}", inputs) as further:
                     further.write(content)
-        return result | scorer.variants() | {"seconds": round(time.monotonic() - began, 1)}
+        outcomes = scorer.outcomes()
+        if errors:
+            errors.writelines(json_line(row) + "\n" for row in outcomes.errors())
+        result |= scorer.variants()
+        if other:
+            result["against"] = _compared(options, outcomes, other.scorer(given.rows, options.batch_size))
+        result["report"] = report.report(outcomes, seed=options.seed)
+        return result | {"seconds": round(time.monotonic() - began, 1)}
+
+
+def _page(result, options):
+    """Returns what `evaluate` returned as a page for a terminal."""
+    try:
+        width = os.get_terminal_size(sys.stderr.fileno()).columns
+    except (OSError, ValueError):
+        width = 80
+    pages = [table.report(result["report"], width)]
+    if against := result.get("against"):
+        scores = [result["report"]["intervals"], against["intervals"]]
+        runs = [options.run, options.against]
+        pages.append(table.differences(runs, scores, against["difference"], result["report"]))
+    return "\n\n".join(pages)
+
+
+def _opened_errors(options, inputs):
+    if not options.errors:
+        return contextlib.nullcontext()
+    others = {"--output": options.output} if options.output else {}
+    return opened(options.errors, inputs | others, "--errors")
+
+
+def _other(options, run):
+    """Returns the run that --against names, None without one.
+
+    Raises:
+        Mistake: It cannot be scored on the same rows.
+    """
+    if not options.against:
+        return None
+    from trainer.runs.run import Run
+
+    threshold = options.null_threshold
+    other = Run(options.against, null_threshold=threshold)
+    labels = [{*each.setup.labels} if each.task.target == "label" else None for each in (run, other)]
+    for name, expected, received in (
+        ("task", run.task_name, other.task_name),
+        ("fields", ", ".join(run.fields), ", ".join(other.fields)),
+        ("labels", *(", ".join(sorted(names or ())) for names in labels)),
+    ):
+        if expected != received:
+            what = f"--against {options.against}: expected a run of the {name} of {options.run}, {expected}"
+            raise Mistake(f"{what}; received {received}")
+    return other
+
+
+def _compared(options, outcomes, scorer):
+    """Returns the scores of the other run, with their intervals, and the difference of both."""
+    scores = scorer()
+    others = scorer.outcomes()
+    return {
+        "run": options.against,
+        **scores,
+        "intervals": report.intervals(others, seed=options.seed),
+        "difference": report.differences(outcomes, others, seed=options.seed),
+    }

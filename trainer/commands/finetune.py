@@ -14,6 +14,7 @@ from trainer.data.schema import Row
 from trainer.errors import Mistake
 from trainer.options import Finetune, defaults, of_result
 from trainer.progress import say
+from trainer.reports import report
 from trainer.runs.blueprint import Blueprint
 from trainer.runs.folder import Folder
 from trainer.runs.run import files_of_run, has_head, settings_of_run
@@ -27,7 +28,8 @@ from trainer.writing import print_json
 
 
 def run(options: Finetune) -> None:
-    print_json(finetune(options))
+    result = finetune(options)
+    print_json({name: value for name, value in result.items() if name != "report"})  # a page; metrics.json has it
 
 
 def finetune(options: Finetune) -> dict[str, Any]:
@@ -160,6 +162,7 @@ class Plan:
             step=training_step(self.model, self._loss(), optimizer, signature, accumulate=options.accumulate > 1),
             to_bytes=self.blueprint.architecture.to_bytes,
             score=self.scorer,
+            report=self._report if self.scorer else None,
             metric=self.scorer.metric if self.scorer else self.task.metric,
             patience=options.patience,
             keep_best=options.keep == "best",
@@ -170,6 +173,10 @@ class Plan:
             return self.kind.loss
         assert self.kind.weighted_loss  # the options have been checked
         return self.kind.weighted_loss(self.class_weights)
+
+    def _report(self):
+        assert self.scorer
+        return report.report(self.scorer.outcomes(), confusions=report.MOST_CONFUSIONS)
 
     def decisions(self) -> list[str]:
         """Returns lines that say what will be trained, on what, and how."""

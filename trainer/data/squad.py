@@ -174,6 +174,13 @@ def score(
     return (metrics.answered_in_chinese if _are_chinese(golds) else metrics.answered)(golds, answers)
 
 
+def score_each(golds: Sequence[Sequence[str]], answers: Sequence[str]) -> metrics.Scores:
+    """Returns (exact, f1) of each answer, from 0 to 1, by the scorer that suits the gold answers, see `scored_as`."""
+    if not all(golds):
+        return metrics.scores_or_not(golds, answers, chinese=_are_chinese(golds))
+    return (metrics.cmrc_scores if _are_chinese(golds) else metrics.answer_scores)(golds, answers)
+
+
 def score_file(content: bytes, path: AnyPath, rows: list[Row]) -> dict[str, Any]:
     """Scores a file of answers in the official form, {id: answer}.
 

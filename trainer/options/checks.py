@@ -7,6 +7,8 @@ from trainer.errors import Mistake
 from trainer.tasks.table import Task
 from trainer.text.layout import room, specials
 
+LARGEST_SEED = 2**32 - 1
+
 
 def one_of(option: str, value: str | None, expected: Sequence[str | None]) -> None:
     """Refuses a value that is none of those expected; a None among them is left out of the message."""
@@ -21,6 +23,12 @@ def positive(**options: float | None) -> None:
     for name, value in options.items():
         if value is not None and not value > 0:
             raise Mistake(f"--{name}: expected more than 0, received {value}")
+
+
+def within_seeds(seed: int) -> None:
+    """Refuses a --seed that generators of random numbers do not take."""
+    if not 0 <= seed <= LARGEST_SEED:
+        raise Mistake(f"--seed: expected 0 to {LARGEST_SEED}, received {seed}")
 
 
 def length_of(max_length: int | None, task: Task) -> int:

@@ -1,11 +1,12 @@
 """The options of each command: a dataclass a command."""
 
+import os
 from dataclasses import dataclass, replace
 from typing import Self
 
 from trainer.errors import Mistake, short
 from trainer.options.base import Command, by_place
-from trainer.options.checks import column_of, labels_of, length_of, one_of, positive, within
+from trainer.options.checks import column_of, labels_of, length_of, one_of, positive, within, within_seeds
 from trainer.options.columns import Columns
 from trainer.options.groups import ModelOptions, Optimisation, RunFolder, TrainingData
 from trainer.tasks.table import TASKS
@@ -72,12 +73,31 @@ class Evaluate(Command, Columns):
     """Of qa: no answer where the null score is above (default: the best on the dev data of the training, if some questions there have no answer; 1 answers always)."""
     output: str | None = None
     """File for what was predicted. Tagging: CoNLL-U of the raw text if it ends in .conllu, else columns of the given words; qa: the official {id: answer}; otherwise JSON lines, or a table if it ends in .csv or .tsv."""
+    errors: str | None = None
+    """File for the wrong answers, JSON lines, those of which the run was surest first: what was asked, gold, predicted, confidence. Tagging: a line a wrong word; qa: a line an answer that is not exactly right, with its f1."""
+    against: str | None = None
+    """Another run folder of the same task, to score on the same file: the difference of both, with its interval."""
+    report: bool = False
+    """Print where the run fails, as on a terminal, to standard error: scores with intervals, by class, by length."""
+    seed: int = 0
+    """Of the draws by which intervals are found."""
     batch_size: int = 32
     """Examples at once."""
+
+    def outputs(self) -> dict[str, str]:
+        """Returns {option: path} of the files to write."""
+        return {f"--{name}": path for name in ("output", "errors") if (path := getattr(self, name))}
+
+    def runs(self) -> dict[str, str]:
+        """Returns {name: folder} of the runs to score."""
+        return {"the run": self.run} | ({"--against": self.against} if self.against else {})
 
     def checked(self) -> Self:
         positive(batch_size=self.batch_size, limit=self.limit)
         self.check_columns()
+        within_seeds(self.seed)
+        if self.output and self.errors and os.path.realpath(self.output) == os.path.realpath(self.errors):
+            raise Mistake(f"--errors {self.errors}: expected another file than --output, received the same")
         return replace(self, column=self.column and column_of(self.column))
 
 

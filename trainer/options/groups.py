@@ -4,10 +4,8 @@ from dataclasses import dataclass
 
 from trainer.errors import Mistake
 from trainer.options.base import without_effect
-from trainer.options.checks import one_of, positive
+from trainer.options.checks import one_of, positive, within_seeds
 from trainer.tasks.table import Task
-
-LARGEST_SEED = 2**32 - 1
 
 
 @dataclass(kw_only=True)
@@ -138,8 +136,7 @@ class Optimisation:
             )
         if not self.weight_decay >= 0:
             raise Mistake(f"--weight_decay: expected 0 or more, received {self.weight_decay}")
-        if not 0 <= self.seed <= LARGEST_SEED:
-            raise Mistake(f"--seed: expected 0 to {LARGEST_SEED}, received {self.seed}")
+        within_seeds(self.seed)
         if not 0 <= self.warmup <= 1:
             raise Mistake(f"--warmup: expected a share from 0 to 1, received {self.warmup}")
 

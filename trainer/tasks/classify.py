@@ -3,7 +3,6 @@
 Glossary of shapes: B batch, C classes.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from models import heads
 from trainer.data import files
 from trainer.data.schema import Row
 from trainer.metrics import METRICS
+from trainer.reports.outcomes import Classes, Outcomes, ratio
 from trainer.tasks import texts
 from trainer.tasks.kind import Kind, Transformers
 from trainer.tasks.setup import Setup
@@ -67,56 +67,50 @@ def functions(model: keras.Model, setup: Setup) -> dict[str, Any]:
     return {"serving_default": texts.function(model, setup, lambda logits: decode(logits, setup.labels))}
 
 
-class Scorer:
-    """Scores a model as it is when called, on rows tokenised once: () -> {metric, loss, examples}.
+class Scorer(texts.TextScorer):
+    """Scores a model as it is when called: () -> {metric, loss, examples}.
 
-    Args:
-        model: Built, weights as they are at each call.
-        setup: Of the run.
-        rows: With gold values.
-        batch_size: Rows at once.
-        tune: Of question answering.
+    Arguments as `trainer.tasks.kind.MakeScorer`.
     """
 
     def __init__(
         self, model: keras.Model, setup: Setup, rows: list[Row], batch_size: int, *, tune: bool = False
     ) -> None:
-        self.setup, self.rows, self.batch_size = setup, rows, batch_size
-        self.metric = setup.task.metric
-        _, self.examples = examples(rows, setup)
-
-        @tf.function(input_signature=[setup.reader.inputs, KIND.targets], autograph=False)
-        def step(inputs, targets):
-            logits = model(inputs, training=False)
-            return tf.argmax(logits, axis=-1), *loss(targets, logits)
-
-        self.step = step
+        _, of_rows = examples(rows, setup)
+        super().__init__(model, setup, rows, batch_size, examples=of_rows, loss=loss, targets=KIND.targets)
 
     def __call__(self, tick: Callable[[], None] = lambda: None) -> dict[str, Any]:
         """Returns the scores; `tick` is called between batches."""
-        classes: np.ndarray = np.empty(len(self.rows), np.int64)
-        total, count = 0.0, 0.0
-        plan = batches.plan_evaluation(self.examples.lengths, self.batch_size)
-        for places, (inputs, targets) in zip(plan, batches.dataset(self.examples, plan), strict=True):
-            classes[places], loss_of_batch, rows_of_batch = self.step(inputs, targets)
-            total, count = total + float(loss_of_batch), count + float(rows_of_batch)
-            tick()
-        self.predicted = [self.setup.labels[i] for i in classes]
-        gold = [row[self.setup.task.target] for row in self.rows]
-        score = METRICS[self.metric](gold, self.predicted)
-        return {self.metric: round(score, 6), "loss": round(total / count, 6), "examples": len(self.rows)}
+        logits, mean_loss = self.logits(tick)
+        self.log_probabilities = tf.nn.log_softmax(logits).numpy()  # [N, C]
+        self.predicted = [self.setup.labels[i] for i in np.argmax(logits, axis=-1)]
+        score = METRICS[self.metric](self.golds, self.predicted)
+        return {self.metric: round(score, 6), "loss": round(mean_loss, 6), "examples": len(self.rows)}
 
-    def predictions(self, path: str | Path, column: str | int | None = None) -> dict[str, str]:
-        """Returns {ending: content} of files of what was predicted: JSON lines."""
-        lines = [row | {"predicted": label} for row, label in zip(self.rows, self.predicted, strict=True)]
-        return {"": "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)}
+    def outcomes(self) -> Outcomes:
+        """Returns what was seen at the last call; statistics of an example are 1, whether it is right, and its loss."""
+        labels = self.setup.labels
+        right = np.array([gold == label for gold, label in zip(self.golds, self.predicted, strict=True)], float)
+        of_gold = [labels.index(gold) for gold in self.golds]
+        losses = -self.log_probabilities[np.arange(len(self.rows)), of_gold].astype(float)
+        return Outcomes(
+            unit="examples",
+            statistics=np.stack([np.ones(len(self.rows)), right, losses], axis=1),
+            scores=lambda sums: {
+                "accuracy": ratio(sums[..., 1], sums[..., 0]),
+                "loss": ratio(sums[..., 2], sums[..., 0]),
+            },
+            shown=("accuracy",),
+            lengths=self.lengths(),
+            classes={"classes": Classes.of_labels(labels, self.golds, self.predicted)},
+            wrong=self._wrong,
+        )
 
-    def variants(self) -> dict[str, Any]:
-        """Returns {name: scores} of other forms of the rows; there are none."""
-        return {}
-
-    def __str__(self) -> str:
-        return str(self.examples)
+    def _wrong(self):
+        confidences = np.exp(self.log_probabilities.max(axis=-1)).tolist()
+        for i, (gold, label, confidence) in enumerate(zip(self.golds, self.predicted, confidences, strict=True)):
+            if gold != label:
+                yield self.wrong(i, confidence, gold=gold, predicted=label, confidence=round(confidence, 6))
 
 
 KIND = Kind(

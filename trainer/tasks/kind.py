@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from trainer.data.schema import Row
+from trainer.reports.outcomes import Outcomes
 from trainer.tasks.setup import Setup
 from trainer.training.batches import Source
 from trainer.training.step import Loss
@@ -25,6 +26,9 @@ class Scorer(Protocol):
 
     def predictions(self, path: str | Path, column: str | int | None = None) -> dict[str, str]:
         """Returns {ending of the file's name: content} of what was predicted at the last call."""
+
+    def outcomes(self) -> Outcomes:
+        """Returns what was seen at the last call, as reports read it."""
 
     def variants(self) -> dict[str, Any]:
         """Returns {name: scores} of other forms of the rows."""

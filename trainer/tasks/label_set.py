@@ -3,7 +3,6 @@
 Glossary of shapes: B batch, C classes, K most labels of a row, N rows.
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from trainer import metrics
 from trainer.data import files
 from trainer.data.schema import Row
 from trainer.errors import Mistake
+from trainer.reports.outcomes import Classes, Outcomes, ratio
 from trainer.tasks import texts
 from trainer.tasks.kind import Kind, Transformers
 from trainer.tasks.setup import Setup
@@ -69,7 +69,7 @@ def functions(model: keras.Model, setup: Setup) -> dict[str, Any]:
     return {"serving_default": texts.function(model, setup, decode)}
 
 
-class Scorer:
+class Scorer(texts.TextScorer):
     """Scores a model as it is when called: () -> {micro_f1, macro_f1, accuracy, loss, threshold, examples}.
 
     `accuracy` is the share of rows whose labels are all right and none too many. `threshold` is the one that the scores are
@@ -81,11 +81,10 @@ class Scorer:
     def __init__(
         self, model: keras.Model, setup: Setup, rows: list[Row], batch_size: int, *, tune: bool = False
     ) -> None:
-        self.setup, self.rows, self.metric, self.tune = setup, rows, setup.task.metric, tune
-        self.golds = indicators([row[setup.task.target] for row in rows], setup.labels)  # [N, C]
-        _, self.examples = examples(rows, setup)
-        signature = [setup.reader.inputs, KIND.targets]
-        self.logits = texts.Logits(model, loss, signature, self.examples, batch_size)
+        _, of_rows = examples(rows, setup)
+        super().__init__(model, setup, rows, batch_size, examples=of_rows, loss=loss, targets=KIND.targets)
+        self.tune = tune
+        self.gold_sets = indicators(self.golds, setup.labels)  # [N, C]
 
     def __call__(self, tick: Callable[[], None] = lambda: None) -> dict[str, Any]:
         """Returns the scores; `tick` is called between batches."""
@@ -93,26 +92,44 @@ class Scorer:
         self.probabilities = tf.sigmoid(logits).numpy()  # [N, C], as the exported function computes them
         self.threshold = self.setup.threshold or THRESHOLD
         if self.tune:
-            self.threshold = metrics.best_label_threshold(self.golds, self.probabilities)
-        self.predicted = self.probabilities > np.float32(self.threshold)
-        scores = metrics.of_label_sets(self.golds, self.predicted) | {"loss": mean_loss}
+            self.threshold = metrics.best_label_threshold(self.gold_sets, self.probabilities)
+        sets = self.probabilities > np.float32(self.threshold)  # [N, C]
+        self.predicted = [
+            [label for label, chosen in zip(self.setup.labels, row, strict=True) if chosen] for row in sets
+        ]
+        scores = metrics.of_label_sets(self.gold_sets, sets) | {"loss": mean_loss}
         rounded = {name: round(value, 6) for name, value in scores.items()}
         return rounded | {"threshold": self.threshold, "examples": len(self.rows)}
 
-    def predictions(self, path: str | Path, column: str | int | None = None) -> dict[str, str]:
-        """Returns {ending: content} of files of what was predicted: JSON lines."""
-        names = [
-            [label for label, is_in in zip(self.setup.labels, row, strict=True) if is_in] for row in self.predicted
-        ]
-        lines = [row | {"predicted": labels} for row, labels in zip(self.rows, names, strict=True)]
-        return {"": "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)}
+    def outcomes(self) -> Outcomes:
+        """Returns what was seen at the last call; statistics of an example are 1, whether it is right, its gold, predicted and
+        right labels."""
+        pairs = [({*gold}, {*labels}) for gold, labels in zip(self.golds, self.predicted, strict=True)]
+        statistics = [[1, gold == labels, len(gold), len(labels), len(gold & labels)] for gold, labels in pairs]
+        return Outcomes(
+            unit="examples",
+            statistics=np.array(statistics, float),
+            scores=lambda sums: {
+                "micro_f1": ratio(2 * sums[..., 4], sums[..., 2] + sums[..., 3]),
+                "accuracy": ratio(sums[..., 1], sums[..., 0]),
+            },
+            shown=("micro_f1", "accuracy"),
+            lengths=self.lengths(),
+            classes={"classes": Classes.of_sets(self.golds, self.predicted, name=str)},
+            wrong=self._wrong,
+        )
 
-    def variants(self) -> dict[str, Any]:
-        """Returns {name: scores} of other forms of the rows; there are none."""
-        return {}
+    def _wrong(self):
+        """Yields the rows whose labels are not all right, as sure as the model was of the wrong one of which it was surest."""
+        for i, (gold, labels) in enumerate(zip(self.golds, self.predicted, strict=True)):
+            differ = np.logical_xor(*indicators([gold, labels], self.setup.labels))  # [C]
+            if differ.any():
+                chances = self.probabilities[i][differ].astype(float)
+                confidence = float(np.max(np.where(chances > self.threshold, chances, 1 - chances)))
+                yield self.wrong(i, confidence, gold=gold, predicted=labels, confidence=round(confidence, 6))
 
     def __str__(self) -> str:
-        return f"{self.examples}; {self.golds.sum() / len(self.golds):.2f} labels a row"
+        return f"{self.examples}; {self.gold_sets.sum() / len(self.rows):.2f} labels a row"
 
 
 KIND = Kind(

@@ -3,7 +3,6 @@
 Glossary of shapes: B batch, N rows.
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,7 @@ import tensorflow as tf
 from models import heads
 from trainer import metrics
 from trainer.data.schema import Row
+from trainer.reports.outcomes import Outcomes, Scores, ratio
 from trainer.tasks import texts
 from trainer.tasks.kind import Kind, Transformers
 from trainer.tasks.setup import Setup
@@ -43,7 +43,7 @@ def functions(model: keras.Model, setup: Setup) -> dict[str, Any]:
     return {"serving_default": texts.function(model, setup, lambda logits: {"score": logits[:, 0]})}
 
 
-class Scorer:
+class Scorer(texts.TextScorer):
     """Scores a model as it is when called: () -> {pearson, spearman, loss, examples}; the loss is the mean squared error.
 
     Arguments as `trainer.tasks.kind.MakeScorer`.
@@ -52,33 +52,46 @@ class Scorer:
     def __init__(
         self, model: keras.Model, setup: Setup, rows: list[Row], batch_size: int, *, tune: bool = False
     ) -> None:
-        self.setup, self.rows, self.metric = setup, rows, setup.task.metric
-        self.golds = [float(row[setup.task.target]) for row in rows]
-        _, self.examples = examples(rows, setup)
-        signature = [setup.reader.inputs, KIND.targets]
-        self.logits = texts.Logits(model, loss, signature, self.examples, batch_size)
+        _, of_rows = examples(rows, setup)
+        super().__init__(model, setup, rows, batch_size, examples=of_rows, loss=loss, targets=KIND.targets)
 
     def __call__(self, tick: Callable[[], None] = lambda: None) -> dict[str, Any]:
         """Returns the scores; `tick` is called between batches."""
         logits, mean_loss = self.logits(tick)
-        self.predicted = [float(value) for value in logits[:, 0]]
-        scores = {name: metrics.CORRELATIONS[name](self.golds, self.predicted) for name in ("pearson", "spearman")}
-        return {name: round(value, 6) for name, value in (scores | {"loss": mean_loss}).items()} | {
-            "examples": len(self.rows)
-        }
+        self.values = logits[:, 0].astype(float)  # [N]
+        self.predicted = [round(value, 6) for value in self.values.tolist()]
+        scores = {name: correlation(self.golds, self.values) for name, correlation in metrics.CORRELATIONS.items()}
+        rounded = {name: round(value, 6) for name, value in (scores | {"loss": mean_loss}).items()}
+        return rounded | {"examples": len(self.rows)}
 
-    def predictions(self, path: str | Path, column: str | int | None = None) -> dict[str, str]:
-        """Returns {ending: content} of files of what was predicted: JSON lines."""
-        lines = [row | {"predicted": round(value, 6)} for row, value in zip(self.rows, self.predicted, strict=True)]
-        return {"": "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)}
+    def outcomes(self) -> Outcomes:
+        """Returns what was seen at the last call; `spearman` has no interval: ranks are not sums over examples."""
+        golds, values = np.array(self.golds, float), self.values
+        x, y = golds - golds.mean(), values - values.mean()  # around 0, so that no digits are lost in differences
+        return Outcomes(
+            unit="examples",
+            statistics=np.stack([np.ones(len(x)), x, y, x * x, y * y, x * y, (golds - values) ** 2], axis=1),
+            scores=_of_sums,
+            shown=("pearson", "loss"),
+            lengths=self.lengths(),
+            wrong=self._wrong,
+        )
 
-    def variants(self) -> dict[str, Any]:
-        """Returns {name: scores} of other forms of the rows; there are none."""
-        return {}
+    def _wrong(self):
+        for i, (gold, value) in enumerate(zip(self.golds, self.predicted, strict=True)):
+            if gold != value:
+                yield self.wrong(i, abs(gold - value), gold=gold, predicted=value, off=round(abs(gold - value), 6))
 
     def __str__(self) -> str:
-        low, high = np.min(self.golds), np.max(self.golds)
+        low, high = min(self.golds), max(self.golds)
         return f"{self.examples}; gold from {low:g} to {high:g}, {np.mean(self.golds):g} on average"
+
+
+def _of_sums(sums: np.ndarray) -> Scores:
+    """Returns the scores of sums [..., 7]."""
+    count, x, y, xx, yy, xy, squares = np.moveaxis(sums, -1, 0)
+    variances = np.maximum(xx - ratio(x * x, count), 0) * np.maximum(yy - ratio(y * y, count), 0)
+    return {"pearson": ratio(xy - ratio(x * y, count), np.sqrt(variances)), "loss": ratio(squares, count)}
 
 
 KIND = Kind(

@@ -3,7 +3,9 @@
 Glossary of shapes: B batch, C outputs of the head, N rows.
 """
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -11,9 +13,11 @@ import numpy as np
 import tensorflow as tf
 
 from trainer.data.schema import Row
+from trainer.reports.outcomes import Wrong
 from trainer.tasks.setup import Setup
 from trainer.text import windows
 from trainer.training import batches
+from trainer.training.step import Loss
 
 Decode = Callable[[tf.Tensor], dict[str, tf.Tensor]]
 
@@ -61,7 +65,7 @@ class Logits:
     def __init__(
         self,
         model: keras.Model,
-        loss: Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]],
+        loss: Loss,
         signature: list[Any],
         examples: batches.Examples,
         batch_size: int,
@@ -85,3 +89,53 @@ class Logits:
             tick()
         order = np.argsort(np.concatenate(self.plan))
         return np.concatenate(computed)[order], total / count
+
+
+class TextScorer:
+    """What the scorers of texts share: rows tokenised once, logits, files of what was predicted.
+
+    Args:
+        model: Built, weights as they are at each call.
+        setup: Of the run.
+        rows: With gold values.
+        batch_size: Rows at once.
+        examples: Of the rows.
+        loss, targets: See `trainer.tasks.kind.Kind`.
+    """
+
+    predicted: list[Any]  # of each row, at the last call
+
+    def __init__(
+        self,
+        model: keras.Model,
+        setup: Setup,
+        rows: list[Row],
+        batch_size: int,
+        *,
+        examples: batches.Examples,
+        loss: Loss,
+        targets: tf.TensorSpec,
+    ) -> None:
+        self.setup, self.rows, self.metric, self.examples = setup, rows, setup.task.metric, examples
+        self.golds = [row[setup.task.target] for row in rows]
+        self.logits = Logits(model, loss, [setup.reader.inputs, targets], examples, batch_size)
+
+    def lengths(self) -> dict[str, np.ndarray]:
+        """Returns what the length of a row is, for reports: the characters of its texts [N]."""
+        return {"characters": np.array([sum(len(row[field]) for field in self.setup.fields) for row in self.rows])}
+
+    def wrong(self, place: int, surety: float, **answer: Any) -> Wrong:
+        """Returns a wrong answer to the row at a place, for `--errors`."""
+        return Wrong(surety, {field: self.rows[place][field] for field in self.setup.fields} | answer)
+
+    def predictions(self, path: str | Path, column: str | int | None = None) -> dict[str, str]:
+        """Returns {ending: content} of files of what was predicted: JSON lines."""
+        lines = [row | {"predicted": value} for row, value in zip(self.rows, self.predicted, strict=True)]
+        return {"": "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)}
+
+    def variants(self) -> dict[str, Any]:
+        """Returns {name: scores} of other forms of the rows; there are none."""
+        return {}
+
+    def __str__(self) -> str:
+        return str(self.examples)

@@ -41,6 +41,7 @@ class State:
     losses: list[float] = field(default_factory=list)  # of the steps since the last line of metrics.jsonl
     log_bytes: int = 0  # length of metrics.jsonl
     best_digest: str = ""  # of best.safetensors
+    report: dict[str, Any] = field(default_factory=dict)  # of the epoch whose weights are kept, once it was scored
     seconds: float = 0.0  # in all, whatever interrupted it
 
 
@@ -56,6 +57,7 @@ class Work:
         step: Makes one step; returns the loss.
         to_bytes: model -> content of its file of weights.
         score: (function to call now and then) -> scores of the model as it is; None: there is nothing to score on.
+        report: () -> where the model fails, as `score` last saw it.
         metric: The score by which epochs are compared, more is better.
         patience: Stop after so many epochs without a better score; None: never.
         keep_best: Keep the weights of the best epoch, not of the last.
@@ -69,6 +71,7 @@ class Work:
     step: Callable[[Any], float]
     to_bytes: Callable[[keras.Model], bytes]
     score: Callable[[Callable[[], None]], Scores] | None = None
+    report: Callable[[], dict[str, Any]] | None = None
     metric: str = ""
     patience: int | None = None
     keep_best: bool = False
@@ -142,6 +145,7 @@ def run(
                 state = training.state
                 result |= _scores(work, state)
                 result |= {"seconds": round(state.seconds, 1), "parameters": model.count_params(), "digest": digest}
+                result |= {"report": state.report} if state.report else {}
                 folder.finish(content, result)
         except (OSError, tf.errors.OpError) as error:  # metrics.jsonl, TensorBoard's files, the weights
             reason = getattr(error, "strerror", None) or next(iter(str(error).splitlines()), "no detail")
@@ -233,7 +237,10 @@ class Training:
             shown = [name for name in score if name in (work.metric, "loss") or name.endswith("_f1")]
             line = f"dev {', '.join(f'{name} {score[name]:.4f}' for name in shown)}; "
         state.scores.append(score)
-        if work.keep_best and work.best(state.scores) is score:
+        is_best = work.keep_best and work.best(state.scores) is score
+        if work.report and (is_best or (work.ended(state.scores) and not work.keep_best)):
+            state.report = work.report()
+        if is_best:
             checkpoint.make_folder(self.folder)
             content = work.to_bytes(work.model)
             writing.write(self.best_path, content)

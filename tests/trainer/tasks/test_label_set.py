@@ -57,6 +57,15 @@ def test_from_a_file_to_an_export(run, capsys, tmp_path):
     right = np.mean([{*row["labels"]} == {*row["predicted"]} for row in written])
     assert round(right, 6) == final["accuracy"]
 
+    status, out, err = cli(capsys, "evaluate", run, "--data", dev, "--errors", tmp_path / "wrong.jsonl")
+    report = json.loads(out)["report"]
+    assert {*report["classes"]} == {"film", "good", "中"} and "confusion" not in report
+    for name in ("micro_f1", "macro_f1", "accuracy"):
+        assert report["intervals"][name]["value"] == pytest.approx(final[name], abs=2e-6)
+    wrong = [json.loads(line) for line in (tmp_path / "wrong.jsonl").read_text().splitlines()]
+    assert len(wrong) == sum({*row["labels"]} != {*row["predicted"]} for row in written)
+    assert [row["confidence"] for row in wrong] == sorted((row["confidence"] for row in wrong), reverse=True)
+
     rows = [{"text": text} for text in ("a good film", "中 人", "very", "", "film good 中")]
     status, out, err = cli(capsys, "predict", run, "--text", *[row["text"] for row in rows])
     assert status == 0, err

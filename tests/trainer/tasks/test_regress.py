@@ -53,10 +53,18 @@ def test_from_a_file_to_an_export(run, capsys, tmp_path):
     written = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
     golds, predicted = ([row[name] for row in written] for name in ("score", "predicted"))
     assert metrics.pearson(golds, predicted) == pytest.approx(result["pearson"], abs=1e-5)
+    status, out, err = cli(capsys, "evaluate", run, "--data", dev, "--errors", tmp_path / "off.jsonl")
+    intervals = json.loads(out)["report"]["intervals"]
+    for name in ("pearson", "loss"):
+        assert intervals[name]["value"] == pytest.approx(result[name], abs=2e-6)
+        assert intervals[name]["low"] <= intervals[name]["value"] <= intervals[name]["high"]
+    off = [json.loads(line) for line in (tmp_path / "off.jsonl").read_text().splitlines()]
+    assert [row["off"] for row in off] == sorted((row["off"] for row in off), reverse=True)
+    assert off[0]["off"] == pytest.approx(np.abs(np.subtract(golds, predicted)).max(), abs=1e-5)
     status, out, err = cli(capsys, "predict", run, "--input", dev)
     assert status == 0, err
     rows = [json.loads(line) for line in out.splitlines()]
-    assert [*rows[0]] == ["text", "text_b", "score"]
+    assert [*rows[0]] == ["text", "text_b", "sentence1", "sentence2", "score_given", "score"]
     np.testing.assert_allclose([row["score"] for row in rows], predicted, atol=1e-5)
     export(run, tmp_path / "export")
     asked = [{"text": row["text"], "text_b": row["text_b"]} for row in rows] + [{"text": "", "text_b": "中"}]

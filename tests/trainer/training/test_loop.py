@@ -50,6 +50,7 @@ class Toy:
             step=self.step_of(model, optimizer, delay),
             to_bytes=lambda model: save({variable.path: np.array(variable) for variable in model.weights}),
             score=self.score,
+            report=lambda: {"weights": self.weights[-1].hex()[-8:]},
             metric="accuracy",
         )
         self.work = replace(self.work, **work)
@@ -182,6 +183,7 @@ def test_early_stopping_and_the_best_weights(tmp_path, capsys):
         assert f"epoch {2 if keep_best else 5}; the weights that are kept" in err
         assert (result["best"]["epoch"], result["final"]["epoch"], result["steps"]) == (2, 5, 55)
         kept = toy.weights[1 if keep_best else 4]
+        assert result["report"] == {"weights": kept.hex()[-8:]} and len({w.hex()[-8:] for w in toy.weights}) == 5
         assert (toy.folder.out / "model.safetensors").read_bytes() == kept and len(set(toy.weights)) == 5
 
 

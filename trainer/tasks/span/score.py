@@ -11,8 +11,10 @@ import tensorflow as tf
 
 from trainer.data import squad
 from trainer.data.schema import Row
+from trainer.reports.outcomes import Outcomes
 from trainer.tasks.setup import Setup
 from trainer.tasks.span.answer import best_answers
+from trainer.tasks.span.outcomes import outcomes
 from trainer.training import batches
 
 
@@ -41,12 +43,13 @@ class Scorer:
     def __call__(self, tick: Callable[[], None] = lambda: None) -> dict[str, Any]:
         """Returns the scores; `tick` is called between batches."""
         self.best, self.null = [""] * len(self.rows), [1.0] * len(self.rows)
+        self.surety = [0.0] * len(self.rows)  # of the best
         for batch in self.plan:
             fields = [tf.constant([self.rows[i][field] for i in batch]) for field in ("question", "context")]
             answers = self.read(*fields)
-            columns = (answers["answers"][:, 0].numpy(), answers["null_score"].numpy())
-            for i, text, null in zip(batch, *columns, strict=True):
-                self.best[i], self.null[i] = text.decode("utf-8"), float(null)
+            columns = (answers["answers"][:, 0], answers["null_score"], answers["scores"][:, 0])
+            for i, text, null, surety in zip(batch, *[column.numpy() for column in columns], strict=True):
+                self.best[i], self.null[i], self.surety[i] = text.decode("utf-8"), float(null), float(surety)
             tick()
         return self._scores()
 
@@ -66,6 +69,13 @@ class Scorer:
         # Thresholds are not rounded: the null scores of a sure model are near 0.
         rounded = {name: value if "thresh" in name else round(value, 6) for name, value in score.items()}
         return rounded | {"examples": len(self.rows)}
+
+    def outcomes(self) -> Outcomes:
+        """Returns what was seen at the last call; of an answer that is withheld, its null score says how sure that is."""
+        triples = zip(self.given, self.surety, self.null, strict=True)
+        confidences = [surety if text else null for text, surety, null in triples]
+        scores = [squad.score_each(self.golds, answers) for answers in (self.given, self.best)]
+        return outcomes(self.rows, self.given, confidences, *scores)
 
     def predictions(self, path: str | Path, column: str | int | None = None) -> dict[str, str]:
         """Returns {ending: content} of files of what was predicted, in the official form: {id: answer}; if some questions have

@@ -15,9 +15,11 @@ from trainer.data import conll
 from trainer.data.schema import Row
 from trainer.errors import Mistake
 from trainer.progress import say
+from trainer.reports.outcomes import Outcomes
 from trainer.tasks.setup import Setup
 from trainer.tasks.tag import segmentation
 from trainer.tasks.tag.answer import functions
+from trainer.tasks.tag.outcomes import outcomes
 from trainer.training import batches
 
 
@@ -33,6 +35,7 @@ class Scorer:
         self, model: keras.Model, setup: Setup, rows: list[Row], batch_size: int, *, tune: bool = False
     ) -> None:
         _tell_unknown(rows, setup.labels)
+        self.known = setup.labels[: setup.labels.index(segmentation.INSIDE)]  # tags
         self.functions = functions(model, setup)
         are_bio = metrics.are_bio([tag for row in rows for tag in row["tags"]])
         self.metric = "spans_f1" if are_bio else setup.task.metric
@@ -42,16 +45,20 @@ class Scorer:
     def __call__(self, tick: Callable[[], None] = lambda: None) -> dict[str, Any]:
         """Returns the scores; `tick` is called between batches."""
         self.tags: list = [None] * len(self.rows)  # of the given words
+        self.surety: list = [None] * len(self.rows)  # likewise
         self.words: list = [None] * len(self.rows)  # (start, end, tag) of those found in the raw text
         for batch in self.plan:
             words = tf.ragged.constant([self.rows[i]["words"] for i in batch]).to_tensor("")
-            tags = self.functions["words"](words)["tags"].numpy()
+            of_words = self.functions["words"](words)
+            tags, surety = of_words["tags"].numpy(), of_words["scores"].numpy()
             tick()
             answer = self.functions["serving_default"](tf.constant([self.rows[i]["text"] for i in batch]))
             columns = [answer[name].numpy() for name in ("starts", "ends", "tags")]
             tick()
             for place, i in enumerate(batch):
-                self.tags[i] = [tag.decode("utf-8") for tag in tags[place][: len(self.rows[i]["words"])]]
+                count = len(self.rows[i]["words"])
+                self.tags[i] = [tag.decode("utf-8") for tag in tags[place][:count]]
+                self.surety[i] = surety[place][:count].tolist()
                 count = int(np.sum(columns[0][place] >= 0))
                 words_of_row = zip(*[column[place][:count] for column in columns], strict=True)
                 self.words[i] = [(int(start), int(end), tag.decode("utf-8")) for start, end, tag in words_of_row]
@@ -63,10 +70,17 @@ class Scorer:
         scores = {"accuracy": metrics.accuracy(flat(golds), flat(self.tags))}
         if self.metric == "spans_f1":
             scores["spans_f1"] = metrics.spans_f1(golds, self.tags)
-        pairs = zip(self.rows, self.words, strict=True)
-        scores |= metrics.aligned(self.rows, [conll.covering(row["text"], words) for row, words in pairs])
+        scores |= metrics.aligned(self.rows, self._covering())
         counts = {"examples": len(self.rows), "words": len(flat(golds))}
         return {name: round(value, 6) for name, value in scores.items()} | counts
+
+    def _covering(self):
+        return [conll.covering(row["text"], words) for row, words in zip(self.rows, self.words, strict=True)]
+
+    def outcomes(self) -> Outcomes:
+        """Returns what was seen at the last call."""
+        are_bio = self.metric == "spans_f1"
+        return outcomes(self.rows, self.tags, self.surety, self._covering(), self.known, are_bio=are_bio)
 
     def predictions(self, path: str | Path, column: str | int | None = None) -> dict[str, str]:
         """Returns {ending: content} of files of what was predicted: CoNLL-U of the raw texts (path in .conllu), as the scorers of
