@@ -28,7 +28,7 @@ def finetune(task: str, **options: Any) -> dict[str, Any]:
         >>> import trainer
         >>> trainer.finetune("sentiments", train="reviews.tsv", out="runs/reviews", init="minilm")
         Traceback (most recent call last):
-        trainer.errors.Mistake: task: expected one of sentiment, classification, nli, tagging, qa, received sentiments
+        trainer.errors.Mistake: task: expected one of sentiment, classification, nli, multi_label, regression, tagging, qa, received sentiments
     """
     from trainer.options import Finetune
 

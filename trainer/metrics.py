@@ -297,5 +297,6 @@ def best_label_threshold(golds: np.ndarray, probabilities: np.ndarray) -> float:
     right = np.cumsum(golds.ravel()[order])
     f1 = 2 * right / (np.arange(1, len(order) + 1) + golds.sum())
     f1[:-1][ordered[:-1] == ordered[1:]] = -1.0  # no threshold lies between equal probabilities
+    f1[ordered <= 0] = -1.0
     best = int(np.argmax(f1))
     return float((ordered[best] + (ordered[best + 1] if best + 1 < len(ordered) else 0.0)) / 2)

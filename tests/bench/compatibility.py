@@ -56,7 +56,7 @@ def main():
             options.run, options.data = tiny_run(Path(folder))
         expected, results = compare(options.run, options.data, options.limit, Path(folder))
     print(f"\nexport of {options.run} against `trainer predict`; run by `make compatibility`")
-    print(f"{'TensorFlow':>12} {'rows':>6} {'same':>6} {'largest difference of a probability':>36}")
+    print(f"{'TensorFlow':>12} {'rows':>6} {'same':>6} {'largest difference of a number':>36}")
     failed = False
     for name, answered in results.items():
         pairs = list(zip(expected, answered, strict=True))
@@ -128,18 +128,23 @@ def from_json(value):
     return np.vectorize(str.encode, otypes=[object])(array) if array.dtype.kind == "U" else array
 
 
+NUMBERS = ("score", "scores", "null_score", "probabilities")
+
+
 def without_numbers(answer):
-    numbers = ("score", "scores", "null_score", "probabilities")
-    return {name: value for name, value in answer.items() if name not in numbers}
+    return {name: value for name, value in answer.items() if name not in NUMBERS}
 
 
 def difference(answer, other):
-    """Returns the largest difference of a probability in two answers."""
-    if "null_score" in answer:
-        return max(abs(answer[name] - other[name]) for name in ("score", "null_score"))
-    if "scores" in answer:
-        return max((abs(a - b) for a, b in zip(answer["scores"], other["scores"], strict=True)), default=0.0)
-    return max(abs(p - other["probabilities"][name]) for name, p in answer["probabilities"].items())
+    """Returns the largest difference of a number in two answers."""
+    pairs = zip(numbers_of(answer), numbers_of(other), strict=True)
+    return max((abs(first - second) for first, second in pairs), default=0.0)
+
+
+def numbers_of(answer):
+    values = [answer[name] for name in NUMBERS if name in answer]
+    lists = [[*value.values()] if isinstance(value, dict) else value for value in values]
+    return [number for value in lists for number in (value if isinstance(value, list) else [value])]
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from trainer import quiet  # noqa: F401  isort: skip  before all that imports TensorFlow
 
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -10,20 +9,20 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from trainer.data import classes, datasets, files, squad
+from trainer.data import classes, files, squad
 from trainer.data.schema import Row
 from trainer.errors import Mistake
 from trainer.options import Finetune, defaults, of_result
 from trainer.progress import say
 from trainer.runs.blueprint import Blueprint
 from trainer.runs.folder import Folder
-from trainer.runs.run import files_of_run, settings_of_run
+from trainer.runs.run import files_of_run, has_head, settings_of_run
+from trainer.runs.sources import Sources
 from trainer.tasks.kinds import KINDS
 from trainer.tasks.setup import Setup
 from trainer.tasks.table import TASKS
 from trainer.training import batches, loop, optim
 from trainer.training.step import training_step
-from trainer.weights import hub
 from trainer.writing import print_json
 
 
@@ -68,35 +67,6 @@ def finetune(options: Finetune) -> dict[str, Any]:
     )
 
 
-@dataclass(frozen=True)
-class Sources:
-    """The files and folders that a run reads, found by the names that were given for them."""
-
-    train: Path
-    dev: Path | None
-    init: Path | None
-    vocabulary: Path | None
-    names: dict[str, str | None]  # by which readers elsewhere know them, see `datasets.title`
-
-    @classmethod
-    def of(cls, options: Finetune) -> "Sources":
-        fetch = not options.dry_run
-        train = datasets.path_of(options.train, "train", options.task, fetch=fetch)
-        dev = datasets.path_of(options.dev, "dev", options.task, fetch=fetch) if options.dev else None
-        init = hub.folder_of(options.init, fetch=fetch) if options.init else None
-        vocabulary = hub.vocabulary_of(options.vocabulary, fetch=fetch) if options.vocabulary else None
-        names: dict[str, str | None] = {"train": datasets.title(options.train, "train")}
-        if options.dev:
-            names["dev"] = datasets.title(options.dev, "dev")
-        names["init"] = options.init and hub.repository_of(options.init)
-        return cls(train, dev, init, vocabulary, names)
-
-    def inputs(self) -> dict[str, Path]:
-        """Returns {option: path} of those that the run has."""
-        paths = {name: getattr(self, name) for name in ("train", "dev", "init", "vocabulary")}
-        return {name: path for name, path in paths.items() if path}
-
-
 class Plan:
     """What a run will train, on what, and how: everything is made with the plan, nothing is trained.
 
@@ -124,11 +94,17 @@ class Plan:
         if self.task.target == "label":
             remedy = f"; --sample {options.limit} draws from the whole file" if options.limit else ""
             classes.check(self.train_rows, self.task, sources.train, labels=options.labels, remedy=remedy)
+        self.class_weights = None
+        if options.class_weights:
+            labels = self.setup.labels
+            self.class_weights = classes.weights_of(options.class_weights, self.train_rows, self.task, labels)
 
         keras.utils.set_random_seed(options.seed)
         self.model = self.blueprint.model(self.task, len(self.setup.labels), seed=options.seed)
-        self.unused = self.blueprint.load(self.model, sources.init, ignore=self.kind.layers) if sources.init else []
-        if self.kind.begin:
+        self.keeps_head = sources.init is not None and has_head(sources.init, options.task, self.setup.labels)
+        new = () if self.keeps_head else self.kind.layers
+        self.unused = self.blueprint.load(self.model, sources.init, ignore=new) if sources.init else []
+        if self.kind.begin and not self.keeps_head:
             self.kind.begin(self.model, self.train_set)
         self.depths = self.blueprint.architecture.depths(self.model, self.kind.layers)
         layers = self.blueprint.architecture.layers(self.blueprint.config)
@@ -181,7 +157,7 @@ class Plan:
             steps=steps,
             epochs=options.epochs,
             batches=batches_of,
-            step=training_step(self.model, self.kind.loss, optimizer, signature, accumulate=options.accumulate > 1),
+            step=training_step(self.model, self._loss(), optimizer, signature, accumulate=options.accumulate > 1),
             to_bytes=self.blueprint.architecture.to_bytes,
             score=self.scorer,
             metric=self.scorer.metric if self.scorer else self.task.metric,
@@ -189,28 +165,39 @@ class Plan:
             keep_best=options.keep == "best",
         )
 
+    def _loss(self):
+        if not self.class_weights:
+            return self.kind.loss
+        assert self.kind.weighted_loss  # the options have been checked
+        return self.kind.weighted_loss(self.class_weights)
+
     def decisions(self) -> list[str]:
         """Returns lines that say what will be trained, on what, and how."""
         options, sources, setup, tokenizer = self.options, self.sources, self.setup, self.blueprint.tokenizer
         fields = f", of {setup.fields[0]} and {setup.fields[1]}" if len(setup.fields) > 1 else ""
-        new_layers, unused = ", ".join(self.kind.layers), ", ".join(self.unused) or "none"
+        head = "its head goes on" if self.keeps_head else f"new: {', '.join(self.kind.layers)}"
+        unused = ", ".join(self.unused) or "none"
         title = self.blueprint.architecture.title
         return [
             f"task      {options.task}{fields}: {setup}",
-            f"weights   {sources.init}; new: {new_layers}; in the file but not used: {unused}"
+            f"weights   {sources.init}; {head}; in the file but not used: {unused}"
             if sources.init
             else f"weights   random: {title} of size {options.model}; vocabulary {sources.vocabulary}",
             f"train     {sources.train}: {self.train_set}",
-            *(
-                [f"classes   {classes.describe(self.train_rows, self.task, setup.labels)}"]
-                if self.task.target == "label"
-                else []
-            ),
+            *self._decisions_of_classes(),
             f"dev       {sources.dev}: {self.scorer}" if self.scorer else "dev       none: no scores",
             f"text      {'lower-cased, without accents' if tokenizer.lower_case else 'cased'}; "
             f"{len(tokenizer.vocabulary):,} pieces",
             *_decisions_of_work(options, self.work),
         ]
+
+    def _decisions_of_classes(self):
+        name = {"label": "classes", "labels": "labels", "score": "scores"}.get(self.task.target)
+        if not name:
+            return []
+        weights = self.class_weights and zip(self.setup.labels, self.class_weights, strict=True)
+        shown = "; in the loss: " + ", ".join(f"{label} x {weight:.4g}" for label, weight in weights) if weights else ""
+        return [f"{name:<10}{classes.describe(self.train_rows, self.task, self.setup.labels)}{shown}"]
 
 
 def _blueprint(options, sources):

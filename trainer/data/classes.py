@@ -3,9 +3,12 @@
 Imports no framework.
 """
 
+import json
+import math
 import re
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -16,6 +19,7 @@ from trainer.progress import say
 from trainer.tasks.table import Task
 
 FRACTION = re.compile(r"[+-]?\d*\.\d+")
+BALANCED = "balanced"
 MOST_SHOWN = 20
 SURPRISING = 4  # standard deviations
 
@@ -59,9 +63,44 @@ def check(
         say(f"note      {path}: without any row: {_list(never)}")
 
 
+def weights_of(source: str, rows: Sequence[Row], task: Task, labels: Sequence[str]) -> list[float]:
+    """Returns how much an example of each class counts in the loss, in the order of the labels.
+
+    Args:
+        source: `balanced`, as scikit-learn has it: rows / (classes * rows of the class), 1 for a class without any; or the path
+            of a JSON object {label: weight}.
+        rows: Of the training data.
+        task: One whose target is a label.
+        labels: All of them.
+
+    Raises:
+        Mistake: The file cannot be read, or does not give a weight above 0 for each label.
+    """
+    if source == BALANCED:
+        counts = Counter(row[task.target] for row in rows)
+        return [len(rows) / (len(labels) * counts[label]) if counts[label] else 1.0 for label in labels]
+    expected = f"--class_weights {source}: expected {BALANCED}, or a file of JSON {{label: weight}}"
+    try:
+        weights = json.loads(Path(source).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise Mistake(f"{expected}; it cannot be read ({error.strerror})") from None
+    except ValueError as error:
+        raise Mistake(f"{expected}, found {error}") from None
+    if not isinstance(weights, dict) or {*weights} != {*labels}:
+        names = ", ".join(weights) if isinstance(weights, dict) else type(weights).__name__
+        raise Mistake(f"{expected} with {', '.join(labels)}, found {short(names)}")
+    for label, weight in weights.items():
+        if type(weight) not in (int, float) or not 0 < weight < math.inf:
+            raise Mistake(f"{expected}, numbers above 0, found {short(json.dumps(weight))} for {label}")
+    return [float(weights[label]) for label in labels]
+
+
 def describe(rows: Sequence[Row], task: Task, labels: Sequence[str]) -> str:
-    """Returns in words how many rows each class has."""
-    counts = Counter(row[task.target] for row in rows)
+    """Returns in words how many rows each class has, or label of several; of scores, their range and mean."""
+    golds = [row[task.target] for row in rows]
+    if task.target == "score":
+        return f"from {min(golds):g} to {max(golds):g}, {sum(golds) / len(golds):g} on average"
+    counts = Counter(label for gold in golds for label in ([gold] if isinstance(gold, str) else gold))
     shown = ", ".join(f"{label} {counts[label]:,} ({counts[label] / len(rows):.1%})" for label in labels[:MOST_SHOWN])
     return shown + (f", and {len(labels) - MOST_SHOWN} more" if len(labels) > MOST_SHOWN else "")
 

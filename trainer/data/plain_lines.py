@@ -6,7 +6,7 @@ Where lines could be either, nothing is guessed: `--lines labelled` or `--lines 
 import re
 from collections.abc import Iterator, Sequence
 
-from trainer.data.labels import ANY
+from trainer.data.labels import ANY, SEPARATOR
 from trainer.data.schema import Schema
 from trainer.data.source import AnyPath, Lines
 from trainer.data.table import Record, Table
@@ -72,7 +72,7 @@ def check(path: AnyPath, lines: Lines, schema: Schema, task: Task, labels: Seque
 
 def _check_labels(path, lines):
     for number, line in lines:
-        if not SURE_LABEL.fullmatch(_first_word(line)):
+        if not all(SURE_LABEL.fullmatch(name) for name in _first_word(line).split(SEPARATOR)):
             raise Mistake(
                 f"{path}:{number}: expected a label before the text, by a name that --labels gives, or by its number, found "
                 f"{short(line)}; --lines labelled takes the first word of every line as its label"

@@ -30,7 +30,7 @@ class Finetune(
             return replace(self, task="multi_label", multi_label=False).checked()
         task = TASKS[self.task]
         self.check_model()
-        self.check_optimisation(self.dev)
+        self.check_optimisation(self.dev, self.task, task)
         self.check_data(self.task, task)
         self.check_columns()
         self.layout(task, self.task)

@@ -107,6 +107,8 @@ class Optimisation:
     """Share of the steps in which the learning rate rises."""
     weight_decay: float = 0.01
     """Decoupled, times the learning rate; not on biases and layer normalisation."""
+    class_weights: str | None = None
+    """How much examples of each class count in the loss: balanced (all classes the same in sum), or a file, JSON {label: weight}; tasks with one label a text."""
     clip_norm: float = 1.0
     """Norm of all gradients together at which they are clipped; 0: they are not."""
     epsilon: float | None = None
@@ -118,7 +120,9 @@ class Optimisation:
     keep: str = "last"
     """Whose epoch's weights are kept, last or best (on dev)."""
 
-    def check_optimisation(self, dev: str | None) -> None:
+    def check_optimisation(self, dev: str | None, task_name: str, task: Task) -> None:
+        if self.class_weights and task.target != "label":
+            raise Mistake(f"--class_weights: expected for tasks with one label a text, received for {task_name}")
         positive(epochs=self.epochs, batch_size=self.batch_size, accumulate=self.accumulate)
         positive(learning_rate=self.learning_rate, patience=self.patience, epsilon=self.epsilon)
         if not 0 < self.layer_decay <= 1:

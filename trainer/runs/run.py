@@ -39,6 +39,16 @@ def read_labels(folder: Path, settings: dict[str, Any]) -> list[str]:
     return labels
 
 
+def has_head(folder: str | Path, task_name: str, labels: list[str]) -> bool:
+    """Says whether a folder of weights is a run of a task with these labels, whose head a further run can go on with."""
+    folder = Path(folder)
+    settings, _ = pretrained.read_config(folder)
+    lineage = settings.get("lineage")
+    if not isinstance(lineage, dict) or lineage.get("task") != task_name or not (folder / "labels.txt").is_file():
+        return False
+    return read_labels(folder, settings) == labels
+
+
 def settings_of_run(blueprint: Blueprint, task_name: str, setup: Setup, names: dict[str, str | None]) -> dict[str, Any]:
     """Returns the run's `config.json`: that of its initial weights, its task, and the names of its data and weights that mean
     something elsewhere; `Folder.start` adds its options."""

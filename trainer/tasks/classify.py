@@ -4,7 +4,7 @@ Glossary of shapes: B batch, C classes.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from trainer.tasks import texts
 from trainer.tasks.kind import Kind, Transformers
 from trainer.tasks.setup import Setup
 from trainer.training import batches
+from trainer.training.step import Loss
 
 
 def examples(rows: list[Row], setup: Setup, path: str | Path | None = None) -> tuple[Setup, batches.Examples]:
@@ -35,6 +36,18 @@ def loss(targets: tf.Tensor, logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """See `trainer.tasks.kind.Kind`."""
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)  # [B]
     return tf.reduce_sum(losses), tf.cast(tf.size(losses), tf.float32)
+
+
+def weighted_loss(weights: Sequence[float]) -> Loss:
+    """See `trainer.tasks.kind.Kind`: the mean is divided by the weights of the examples, as PyTorch's cross entropy is."""
+    of_classes = tf.constant(weights, tf.float32)  # [C]
+
+    def weighted(targets, logits):
+        of_rows = tf.gather(of_classes, targets)  # [B]
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)  # [B]
+        return tf.reduce_sum(of_rows * losses), tf.reduce_sum(of_rows)
+
+    return weighted
 
 
 def decode(logits: tf.Tensor, labels: list[str]) -> dict[str, tf.Tensor]:
@@ -114,6 +127,7 @@ KIND = Kind(
     build=heads.classify,
     examples=examples,
     loss=loss,
+    weighted_loss=weighted_loss,
     functions=functions,
     scorer=Scorer,
     transformers=Transformers(

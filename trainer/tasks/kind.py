@@ -1,6 +1,6 @@
 """How a kind of task works: from rows to targets, a head, a loss, and from logits to answers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,6 +11,7 @@ import tensorflow as tf
 from trainer.data.schema import Row
 from trainer.tasks.setup import Setup
 from trainer.training.batches import Source
+from trainer.training.step import Loss
 
 
 class Scorer(Protocol):
@@ -76,6 +77,7 @@ class Kind:
         scorer: Of rows with gold values.
         transformers: Its names elsewhere.
         begin: (model, examples): sets what the data say of a new head's weights, if they say anything.
+        weighted_loss: Weights of the classes -> a loss in which each example counts as much as its class weighs.
     """
 
     needs: tuple[str, ...]
@@ -84,8 +86,9 @@ class Kind:
     targets: tf.TensorSpec
     build: Build
     examples: Callable[[list[Row], Setup, str | Path | None], tuple[Setup, Source]]
-    loss: Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+    loss: Loss
     functions: Callable[[keras.Model, Setup], dict[str, Any]]
     scorer: MakeScorer
     transformers: Transformers
     begin: Callable[[keras.Model, Any], None] | None = None
+    weighted_loss: Callable[[Sequence[float]], Loss] | None = None

@@ -86,7 +86,7 @@ def test_another_run_begins_with_its_weights(options, capsys, tmp_path):
     assert finetune(capsys, "sentiment", options | {"model": "bag", "epochs": 1})[0] == 0
     del options["vocabulary"]
     again = options | {"init": options["out"], "out": tmp_path / "again", "freeze": "embeddings", "epochs": 1}
-    status, _, err = finetune(capsys, "sentiment", again)
+    status, _, err = finetune(capsys, "classification", again)
     assert status == 0 and "new: classifier; in the file but not used: classifier/bias, classifier/kernel" in err
     before, after = (load_file(folder / "model.safetensors") for folder in (options["out"], again["out"]))
     np.testing.assert_array_equal(before["token_embedding/embeddings"], after["token_embedding/embeddings"])

@@ -8,6 +8,7 @@ import yaml
 
 from tests.conftest import cli, write_bert_folder, write_examples
 from trainer.runs.run import Run
+from trainer.tasks.kinds import KINDS
 
 
 def test_run_learns_and_is_whole(run_folder):
@@ -211,3 +212,55 @@ def test_optimiser_schedule_and_clipping_are_options(options, capsys):
         assert status == 0 and phrase in err
         digests.add(json.loads(out)["digest"])
     assert len(digests) == 4
+
+
+def test_a_run_goes_on_with_the_head_of_another(run_folder, options, capsys, tmp_path):
+    """Of the same task and labels: it begins where the first one ended. Of others, the head is new."""
+    options |= {"init": run_folder, "train": run_folder.parent / "train.txt", "dev": run_folder.parent / "dev.txt"}
+    options |= {"learning_rate": 1e-9, "epochs": 1}
+    status, out, err = finetune(capsys, options)
+    assert status == 0 and f"weights   {run_folder}; its head goes on; in the file but not used: none" in err
+    before = json.loads((run_folder / "metrics.json").read_text())["final"]
+    after = json.loads(out)["final"]
+    assert after["accuracy"] == before["accuracy"] and after["loss"] == pytest.approx(before["loss"], abs=1e-4)
+    for other in (["--labels", "good", "bad"], []):
+        task = "sentiment" if other else "classification"
+        flags = [f"--{name}={value}" for name, value in (options | {"out": tmp_path / f"{task}-2"}).items()]
+        status, _, err = cli(capsys, "finetune", task, *flags, *other)
+        assert status == 0 and f"{run_folder}; new: classifier; in the file but not used: classifier.bias" in err
+
+
+def test_classes_may_weigh_differently(options, capsys, tmp_path):
+    """Of 40 rows ten are positive: with balanced weights each of them counts three times as much as another."""
+    lines = write_examples(options["train"], 80).read_text().splitlines()
+    rows = [line for line in lines if line[0] == "0"][:30] + [line for line in lines if line[0] == "1"][:10]
+    options["train"].write_text("\n".join(rows) + "\n")
+    (tmp_path / "weights.json").write_text(json.dumps({"positive": 2, "negative": 2 / 3}))
+    results = []
+    for weights in ("balanced", tmp_path / "weights.json"):
+        status, _, err = finetune(capsys, options | {"class_weights": weights, "out": tmp_path / f"{len(results)}"})
+        assert status == 0 and "; in the loss: negative x 0.6667, positive x 2" in err
+        results.append((tmp_path / f"{len(results)}" / "model.safetensors").read_bytes())
+    assert results[0] == results[1]
+    assert finetune(capsys, options)[0] == 0
+    assert (options["out"] / "model.safetensors").read_bytes() != results[0]
+    for content, message in (
+        ("{", "expected balanced, or a file of JSON {label: weight}, found"),
+        ('{"positive": 1}', "with negative, positive, found 'positive'"),
+        ('{"positive": 1, "negative": 0}', "numbers above 0, found '0' for negative"),
+    ):
+        (tmp_path / "weights.json").write_text(content)
+        wrong = options | {"class_weights": tmp_path / "weights.json", "out": tmp_path / "wrong"}
+        status, _, err = finetune(capsys, wrong)
+        assert status == 2 and message in err.splitlines()[-1] and not (tmp_path / "wrong").exists()
+    status, _, err = finetune(capsys, options | {"class_weights": "heavy", "out": tmp_path / "wrong"})
+    assert status == 2 and "cannot be read (No such file or directory)" in err
+
+
+def test_weighted_loss_is_pytorchs():
+    """sum(w[y] * loss) / sum(w[y]), as torch.nn.CrossEntropyLoss(weight=w) has it."""
+    logits, targets, weights = np.float32([[1, 2, 0], [0, 0, 3], [1, -1, 0]]), np.array([0, 2, 2]), [0.5, 1.0, 4.0]
+    total, count = KINDS["classify"].weighted_loss(weights)(targets, logits)
+    chances = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    losses = -np.log(chances[np.arange(3), targets])
+    assert float(total / count) == pytest.approx(np.average(losses, weights=[0.5, 4, 4]), rel=1e-6)

@@ -16,14 +16,15 @@ TASK = TASKS["regression"]
 
 
 def write_scores(path, count=64, seed=0):
-    """Writes STS-B's columns: a pair scores 1 where one text says good and the other bad, 4 where both say the same."""
+    """Writes STS-B's columns: a pair scores 1, and 1.5 more for each of its texts that says good and not bad."""
     random = np.random.default_rng(seed)
     lines = ["sentence1\tsentence2\tscore"]
     for i in range(count):
         words = [list(random.choice(["a", "film", "very", "中"], random.integers(1, 6))) for _ in range(2)]
-        for k, same in enumerate((i % 2, i % 2)):
-            words[k].append(["good", "bad"][same] if k == 0 or i % 4 < 2 else ["bad", "good"][same])
-        lines.append("\t".join([" ".join(words[0]), " ".join(words[1]), "4.0" if i % 4 < 2 else "1"]))
+        goods = (i % 2, i // 2 % 2)
+        for k, good in enumerate(goods):
+            words[k].append(["bad", "good"][good])
+        lines.append("\t".join([" ".join(words[0]), " ".join(words[1]), str(1 + 1.5 * sum(goods))]))
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
 
@@ -34,15 +35,15 @@ def run(bert_folder, tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("regression")
     train, dev = write_scores(folder / "train.tsv", 256), write_scores(folder / "dev.tsv", 40, seed=1)
-    options = {"train": train, "dev": dev, "init": bert_folder, "out": folder / "run", "epochs": 24, "batch_size": 16}
-    options |= {"learning_rate": 5e-3, "max_length": 24}
+    options = {"train": train, "dev": dev, "init": bert_folder, "out": folder / "run", "epochs": 16, "batch_size": 16}
+    options |= {"learning_rate": 3e-3, "max_length": 24}
     main(["finetune", "regression", *[f"--{name}={value}" for name, value in options.items()]])
     return folder / "run"
 
 
 def test_from_a_file_to_an_export(run, capsys, tmp_path):
     result = json.loads((run / "metrics.json").read_text())["final"]
-    assert result["pearson"] > 0.9 and result["spearman"] > 0.7 and result["loss"] < 1
+    assert result["pearson"] > 0.9 and result["spearman"] > 0.8 and result["loss"] < 0.3
     config = json.loads((run / "config.json").read_text())
     assert config["problem_type"] == "regression" and config["id2label"] == {"0": "score"}
     dev = run.parent / "dev.tsv"
@@ -64,13 +65,12 @@ def test_from_a_file_to_an_export(run, capsys, tmp_path):
 
 
 def test_a_new_head_begins_at_the_mean(run, bert_folder, capsys, tmp_path):
-    """Of scores 1 and 4, half each: what the head says before the first step is 2.5, and the loss at most their variance."""
+    """Of scores 1, 2.5, 2.5 and 4: what the head says before the first step is 2.5, and the loss their variance."""
     options = ["--train", run.parent / "train.tsv", "--init", bert_folder, "--out", tmp_path / "run", "--epochs=1"]
     status, _, err = cli(capsys, "finetune", "regression", *options, "--learning_rate=1e-9", "--max_length=24")
     assert status == 0, err
-    assert "gold" not in err or "2.5" in err
     losses = [json.loads(line)["loss"] for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
-    assert losses[0] == pytest.approx(2.25, abs=0.2)
+    assert losses[0] == pytest.approx(1.125, abs=0.2)
 
 
 @pytest.mark.parametrize(
@@ -96,8 +96,8 @@ def test_files_of_scores(tmp_path, name, content, scores):
 
 
 def test_correlations_equal_scipy():
-    """scipy 1.16: pearsonr and spearmanr of these numbers."""
+    """scipy 1.17.1: pearsonr and spearmanr of these numbers."""
     golds, predicted = [1, 2, 2, 4, 5, 3.5], [0.9, 2.5, 1.5, 3, 4.5, 4.5]
-    assert metrics.pearson(golds, predicted) == pytest.approx(0.9229582069908973, abs=1e-12)
-    assert metrics.spearman(golds, predicted) == pytest.approx(0.8970588235294117, abs=1e-12)
+    assert metrics.pearson(golds, predicted) == pytest.approx(0.8795539033457249, abs=1e-12)
+    assert metrics.spearman(golds, predicted) == pytest.approx(0.8823529411764706, abs=1e-12)
     assert metrics.pearson([1, 1], [2, 3]) == metrics.spearman([1, 2], [3, 3]) == 0.0
