@@ -113,7 +113,7 @@ def asked(table: Table, schema: Schema) -> Iterator[Parsed]:
     """Yields the row of each record of a question, with its answers where the schema has a target, see `trainer.data.squad`.
 
     Raises:
-        Mistake: See `checked` and `squad.answered`.
+        Mistake: See `checked` and `squad.answers_of_cells`.
     """
     for number, (place, values) in enumerate(table.records, 1):
         match = table.match or schema.match(tuple(values))

@@ -17,6 +17,7 @@ from trainer.errors import Mistake
 
 STANDARD_INPUT, STANDARD_INPUT_NAME = "-", "standard input"  # as a path, in messages
 BOM = codecs.BOM_UTF8
+NULS = b"\0\0"
 UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 AnyPath = str | os.PathLike[str]
@@ -51,6 +52,10 @@ class Source:
         name, raw = STANDARD_INPUT_NAME if str(path) == STANDARD_INPUT else path, content(path)
         if raw.startswith(UTF_16):
             encoding = "utf-16"
+        elif not encoding and NULS in (raw[0:4:2], raw[1:4:2]):
+            raise Mistake(
+                f"{name}: expected UTF-8, found what looks like UTF-16 without a mark; --encoding utf-16-le or utf-16-be reads it"
+            )
         elif not encoding or _is_utf_8(raw):
             return cls(name, raw)
         try:

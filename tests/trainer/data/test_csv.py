@@ -45,6 +45,13 @@ VARIANTS = {
         "a.csv", b"text,label\n\xff\xff,0\n", {"encoding": "gb18030"}, "a.csv: expected GB18030, found byte 0xff at 11"
     ),
     "UTF-16 cut short": ("a.csv", "text".encode("utf-16")[:-1], {}, "a.csv: expected UTF-16, found byte 0x74 at 8"),
+    "UTF-16 without a mark": (
+        "a.csv",
+        as_cells(",").encode("utf-16-le"),
+        {},
+        "a.csv: expected UTF-8, found what looks like UTF-16 without a mark; --encoding utf-16-le or utf-16-be reads it",
+    ),
+    "UTF-16 without a mark, said": ("a.csv", as_cells(",").encode("utf-16-be"), {"encoding": "utf-16-be"}, ROWS),
     "sep=, as Excel writes it": ("a.csv", "\ufeffsep=;\r\n" + as_cells(";", end="\r\n"), {}, ROWS),
     "names in quotes": ("a.csv", as_cells(",", header='"text"{}"label"'), {}, ROWS),
     "names in quotes, tabs": ("a.tsv", as_cells("\t", header='"text"{}"label"'), {}, ROWS),

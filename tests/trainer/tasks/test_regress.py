@@ -64,7 +64,7 @@ def test_from_a_file_to_an_export(run, capsys, tmp_path):
     status, out, err = cli(capsys, "predict", run, "--input", dev)
     assert status == 0, err
     rows = [json.loads(line) for line in out.splitlines()]
-    assert [*rows[0]] == ["text", "text_b", "sentence1", "sentence2", "score_given", "score"]
+    assert [*rows[0]] == ["text", "text_b", "score_given", "score"]
     np.testing.assert_allclose([row["score"] for row in rows], predicted, atol=1e-5)
     export(run, tmp_path / "export")
     asked = [{"text": row["text"], "text_b": row["text_b"]} for row in rows] + [{"text": "", "text_b": "中"}]
