@@ -231,4 +231,9 @@ def test_spans_of_columns(bert_folder, tmp_path, capsys):
     assert status == 0, err
     assert json.loads(out)["final"]["spans_f1"] > 0.9
     assert "best      dev spans_f1 " in err
+    report = json.loads((tmp_path / "run" / "metrics.json").read_text())["report"]
+    assert "report" not in json.loads(out)  # a page
+    assert report["intervals"]["spans_f1"]["value"] == json.loads(out)["final"]["spans_f1"]
+    assert {*report["classes"]} == {*words.values()} and {*report["spans"]["classes"]} == {"WORK"}
+    assert report["spans"]["classes"]["WORK"]["f1"] == report["intervals"]["spans_f1"]["value"]  # the only kind
     assert Run(tmp_path / "run").column == 3

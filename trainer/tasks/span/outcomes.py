@@ -35,11 +35,11 @@ def outcomes(
     """
     answerable = [bool(row["answers"]) for row in rows]
     has = np.array(answerable, float)[:, None]
-    own, always = np.array(given_scores, float), np.array(always_scores, float)
-    columns = [np.ones([len(rows), 1]), own]
+    pairs, always = np.array(given_scores, float), np.array(always_scores, float)
+    columns = [np.ones([len(rows), 1]), pairs]
     groups = {}
     if not all(answerable):
-        columns += [has, has * own, 1 - has, (1 - has) * own, always]
+        columns += [has, has * pairs, 1 - has, (1 - has) * pairs, always]
         groups["answer"] = [HAS[answer] for answer in answerable]
     if words := _first_words([row["question"] for row in rows]):
         groups["first word of the question"] = words
@@ -54,7 +54,7 @@ def outcomes(
         shown=("exact", "f1"),
         lengths=lengths,
         groups=groups,
-        wrong=lambda: _wrong(rows, given, confidences, own),
+        wrong=lambda: _wrong(rows, given, confidences, pairs),
     )
 
 
@@ -81,5 +81,5 @@ def _wrong(rows, given, confidences, scores):
     """Yields a row for each answer that is not exactly right."""
     for row, answer, sure, (exact, f1) in zip(rows, given, confidences, scores, strict=True):
         if not exact:
-            found = {"predicted": answer, "f1": round(100 * f1, 6), "confidence": round(sure, 6)}
-            yield Wrong(sure, row | found)
+            answer_row = {"predicted": answer, "f1": round(100 * f1, 6), "confidence": round(sure, 6)}
+            yield Wrong(sure, row | answer_row)

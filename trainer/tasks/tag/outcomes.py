@@ -16,7 +16,7 @@ def outcomes(
     rows: Sequence[Row],
     tags: Sequence[Sequence[str]],
     surety: Sequence[Sequence[float]],
-    found: Sequence[Sequence[tuple[int, int, str]]],
+    in_text: Sequence[Sequence[tuple[int, int, str]]],
     known: Sequence[str],
     *,
     are_bio: bool,
@@ -27,7 +27,7 @@ def outcomes(
         rows: With gold `words`, `tags`, `text` and `spans`.
         tags: Of the given words of each row.
         surety: Of each of these tags, from 0 to 1.
-        found: The words found in the raw text of each row, see `metrics.aligned`.
+        in_text: The words found in the raw text of each row, see `metrics.aligned`.
         known: Tags of the run, in order.
         are_bio: The tags mark spans, which are scored, too.
     """
@@ -35,7 +35,7 @@ def outcomes(
     flat = lambda lists: [tag for tags_of_row in lists for tag in tags_of_row]
     sizes = np.array([len(tags_of_row) for tags_of_row in golds])
     right = [sum(a == b for a, b in zip(*pair, strict=True)) for pair in zip(golds, tags, strict=True)]
-    aligned = [metrics.aligned_counts(row, words) for row, words in zip(rows, found, strict=True)]
+    aligned = [metrics.aligned_counts(row, words) for row, words in zip(rows, in_text, strict=True)]
     statistics = np.column_stack([sizes, right, aligned])
     classes = {"classes": Classes.of_labels(known, flat(golds), flat(tags), np.repeat(np.arange(len(rows)), sizes))}
     if are_bio:
@@ -56,14 +56,14 @@ def outcomes(
 
 def _scores(sums: np.ndarray) -> Scores:
     """Returns the scores of sums [..., 6], of BIO tags [..., 9], by the names that the scorer gives them."""
-    words, right, golds, found, right_words, right_tags, *of_spans = np.moveaxis(sums, -1, 0)
+    words, right, golds, count, right_words, right_tags, *of_spans = np.moveaxis(sums, -1, 0)
     scores = {"accuracy": ratio(right, words)}
     if of_spans:
         gold, predicted, right = of_spans
         scores["spans_f1"] = ratio(2 * right, gold + predicted)
     for name, right in (("words", right_words), ("tags", right_tags)):
-        scores |= {f"{name}_precision": ratio(right, found), f"{name}_recall": ratio(right, golds)}
-        scores[f"{name}_f1"] = ratio(2 * right, found + golds)
+        scores |= {f"{name}_precision": ratio(right, count), f"{name}_recall": ratio(right, golds)}
+        scores[f"{name}_f1"] = ratio(2 * right, count + golds)
     return scores
 
 
