@@ -7,6 +7,7 @@ sees complete versions only. The graph is the function that `trainer predict` ru
 import argparse
 import errno
 import os
+import re
 import shutil
 import sys
 from collections.abc import Sequence
@@ -36,7 +37,9 @@ def export(run: str | os.PathLike, to: str | os.PathLike, *, null_threshold: flo
     from trainer.runs.run import Run
 
     finished, to = Run(run, null_threshold=null_threshold), Path(to)
-    versions = [int(path.name) for path in to.glob("*") if path.name.isdecimal()]
+    versions = [
+        int(path.name) for path in to.glob("*") if re.fullmatch(r"[0-9]{1,18}", path.name)
+    ]  # as servers read them
     version = max(versions, default=0) + 1
     module = tf.Module()
     # The tf.Variables: Keras's wrappers would be saved as copies that a session never restores.

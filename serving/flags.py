@@ -129,7 +129,7 @@ def channel_arguments(text: str) -> dict[str, int | str]:
             fail(f"--grpc_channel_arguments: expected key=value,..., received {argument}")
         if not (value.removeprefix("-").isdecimal() and value.isascii()):
             parsed[key] = value
-        elif -(2**31) <= int(value[:20]) < 2**31:
+        elif len(value) < 99 and -(2**31) <= int(value) < 2**31:
             parsed[key] = int(value)
         else:
             fail(f"--grpc_channel_arguments: expected {key} to fit 32 bits, received {value}")
