@@ -34,9 +34,9 @@ def run(bert_folder, tmp_path_factory):
     from trainer.__main__ import main
 
     folder = tmp_path_factory.mktemp("regression")
-    train, dev = write_scores(folder / "train.tsv", 256), write_scores(folder / "dev.tsv", 40, seed=1)
-    options = {"train": train, "dev": dev, "init": bert_folder, "out": folder / "run", "epochs": 16, "batch_size": 16}
-    options |= {"learning_rate": 3e-3, "max_length": 24}
+    train, dev = write_scores(folder / "train.tsv", 192), write_scores(folder / "dev.tsv", 40, seed=1)
+    options = {"train": train, "dev": dev, "init": bert_folder, "out": folder / "run", "epochs": 12, "batch_size": 16}
+    options |= {"learning_rate": 5e-3, "max_length": 24}
     main(["finetune", "regression", *[f"--{name}={value}" for name, value in options.items()]])
     return folder / "run"
 

@@ -31,14 +31,14 @@ class Toy:
 
     STEPS, EPOCHS = 11, 3
 
-    def __init__(self, out, *, epochs=EPOCHS, scores=None, delay=0.0, **work):
+    def __init__(self, out, *, epochs=EPOCHS, scores=None, delay=0.0, overwrite=False, **work):
         keras.utils.set_random_seed(5)
         inputs = keras.Input([3])
         x = keras.layers.Dropout(0.3, seed=5, name="dropout")(inputs)
         model = keras.Model(inputs, keras.layers.Dense(2, name="dense")(x))
         schedule = optim.Schedule(0.05, 3, self.STEPS * epochs)
         optimizer = optim.optimizer(model.trainable_variables, schedule, weight_decay=0.01)
-        self.folder = Folder(out, {"epochs": epochs}, {}, overwrite=False)
+        self.folder = Folder(out, {"epochs": epochs}, {}, overwrite=overwrite)
         self.given = scores  # of each epoch; None: how many it gets right
         self.weights = []  # after each epoch
         self.work = loop.Work(
@@ -236,19 +236,23 @@ def test_what_a_kill_leaves_at_the_start_is_no_obstacle(options, capsys):
     assert not list(options["out"].rglob("*.part")) and json.loads(out)["steps"] == 22
 
 
-def test_overwrite_deletes_the_run_and_nothing_else(options, capsys):
-    assert finetune(capsys, options)[0] == 0
-    for mine in ("notes.txt", "film.part", "export/1/saved_model.pb"):
-        (options["out"] / mine).parent.mkdir(parents=True, exist_ok=True)
-        (options["out"] / mine).write_text("mine")
-    log = options["out"] / "metrics.jsonl"
-    before = log.read_bytes()
-    send_when(lambda: log.exists() and 0 < log.stat().st_size < len(before), signal.SIGTERM)
-    code, _, err = finetune(capsys, options | {"epochs": 30}, "--overwrite")
-    assert code == 143 and "the same command without --overwrite goes on from there" in err
-    assert finetune(capsys, options | {"epochs": 30})[0] == 0
-    for mine in ("notes.txt", "film.part", "export/1/saved_model.pb"):
-        assert (options["out"] / mine).read_text() == "mine"
+def test_overwrite_deletes_the_run_and_nothing_else(tmp_path):
+    out = tmp_path / "run"
+    Toy(out).run()
+    files = [out / name for name in ("notes.txt", "film.part", "export/1/saved_model.pb")]
+    for path in files:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("mine")
+    longer = Toy(out, epochs=9, overwrite=True)
+    step = longer.work.step
+    longer.work = replace(longer.work, step=lambda batch: (os.kill(os.getpid(), signal.SIGTERM), step(batch))[1])
+    with pytest.raises(
+        Interrupted, match=r"stopped at step 1 of 99, .*; the same command without --overwrite goes on from"
+    ):
+        longer.run()
+    assert not (out / "metrics.json").exists()
+    assert Toy(out, epochs=9).run()["steps"] == 99
+    assert all(path.read_text() == "mine" for path in files)
 
 
 def test_paths_may_be_spelt_otherwise(options, capsys, monkeypatch, tmp_path):
