@@ -106,8 +106,11 @@ def send_when(condition, number, times=1):
 
 @pytest.fixture
 def interruptible():
-    """What runs in a script's background ignores SIGINT, or SIGHUP, and so would the runs."""
-    before = {number: signal.signal(number, signal.default_int_handler) for number in (signal.SIGINT, signal.SIGHUP)}
+    """What runs in a script's background ignores SIGINT, or SIGHUP, and so would the runs; a signal that comes when the run has
+    ended already is nobody's."""
+    handlers = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.default_int_handler}
+    handlers |= {signal.SIGTERM: lambda *_: None}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
