@@ -172,6 +172,7 @@ def test_pairs_from_file_to_export(bert_folder, capsys, tmp_path):
 def test_dropout_and_epsilon_are_options(options, capsys):
     import tensorflow as tf
 
+    del options["dev"]
     digests = set()
     for name, flags in (("a", []), ("b", ["--dropout=0"]), ("c", ["--dropout=0", "--epsilon=1e-3"])):
         options["out"] = options["out"].with_name(name)
@@ -191,6 +192,7 @@ def test_dropout_and_epsilon_are_options(options, capsys):
 
 def test_optimiser_schedule_and_clipping_are_options(options, capsys):
     """Each changes the result; a run that is older than an option counts as one with its default."""
+    del options["dev"]
     options |= {"epochs": 3}
     status, out, err = cli(capsys, "finetune", "sentiment", *[f"--{k}={v}" for k, v in options.items()])
     path = options["out"] / "config.json"
@@ -232,6 +234,7 @@ def test_a_run_goes_on_with_the_head_of_another(run_folder, options, capsys, tmp
 
 def test_classes_may_weigh_differently(options, capsys, tmp_path):
     """Of 40 rows ten are positive: with balanced weights each of them counts three times as much as another."""
+    del options["dev"]
     lines = write_examples(options["train"], 80).read_text().splitlines()
     rows = [line for line in lines if line[0] == "0"][:30] + [line for line in lines if line[0] == "1"][:10]
     options["train"].write_text("\n".join(rows) + "\n")

@@ -232,6 +232,7 @@ def test_a_killed_run_ends_as_one_that_was_not(options, tmp_path):
 
 def test_what_a_kill_leaves_at_the_start_is_no_obstacle(options, capsys):
     """Between the making of the folder and its first whole file."""
+    del options["dev"]
     options["out"].mkdir()
     (options["out"] / "config.json.part").write_text('{"lineage": {"op')
     code, out, err = finetune(capsys, options)
@@ -266,6 +267,7 @@ def test_paths_may_be_spelt_otherwise(options, capsys, monkeypatch, tmp_path):
 
 
 def test_changed_data_are_another_run(options, capsys):
+    del options["dev"]
     assert finetune(capsys, options)[0] == 0
     write_examples(options["train"], 44, seed=5)
     code, _, err = finetune(capsys, options)
@@ -274,6 +276,7 @@ def test_changed_data_are_another_run(options, capsys):
 
 
 def test_two_processes_do_not_train_in_one_folder(options, capsys):
+    del options["dev"]
     options["out"].mkdir()
     descriptor = os.open(options["out"], os.O_RDONLY)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -293,6 +296,7 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(options, capsys):
 
 
 def test_frozen_layers_keep_their_weights(options, capsys):
+    del options["dev"]
     before = load_file(options["init"] / "model.safetensors")
     for freeze, kept in (("embeddings", ["embeddings"]), ("1", ["embeddings", "encoder.layer.0."])):
         code, _, err = finetune(capsys, options, f"--freeze={freeze}", "--overwrite")
@@ -305,6 +309,7 @@ def test_frozen_layers_keep_their_weights(options, capsys):
 
 def test_accumulation_equals_one_large_batch(capsys, options, tmp_path):
     """Also where the last step is smaller: 44 rows in steps of 12, and these in batches of 12, 4 or 3."""
+    del options["dev"]
     init = write_bert_folder(tmp_path / "still", hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
     results = []
     for batch_size, accumulate in ((12, 1), (4, 3), (3, 4)):
