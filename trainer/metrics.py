@@ -25,7 +25,12 @@ LATIN = re.compile(
 
 
 def accuracy(golds: Sequence[str], predicted: Sequence[str]) -> float:
-    """Returns the share of equal entries of two sequences of equal length."""
+    """Returns the share of equal entries of two sequences of equal length.
+
+    Example:
+        >>> accuracy(["a", "b", "b", "a"], ["a", "b", "a", "a"])
+        0.75
+    """
     return sum(gold == guess for gold, guess in zip(golds, predicted, strict=True)) / len(golds)
 
 
@@ -251,7 +256,12 @@ def pearson(golds: Sequence[float] | np.ndarray, predicted: Sequence[float] | np
 
 
 def spearman(golds: Sequence[float] | np.ndarray, predicted: Sequence[float] | np.ndarray) -> float:
-    """Returns the correlation of the ranks of two sequences of numbers; equal numbers share the mean of their ranks."""
+    """Returns the correlation of the ranks of two sequences of numbers; equal numbers share the mean of their ranks.
+
+    Example:
+        >>> round(spearman([1, 2, 2, 4], [1, 3, 2, 9]), 6)
+        0.948683
+    """
     return _correlation(_ranks(golds), _ranks(predicted))
 
 

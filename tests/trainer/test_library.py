@@ -1,6 +1,5 @@
 """Lineage from Python: the lines of docs/train.md, on a tiny model."""
 
-import doctest
 import json
 import re
 import subprocess
@@ -11,7 +10,6 @@ import pytest
 
 import trainer
 from tests.conftest import ROOT, VOCABULARY, cli
-from trainer import library
 from trainer.errors import Mistake
 
 
@@ -76,11 +74,6 @@ def test_finetune_has_the_commands_defaults(run_folder, bert_folder, tmp_path):
         **options,
     )
     assert result["digest"] == json.loads((run_folder / "metrics.json").read_text())["digest"]
-
-
-def test_examples_in_docstrings():
-    failed, tried = doctest.testmod(library, optionflags=doctest.IGNORE_EXCEPTION_DETAIL)
-    assert tried and not failed
 
 
 def test_the_import_is_fast():

@@ -22,6 +22,10 @@ def label_of(value: str, labels: Sequence[str], place: str) -> str:
 
     Raises:
         Mistake: None of the labels; with `ANY`, an empty value.
+
+    Example:
+        >>> label_of("1", ["negative", "positive"], "a.tsv:2"), label_of("Negative", ["negative", "positive"], "a.tsv:3")
+        ('positive', 'negative')
     """
     value = value.strip()
     if value in labels or (labels == ANY and value):
@@ -43,6 +47,10 @@ def label_set_of(value: str | list[str], labels: Sequence[str], place: str) -> l
 
     Raises:
         Mistake: See `label_of`.
+
+    Example:
+        >>> label_set_of("sports|money", ANY, "a.tsv:2")
+        ['sports', 'money']
     """
     names = value.split(SEPARATOR) if isinstance(value, str) else value
     return list(dict.fromkeys(label_of(name, labels, place) for name in names if name.strip()))

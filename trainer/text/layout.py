@@ -12,5 +12,10 @@ def specials(texts: int = 1) -> int:
 
 
 def room(max_length: int, texts: int = 1) -> int:
-    """Returns how many pieces of text a sequence of `max_length` holds beside its special tokens."""
+    """Returns how many pieces of text a sequence of `max_length` holds beside its special tokens.
+
+    Example:
+        >>> room(128), room(128, texts=2)
+        (126, 125)
+    """
     return max_length - specials(texts)

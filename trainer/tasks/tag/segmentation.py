@@ -51,13 +51,23 @@ def _words(row):
 
 
 def label_of(words: list[Begun]) -> str:
-    """Returns the label of a token in which these words begin."""
+    """Returns the label of a token in which these words begin.
+
+    Example:
+        >>> label_of([(0, "AUX"), (-1, "PART")]), label_of([])
+        ('AUX PART@-1', '_')
+    """
     first = words[0][1] if words and words[0][0] == 0 else INSIDE
     return " ".join([first, *(f"{tag}@{place}" for place, tag in words if place)])
 
 
 def words_of(label: str) -> list[Begun]:
-    """The way back from `label_of`."""
+    """The way back from `label_of`.
+
+    Example:
+        >>> words_of("_ NOUN@-2")
+        [(-2, 'NOUN')]
+    """
     first, *rest = label.split(" ")
     words = [] if first == INSIDE else [(0, first)]
     for word in rest:
