@@ -1,7 +1,6 @@
 """`python -m trainer evaluate RUN`: scores of a run, or of a file of answers, on a labelled file."""
 
 import contextlib
-import json
 import os
 import sys
 import time
@@ -76,14 +75,10 @@ def evaluate(options: Evaluate) -> dict[str, Any]:
         result = {"task": run.task_name, "data": str(path), **scorer()}
         if options.output:
             (_, content), *rest = scorer.predictions(options.output, column).items()
-            if run.task.target in ("tags", "answers"):
-                file.write(content)
-            else:
-                predictions = map(json.loads, content.removesuffix("\n").split("\n"))
-                answered.write(file, options.output, given, predictions)
+            _write(file, options.output, given, content)
             for ending, content in rest if stem else ():
                 with opened(f"{stem}{ending}", inputs) as further:
-                    further.write(content)
+                    _write(further, f"{stem}{ending}", given, content)
         outcomes = scorer.outcomes()
         if errors:
             errors.writelines(json_line(row) + "\n" for row in outcomes.errors())
@@ -92,6 +87,14 @@ def evaluate(options: Evaluate) -> dict[str, Any]:
             result["against"] = _compared(options, outcomes, other.scorer(given.rows, options.batch_size))
         result["report"] = report.report(outcomes, seed=options.seed)
         return result | {"seconds": round(time.monotonic() - began, 1)}
+
+
+def _write(file, path, given, content):
+    """Writes what was predicted: a text as it is, rows beside the columns of the file that they are from."""
+    if isinstance(content, str):
+        file.write(content)
+    else:
+        answered.write(file, path, given, content)
 
 
 def _page(result, options):

@@ -6,7 +6,6 @@ which: `--encoding gb18030`. A file that is UTF-8 all the same is read as such.
 
 import codecs
 import gzip
-import os
 import sys
 import zlib
 from dataclasses import dataclass
@@ -14,13 +13,13 @@ from functools import cached_property
 from pathlib import Path
 
 from trainer.errors import Mistake
+from trainer.writing import AnyPath
 
 STANDARD_INPUT, STANDARD_INPUT_NAME = "-", "standard input"  # as a path, in messages
 BOM = codecs.BOM_UTF8
 NULS = b"\0\0"
 UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
-AnyPath = str | os.PathLike[str]
 Lines = list[tuple[int, str]]  # (line number, line), from 1
 
 

@@ -18,7 +18,7 @@ from trainer.data.schema import Row
 from trainer.metrics import METRICS
 from trainer.reports.outcomes import Classes, Outcomes, ratio
 from trainer.tasks import texts
-from trainer.tasks.kind import Kind, Transformers
+from trainer.tasks.kind import Kind
 from trainer.tasks.setup import Setup
 from trainer.training import batches
 from trainer.training.step import Loss
@@ -124,15 +124,8 @@ KIND = Kind(
     weighted_loss=weighted_loss,
     functions=functions,
     scorer=Scorer,
-    transformers=Transformers(
-        "ForSequenceClassification",
-        "text-classification",
+    transformers=texts.transformers(
         """\
-import torch
-from transformers import AutoTokenizer, {class_name}
-
-tokenizer, model = AutoTokenizer.from_pretrained("{name}"), {class_name}.from_pretrained("{name}")
-inputs = tokenizer("a text", return_tensors="pt", truncation=True)  # of two texts: tokenizer("one", "other", ...)
 probabilities = torch.softmax(model(**inputs).logits, -1)[0]
 print({{model.config.id2label[i]: float(p) for i, p in enumerate(probabilities)}})""",
     ),

@@ -1,6 +1,6 @@
 """How a kind of task works: from rows to targets, a head, a loss, and from logits to answers."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,8 +24,8 @@ class Scorer(Protocol):
     def __call__(self, tick: Callable[[], None] = ...) -> dict[str, Any]:
         """Returns the scores by name; `tick` is called between batches."""
 
-    def predictions(self, path: str | Path, column: str | int | None = None) -> dict[str, str]:
-        """Returns {ending of the file's name: content} of what was predicted at the last call."""
+    def predictions(self, path: str | Path, column: str | int | None = None) -> Mapping[str, str | list[Row]]:
+        """Returns {ending of the file's name: content} of what was predicted at the last call; rows where any form will do."""
 
     def outcomes(self) -> Outcomes:
         """Returns what was seen at the last call, as reports read it."""

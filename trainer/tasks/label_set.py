@@ -19,7 +19,7 @@ from trainer.data.schema import Row
 from trainer.errors import Mistake
 from trainer.reports.outcomes import Classes, Outcomes, ratio
 from trainer.tasks import texts
-from trainer.tasks.kind import Kind, Transformers
+from trainer.tasks.kind import Kind
 from trainer.tasks.setup import Setup
 from trainer.training import batches
 
@@ -81,7 +81,7 @@ class Scorer(texts.TextScorer):
     def __init__(
         self, model: keras.Model, setup: Setup, rows: list[Row], batch_size: int, *, tune: bool = False
     ) -> None:
-        _, of_rows = examples(rows, setup)
+        setup, of_rows = examples(rows, setup)  # with a threshold
         super().__init__(model, setup, rows, batch_size, examples=of_rows, loss=loss, targets=KIND.targets)
         self.tune = tune
         self.gold_sets = indicators(self.golds, setup.labels)  # [N, C]
@@ -90,7 +90,7 @@ class Scorer(texts.TextScorer):
         """Returns the scores; `tick` is called between batches."""
         logits, mean_loss = self.logits(tick)
         self.probabilities = tf.sigmoid(logits).numpy()  # [N, C], as the exported function computes them
-        self.threshold = self.setup.threshold or THRESHOLD
+        self.threshold = self.setup.threshold
         if self.tune:
             self.threshold = metrics.best_label_threshold(self.gold_sets, self.probabilities)
         sets = self.probabilities > np.float32(self.threshold)  # [N, C]
@@ -143,17 +143,10 @@ KIND = Kind(
     loss=loss,
     functions=functions,
     scorer=Scorer,
-    transformers=Transformers(
-        "ForSequenceClassification",
-        "text-classification",
+    transformers=texts.transformers(
         """\
-import torch
-from transformers import AutoTokenizer, {class_name}
-
-tokenizer, model = AutoTokenizer.from_pretrained("{name}"), {class_name}.from_pretrained("{name}")
-inputs = tokenizer("a text", return_tensors="pt", truncation=True)  # of two texts: tokenizer("one", "other", ...)
 probabilities = torch.sigmoid(model(**inputs).logits)[0]
 print({{model.config.id2label[i]: float(p) for i, p in enumerate(probabilities)}})""",
-        problem_type="multi_label_classification",
+        "multi_label_classification",
     ),
 )

@@ -17,7 +17,7 @@ from trainer import metrics
 from trainer.data.schema import Row
 from trainer.reports.outcomes import Outcomes, Scores, ratio
 from trainer.tasks import texts
-from trainer.tasks.kind import Kind, Transformers
+from trainer.tasks.kind import Kind
 from trainer.tasks.setup import Setup
 from trainer.training import batches
 
@@ -105,16 +105,9 @@ KIND = Kind(
     loss=loss,
     functions=functions,
     scorer=Scorer,
-    transformers=Transformers(
-        "ForSequenceClassification",
-        "text-classification",
+    transformers=texts.transformers(
         """\
-import torch
-from transformers import AutoTokenizer, {class_name}
-
-tokenizer, model = AutoTokenizer.from_pretrained("{name}"), {class_name}.from_pretrained("{name}")
-inputs = tokenizer("a text", return_tensors="pt", truncation=True)  # of two texts: tokenizer("one", "other", ...)
 print(float(model(**inputs).logits[0, 0]))""",
-        problem_type="regression",
+        "regression",
     ),
 )

@@ -3,7 +3,6 @@
 Glossary of shapes: B batch, C outputs of the head, N rows.
 """
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,19 @@ import tensorflow as tf
 
 from trainer.data.schema import Row
 from trainer.reports.outcomes import Wrong
+from trainer.tasks.kind import Transformers
 from trainer.tasks.setup import Setup
 from trainer.text import windows
 from trainer.training import batches
 from trainer.training.step import Loss
 
+SNIPPET = """\
+import torch
+from transformers import AutoTokenizer, {class_name}
+
+tokenizer, model = AutoTokenizer.from_pretrained("{name}"), {class_name}.from_pretrained("{name}")
+inputs = tokenizer("a text", return_tensors="pt", truncation=True)  # of two texts: tokenizer("one", "other", ...)
+"""
 Decode = Callable[[tf.Tensor], dict[str, tf.Tensor]]
 
 
@@ -49,6 +56,11 @@ def function(model: keras.Model, setup: Setup, decode: Decode) -> Any:
 
     signature = [tf.TensorSpec([None], tf.string, name=field) for field in setup.fields]
     return tf.function(answer, input_signature=signature, autograph=False)
+
+
+def transformers(ending: str, problem_type: str | None = None) -> Transformers:
+    """Returns what transformers calls a classifier of texts, whatever its loss; `ending`: the program's lines that print."""
+    return Transformers("ForSequenceClassification", "text-classification", SNIPPET + ending, problem_type)
 
 
 class Logits:
@@ -128,10 +140,9 @@ class TextScorer:
         """Returns a wrong answer to the row at a place, for `--errors`."""
         return Wrong(surety, {field: self.rows[place][field] for field in self.setup.fields} | answer)
 
-    def predictions(self, path: str | Path, column: str | int | None = None) -> dict[str, str]:
-        """Returns {ending: content} of files of what was predicted: JSON lines."""
-        lines = [row | {"predicted": value} for row, value in zip(self.rows, self.predicted, strict=True)]
-        return {"": "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)}
+    def predictions(self, path: str | Path, column: str | int | None = None) -> dict[str, list[Row]]:
+        """Returns {ending: rows} of what was predicted."""
+        return {"": [row | {"predicted": value} for row, value in zip(self.rows, self.predicted, strict=True)]}
 
     def variants(self) -> dict[str, Any]:
         """Returns {name: scores} of other forms of the rows; there are none."""
