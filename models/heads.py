@@ -8,6 +8,8 @@ Glossary of shapes: B batch, S sequence length, D width, C classes.
 
 import keras
 
+from models.pairs import SECOND
+
 LOWEST = -1e9  # below all logits; finite, so that sums of it are
 
 
@@ -26,12 +28,14 @@ def tag(encoder: keras.Model, classes: int, *, dropout: float, seed: int) -> ker
 def span(encoder: keras.Model, classes: int, *, dropout: float, seed: int) -> keras.Model:
     """Returns the encoder with scores of every place as the first and the last one of an answer: to logits [B, S, 2].
 
-    Places of the question and of padding have `LOWEST`: an answer lies in segment 1, or at the first place of all, which
-    stands for "no answer". No dropout, as in the reference.
+    Places of the question and of padding have `LOWEST`: an answer lies in segment 1, or, where texts are read apart
+    (`models.pairs`), in the second one, or at the first place of all, which stands for "no answer". No dropout, as in the
+    reference.
     """
     logits = _logits(classes, "qa_outputs", seed)(encoder.output["hidden_states"][-1])  # [B, S, 2]
-    segments = encoder.input["segment_ids"]  # [B, S]
-    places = keras.ops.concatenate([keras.ops.ones_like(segments[:, :1]), segments[:, 1:]], axis=1)
+    inputs = encoder.input
+    context = keras.ops.cast(inputs[SECOND + "mask"] if SECOND + "mask" in inputs else inputs["segment_ids"], "int32")
+    places = keras.ops.concatenate([keras.ops.ones_like(context[:, :1]), context[:, 1:]], axis=1)  # [B, S]
     logits = keras.ops.where(keras.ops.expand_dims(places > 0, -1), logits, LOWEST)
     return keras.Model(encoder.input, logits, name="span")
 

@@ -6,6 +6,7 @@ Glossary of shapes: B batch, S sequence length, N real tokens of the batch (N <=
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 register = keras.saving.register_keras_serializable(package="lineage")  # so that a saved model can be loaded
@@ -103,6 +104,118 @@ class Positions(keras.layers.Layer):
 
     def compute_output_spec(self, mask):
         return keras.KerasTensor(mask.shape, dtype="int32")
+
+
+@register
+class PositionCodes(keras.layers.Layer):
+    """Adds to each embedding what tells its position p of a row of n: (x [B, S, D], mask [B, S]) -> [B, S, D].
+
+    Args:
+        kind: `sinusoids` (Vaswani et al. 2017, section 3.5: feature 2i has sin(p / 10000^(2i/D)), feature 2i+1 its cosine),
+            `learned` (a vector each), `fraction` (p / (n - 1)) or `integers` (p), either times a learned vector, `none`.
+        positions: Longest sequence, where codes are learned.
+    """
+
+    KINDS = ("sinusoids", "learned", "fraction", "integers", "none")
+
+    def __init__(self, kind: str, positions: int = 512, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if kind not in self.KINDS:
+            raise ValueError(f"position_codes: expected one of {', '.join(self.KINDS)}, received {kind}")
+        self.kind, self.positions = kind, positions
+
+    def build(self, x_shape: tuple[int | None, ...]) -> None:
+        rows = {"learned": self.positions, "fraction": 1, "integers": 1}.get(self.kind)
+        if rows:
+            initializer = keras.initializers.TruncatedNormal(stddev=0.02)
+            self.codes = self.add_weight(shape=(rows, x_shape[-1]), initializer=initializer, name="embeddings")
+
+    def call(self, x, mask):
+        length, width = ops.shape(x)[1], x.shape[-1]
+        place = ops.arange(length, dtype="int32")  # [S]
+        if self.kind == "learned":
+            return x + ops.take(self.codes, place, axis=0)
+        place = ops.cast(place, x.dtype)[:, None]  # [S, 1]
+        if self.kind == "sinusoids":
+            feature = np.arange(width)
+            angle = place * ops.convert_to_tensor((10000.0 ** -(feature // 2 * 2 / width)).astype("float32"), x.dtype)
+            return x + ops.where(ops.convert_to_tensor(feature % 2 == 0), ops.sin(angle), ops.cos(angle))  # [S, D]
+        if self.kind == "integers":
+            return x + place * self.codes
+        if self.kind == "fraction":
+            lengths = ops.sum(ops.cast(mask, x.dtype), axis=1)[:, None, None]  # [B, 1, 1]
+            return x + place / ops.maximum(lengths - 1, 1) * self.codes
+        return x
+
+    def get_config(self):
+        return super().get_config() | {"kind": self.kind, "positions": self.positions}
+
+    def compute_output_spec(self, x, mask):
+        return keras.KerasTensor(x.shape, dtype=x.dtype)
+
+
+@register
+class Reverse(keras.layers.Layer):
+    """Turns the real part of each row round: (x [B, S, D], mask [B, S]) -> [B, S, D]; padding stays on the right."""
+
+    def call(self, x, mask):
+        batch, length = ops.shape(mask)
+        lengths = ops.sum(ops.cast(mask, "int32"), axis=1, keepdims=True)  # [B, 1]
+        place = ops.arange(length, dtype="int32")[None]  # [1, S]
+        source = ops.where(place < lengths, lengths - 1 - place, place)  # [B, S]
+        source += length * ops.arange(batch, dtype="int32")[:, None]
+        return ops.take(ops.reshape(x, [batch * length, x.shape[-1]]), source, axis=0)
+
+    def compute_output_spec(self, x, mask):
+        return keras.KerasTensor(x.shape, dtype=x.dtype)
+
+
+@register
+class Pooling(keras.layers.Layer):
+    """Makes one vector of a sequence: (x [B, S, D], mask [B, S]) -> [B, D]; every row has a real token.
+
+    Args:
+        kind: `mean`, `maximum`, `first`, `last` (real token), or `attention`: the sum weighted by the softmax of a learned score
+            of each place (Yang et al. 2016, "Hierarchical Attention Networks", equations 5 to 7, with D as hidden width).
+    """
+
+    KINDS = ("mean", "maximum", "first", "last", "attention")
+
+    def __init__(self, kind: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if kind not in self.KINDS:
+            raise ValueError(f"pooling: expected one of {', '.join(self.KINDS)}, received {kind}")
+        self.kind = kind
+
+    def build(self, x_shape: tuple[int | None, ...]) -> None:
+        if self.kind == "attention":
+            width = x_shape[-1]
+            self.kernel = self.add_weight(shape=(width, width), initializer="glorot_uniform", name="kernel")
+            self.bias = self.add_weight(shape=(width,), initializer="zeros", name="bias")
+            self.context = self.add_weight(shape=(width, 1), initializer="glorot_uniform", name="context")
+
+    def call(self, x, mask):
+        if self.kind == "first":
+            return x[:, 0]
+        real = ops.cast(mask, x.dtype)[:, :, None]  # [B, S, 1]
+        if self.kind == "mean":
+            return ops.sum(x * real, axis=1) / ops.sum(real, axis=1)
+        if self.kind == "last":
+            place = ops.arange(ops.shape(mask)[1], dtype="int32")[None]  # [1, S]
+            last = place == ops.sum(ops.cast(mask, "int32"), axis=1, keepdims=True) - 1  # [B, S]
+            return ops.sum(ops.where(last[:, :, None], x, 0.0), axis=1)
+        lowest = -3e4 if x.dtype == "float16" else -1e9
+        if self.kind == "maximum":
+            return ops.max(ops.where(mask[:, :, None], x, lowest), axis=1)
+        scores = ops.matmul(ops.tanh(ops.matmul(x, self.kernel) + self.bias), self.context)  # [B, S, 1]
+        weights = ops.softmax(ops.where(mask[:, :, None], scores, lowest), axis=1)
+        return ops.sum(x * weights, axis=1)
+
+    def get_config(self):
+        return super().get_config() | {"kind": self.kind}
+
+    def compute_output_spec(self, x, mask):
+        return keras.KerasTensor([x.shape[0], x.shape[-1]], dtype=x.dtype)
 
 
 @register

@@ -3,9 +3,11 @@
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from types import NoneType
+from typing import Any, ClassVar, Generic, TypeVar, get_args, get_type_hints
 
 import keras
+import yaml
 
 from trainer.text.reader import Reader
 from trainer.text.word_pieces import Tokenizer
@@ -15,8 +17,12 @@ from trainer.weights import pretrained, tensors
 GIVES = {
     "pooled": "gives one vector a text",
     "hidden_states": "gives a vector for every piece of a text",
-    "pairs": "reads two texts as one sequence",
+    "pairs": "reads two texts",
 }
+
+
+UNSET = ("vocabulary_size", "others")  # fields of configurations that are not --settings
+WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a word", NoneType: "null"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,9 +44,7 @@ class Architecture(Generic[AnyConfig]):
     title: ClassVar[str]  # for messages
     builder: ClassVar[Callable[..., keras.Model]]  # of `models`
     config_class: type[AnyConfig]
-    sizes: ClassVar[
-        dict[str, dict[str, Any]]
-    ]  # by name, fields of the configuration; `default` goes by the architecture's name
+    sizes: ClassVar[dict[str, dict[str, Any]]]  # by name, fields of the configuration
     gives: ClassVar[tuple[str, ...]]  # of `GIVES`
 
     # Defaults
@@ -51,6 +55,28 @@ class Architecture(Generic[AnyConfig]):
     def configuration(self, size: dict[str, Any], vocabulary_size: int) -> AnyConfig:
         """Returns the configuration of a new model."""
         return self.config_class(vocabulary_size=vocabulary_size, **size)
+
+    def with_settings(self, config: AnyConfig, settings: Iterable[str]) -> AnyConfig:
+        """Returns the configuration with other values: NAME=VALUE.
+
+        Raises:
+            ValueError: There is no setting of that name; a value is of another type.
+        """
+        types = {name: hint for name, hint in get_type_hints(self.config_class).items() if name not in UNSET}
+        values: dict[str, Any] = {}
+        for setting in settings:
+            name, _, text = setting.partition("=")
+            if name not in types:
+                raise ValueError(f"{self.title} has the settings {', '.join(types)}, received {name}")
+            value = yaml.safe_load(text)
+            allowed = get_args(types[name]) or (types[name],)
+            if type(value) is int and float in allowed:
+                value = float(value)
+            if type(value) not in allowed:
+                expected = " or ".join(WORDS[hint] for hint in allowed)
+                raise ValueError(f"{name}: expected {expected}, received {text}")
+            values[name] = value
+        return replace(config, **values)
 
     def build(self, config: AnyConfig, wants: dict[str, Any], *, seed: int) -> keras.Model:
         """Returns the encoder.
@@ -64,6 +90,10 @@ class Architecture(Generic[AnyConfig]):
             seed: Of the dropout.
         """
         return type(self).builder(**asdict(config), **wants, seed=seed)
+
+    def build_pair(self, config: AnyConfig, wants: dict[str, Any], *, seed: int) -> keras.Model:
+        """Returns the encoder of two texts, from what its reader gives of them; by default that of one sequence. Args as `build`."""
+        return self.build(config, wants, seed=seed)
 
     def reader(self, tokenizer: Tokenizer, max_length: int) -> Reader:
         """Returns how it reads text."""
@@ -104,18 +134,19 @@ class Architecture(Generic[AnyConfig]):
     def depths(self, model: keras.Model, head: Iterable[str]) -> dict[str, int]:
         """Returns {name of a layer: its depth} of a model with its head, for freezing and layer-wise decay.
 
-        Embeddings 0, what is named layer_I_... 1 + I, the pooler, if there is one, and the head's layers one more each.
+        Embeddings 0, what is named layer_I_... 1 + I; the pooler, or what puts two texts together, if there is either, and the
+        head's layers one more each.
         """
         numbers = {
             layer.name: int(layer.name.split("_")[1]) for layer in model.layers if layer.name.startswith("layer_")
         }
         top = 1 + max(numbers.values(), default=-1)
-        last = {"pooler": top + 1} | dict.fromkeys(
-            head, top + 1 + any(layer.name == "pooler" for layer in model.layers)
-        )
+        between = [name for layer in model.layers if (name := layer.name) == "pooler" or name.startswith("pair_")]
+        last = dict.fromkeys(between, top + 1) | dict.fromkeys(head, top + 1 + bool(between))
         return {
             layer.name: 1 + numbers[layer.name] if layer.name in numbers else last.get(layer.name, 0)
             for layer in model.layers
+            if not isinstance(layer, keras.Model)  # of a pair: an encoder, whose layers stand here as well
         }
 
     def table(self, model: keras.Model) -> dict[str, tensors.Stored]:

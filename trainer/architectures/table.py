@@ -3,30 +3,38 @@
 from pathlib import Path
 from typing import Any
 
+from trainer.architectures.bag import Bag
 from trainer.architectures.base import Architecture, Config
 from trainer.architectures.bert import Bert
+from trainer.architectures.rnn import Recurrent
+from trainer.architectures.transformer import Transformer
 from trainer.errors import Mistake
 from trainer.weights import pretrained
 
-ARCHITECTURES: dict[str, Architecture] = {"bert": Bert()}
+ARCHITECTURES: dict[str, Architecture] = {
+    "bag": Bag(),
+    "rnn": Recurrent(),
+    "transformer": Transformer(),
+    "bert": Bert(),
+}
 
 
 def named(model: str) -> tuple[Architecture, dict[str, Any]]:
-    """Returns (architecture, size) of what --model names: `bert-mini`, or a size of BERT's alone; `NAME` for its default size.
+    """Returns (architecture, size) of what --model names: a size, `bilstm`; or `bert-mini`, the architecture before it.
 
     Raises:
         Mistake: There is none of that name.
     """
-    bert = ARCHITECTURES["bert"]
-    names: dict[str, tuple[Architecture, dict[str, Any]]] = {}
-    for name, architecture in ARCHITECTURES.items():
-        names |= {f"{name}-{size}": (architecture, value) for size, value in architecture.sizes.items()}
-        if "default" in architecture.sizes:
-            names[name] = architecture, architecture.sizes["default"]
-    names |= {size: (bert, value) for size, value in bert.sizes.items()}
+    plain = {
+        size: (architecture, value)
+        for architecture in ARCHITECTURES.values()
+        for size, value in architecture.sizes.items()
+    }
+    names = {
+        f"{architecture.name}-{size}": (architecture, value) for size, (architecture, value) in plain.items()
+    } | plain
     if model not in names:
-        expected = ", ".join([*bert.sizes, *(name for name in names if "-" not in name and name not in bert.sizes)])
-        raise Mistake(f"--model: expected one of {expected}, received {model}")
+        raise Mistake(f"--model: expected one of {', '.join(plain)}, received {model}")
     return names[model]
 
 

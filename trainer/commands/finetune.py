@@ -83,6 +83,7 @@ class Plan:
         self.blueprint = _blueprint(options, sources)
         self.train_rows = _training_rows(options, sources.train)
         fields = self.task.fields_of(self.train_rows[0])
+        self.blueprint.check(options.task, self.task, len(fields))
         setup = Setup(
             self.task,
             self.blueprint.reader(options.max_length),
@@ -102,9 +103,11 @@ class Plan:
             self.class_weights = classes.weights_of(options.class_weights, self.train_rows, self.task, labels)
 
         keras.utils.set_random_seed(options.seed)
-        self.model = self.blueprint.model(self.task, len(self.setup.labels), seed=options.seed)
+        texts = len(self.setup.fields)
+        self.model = self.blueprint.model(self.task, len(self.setup.labels), texts=texts, seed=options.seed)
+        self.layers_of_task = self.blueprint.layers_of_task(self.task, self.model)
         self.keeps_head = sources.init is not None and has_head(sources.init, options.task, self.setup.labels)
-        new = () if self.keeps_head else self.kind.layers
+        new = () if self.keeps_head else self.layers_of_task
         self.unused = self.blueprint.load(self.model, sources.init, ignore=new) if sources.init else []
         if self.kind.begin and not self.keeps_head:
             self.kind.begin(self.model, self.train_set)
@@ -152,7 +155,7 @@ class Plan:
             plan = train_set.plan(examples, seed=options.seed, epoch=epoch)
             return batches.steps(train_set, plan[skip:], options.batch_size, epoch)
 
-        signature = [self.setup.reader.inputs, self.kind.targets]
+        signature = [self.setup.reader.inputs(len(self.setup.fields)), self.kind.targets]
         return loop.Work(
             model=self.model,
             optimizer=optimizer,
@@ -182,14 +185,15 @@ class Plan:
         """Returns lines that say what will be trained, on what, and how."""
         options, sources, setup, tokenizer = self.options, self.sources, self.setup, self.blueprint.tokenizer
         fields = f", of {setup.fields[0]} and {setup.fields[1]}" if len(setup.fields) > 1 else ""
-        head = "its head goes on" if self.keeps_head else f"new: {', '.join(self.kind.layers)}"
+        head = "its head goes on" if self.keeps_head else f"new: {', '.join(self.layers_of_task)}"
         unused = ", ".join(self.unused) or "none"
         title = self.blueprint.architecture.title
         return [
             f"task      {options.task}{fields}: {setup}",
             f"weights   {sources.init}; {head}; in the file but not used: {unused}"
             if sources.init
-            else f"weights   random: {title} of size {options.model}; vocabulary {sources.vocabulary}",
+            else f"weights   random: {title} of size {' '.join([str(options.model), *(options.settings or ())])}; "
+            f"vocabulary {sources.vocabulary}",
             f"train     {sources.train}: {self.train_set}",
             *self._decisions_of_classes(),
             f"dev       {sources.dev}: {self.scorer}" if self.scorer else "dev       none: no scores",
@@ -213,7 +217,7 @@ def _blueprint(options, sources):
     Raises:
         Mistake: It cannot be read, lacks what the task needs, or has fewer positions than --max_length.
     """
-    new = lambda: Blueprint.new(options.model, sources.vocabulary)
+    new = lambda: Blueprint.new(options.model, sources.vocabulary, options.settings or ())
     blueprint = Blueprint.of_weights(sources.init) if sources.init else new()
     blueprint.check(options.task, TASKS[options.task])
     if options.dropout is not None:

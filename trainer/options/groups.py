@@ -57,7 +57,9 @@ class ModelOptions:
     init: str | None = None
     """Pretrained weights: a folder of Hugging Face's or of Google's form, a short name (`python -m trainer weights` lists them), or OWNER/NAME[@REVISION] on the Hugging Face hub."""
     model: str | None = None
-    """Instead of --init, random weights of a size: tiny, mini, small, medium, minilm, base, large."""
+    """Instead of --init, random weights: bag (of embeddings), rnn, lstm, gru, bilstm, bigru, transformer; of BERT a size: tiny, mini, small, medium, minilm, base, large."""
+    settings: list[str] | None = None
+    """Of --model, other settings than its size has: NAME=VALUE ..., as layers=2 width=300 (a wrong name lists all)."""
     vocabulary: str | None = None
     """The vocab.txt of random weights: a file, or that of weights by name, as for --init."""
     max_length: int | None = None
@@ -77,6 +79,11 @@ class ModelOptions:
         if (self.model is None) != (self.vocabulary is None):
             received = f"--model {self.model}" if self.model else "--vocabulary"
             raise Mistake(f"--model and --vocabulary: expected both or neither, received {received}")
+        if self.settings and not self.model:
+            raise Mistake("--settings: expected with --model, received with --init, whose settings are its own")
+        for setting in self.settings or ():
+            if not all(setting.partition("=")):
+                raise Mistake(f"--settings: expected NAME=VALUE, received {setting}")
         if self.dropout is not None and not 0 <= self.dropout < 1:
             raise Mistake(f"--dropout: expected a rate from 0, below 1, received {self.dropout}")
         if self.freeze is not None and str(self.freeze) != "embeddings" and not str(self.freeze).isdecimal():

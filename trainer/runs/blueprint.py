@@ -48,11 +48,11 @@ class Blueprint:
         return cls(architecture, config, Tokenizer(vocabulary, lower_case=lower_case))
 
     @classmethod
-    def new(cls, model: str, vocabulary_path: str | Path) -> Blueprint:
-        """Returns that of weights that are yet to be learned: of a model by name, and a vocabulary.
+    def new(cls, model: str, vocabulary_path: str | Path, settings: Iterable[str] = ()) -> Blueprint:
+        """Returns that of weights that are yet to be learned: of a model by name, with other settings, and a vocabulary.
 
         Raises:
-            Mistake: No such model; the vocabulary cannot be read.
+            Mistake: No such model, or setting; the vocabulary cannot be read.
         """
         architecture, size = table.named(model)
         try:
@@ -60,18 +60,26 @@ class Blueprint:
         except (OSError, ValueError) as error:
             raise Mistake(described(error)) from None
         tokenizer = Tokenizer(vocabulary, lower_case=pretrained.is_lower_case(vocabulary))
-        return cls(architecture, architecture.configuration(size, len(vocabulary)), tokenizer)
+        config = architecture.configuration(size, len(vocabulary))
+        if settings:
+            try:
+                config = architecture.with_settings(config, settings)
+                architecture.build(config, {}, seed=0)  # a builder checks its arguments
+            except ValueError as error:
+                raise Mistake(f"--settings: {error}") from None
+        return cls(architecture, config, tokenizer)
 
     def with_dropout(self, rate: float) -> Blueprint:
         return replace(self, config=self.architecture.with_dropout(self.config, rate))
 
-    def check(self, task_name: str, task: Task) -> None:
-        """Refuses a task that the architecture lacks something for.
+    def check(self, task_name: str, task: Task, texts: int = 1) -> None:
+        """Refuses a task, of so many texts a row, that the architecture lacks something for.
 
         Raises:
             Mistake: It names what is lacking.
         """
-        lacking = [need for need in KINDS[task.kind].needs if need not in self.architecture.gives]
+        needs = dict.fromkeys([*KINDS[task.kind].needs, *["pairs"][: texts - 1]])
+        lacking = [need for need in needs if need not in self.architecture.gives]
         if lacking:
             wanted = " and ".join(GIVES[need] for need in lacking)
             raise Mistake(f"{task_name}: expected a model that {wanted}; {self.architecture.title} does not")
@@ -80,11 +88,17 @@ class Blueprint:
         """Returns how the model reads text; see `Architecture.reader`."""
         return self.architecture.reader(self.tokenizer, max_length)
 
-    def model(self, task: Task, classes: int, *, seed: int = 0) -> keras.Model:
-        """Returns the model of a task, untrained: the encoder, and the head of the task's kind."""
+    def model(self, task: Task, classes: int, *, texts: int = 1, seed: int = 0) -> keras.Model:
+        """Returns the model of a task, untrained: the encoder of one text, or of two, and the head of the task's kind."""
         kind = KINDS[task.kind]
-        encoder = self.architecture.build(self.config, kind.wants, seed=seed)
+        build = self.architecture.build if texts == 1 else self.architecture.build_pair
+        encoder = build(self.config, kind.wants, seed=seed)
         return kind.build(encoder, classes, dropout=self.architecture.head_dropout(self.config), seed=seed)
+
+    def layers_of_task(self, task: Task, model: keras.Model) -> tuple[str, ...]:
+        """Returns the names of the layers that a task adds to the encoder of one text, which other weights need not have."""
+        between = [layer.name for layer in model.layers if layer.name.startswith("pair_") and layer.weights]
+        return (*between, *KINDS[task.kind].layers)
 
     def load(self, model: keras.Model, folder: str | Path, *, ignore: Iterable[str] = ()) -> list[str]:
         """Sets a model's weights from a folder; see `trainer.weights.tensors.load`.

@@ -119,7 +119,7 @@ class Run:
             fields for signature, fields in self.task.inputs if fields == self.fields or signature != trained
         ]  # that it answers
         self.column = self.lineage["options"].get("column")
-        self.model = self.blueprint.model(self.task, len(self.setup.labels))
+        self.model = self.blueprint.model(self.task, len(self.setup.labels), texts=len(self.fields))
         self.blueprint.load(self.model, folder)
 
     def _check_threshold(self, folder, threshold):

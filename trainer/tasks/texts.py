@@ -130,7 +130,7 @@ class TextScorer:
     ) -> None:
         self.setup, self.rows, self.metric, self.examples = setup, rows, setup.task.metric, examples
         self.golds = [row[setup.task.target] for row in rows]
-        self.logits = Logits(model, loss, [setup.reader.inputs, targets], examples, batch_size)
+        self.logits = Logits(model, loss, [setup.reader.inputs(len(setup.fields)), targets], examples, batch_size)
 
     def lengths(self) -> dict[str, np.ndarray]:
         """Returns what the length of a row is, for reports: the characters of its texts [N]."""

@@ -5,7 +5,7 @@ Glossary of shapes: B batch, P pieces of a text, S sequence length of a batch.
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -26,16 +26,18 @@ class Reader:
         max_length: Longest sequence in pieces, special tokens included.
     """
 
-    # What a model is given; for the signature of a tf.function, so that no length is traced anew.
-    inputs: ClassVar = {
-        "token_ids": tf.TensorSpec([None, None], tf.int32),
-        "segment_ids": tf.TensorSpec([None, None], tf.int32),
-        "mask": tf.TensorSpec([None, None], tf.bool),
-    }
     first = layout.FIRST  # place of the first text's first piece
 
     def __init__(self, tokenizer: Tokenizer, max_length: int) -> None:
         self.tokenizer, self.max_length = tokenizer, max_length
+
+    def inputs(self, texts: int = 1) -> dict[str, tf.TensorSpec]:
+        """Returns what a model of so many texts is given; for the signature of a tf.function, so that no length is traced anew."""
+        return {
+            "token_ids": tf.TensorSpec([None, None], tf.int32),
+            "segment_ids": tf.TensorSpec([None, None], tf.int32),
+            "mask": tf.TensorSpec([None, None], tf.bool),
+        }
 
     def __call__(self, texts: Sequence[str], second: Sequence[str] | None = None) -> dict[str, tf.Tensor]:
         """Returns the inputs of a model for texts [B], or for as many pairs; see `frame`.
@@ -97,9 +99,9 @@ class Reader:
             lengths = pair_lengths(ids.row_lengths(), second.row_lengths(), self.room(2))
             parts = [
                 column(start),
-                _cut(ids, lengths[0]),
+                cut(ids, lengths[0]),
                 column(separator),
-                _cut(second, lengths[1]),
+                cut(second, lengths[1]),
                 column(separator),
             ]
         framed = tf.concat(parts, axis=1)
@@ -125,7 +127,7 @@ def pair_lengths(first: tf.Tensor, second: tf.Tensor, most: int) -> tuple[tf.Ten
     return kept, tf.minimum(second, most - kept)
 
 
-def _cut(ids, lengths):
+def cut(ids: tf.RaggedTensor, lengths: tf.Tensor) -> tf.RaggedTensor:
     """Returns the first so many pieces of each row."""
     starts = ids.row_starts()
     return tf.gather(ids.flat_values, tf.ragged.range(starts, starts + lengths, row_splits_dtype=lengths.dtype))

@@ -189,7 +189,8 @@ def count(variables: Sequence[keras.Variable]) -> int:
 def freeze(model: keras.Model, depths: Mapping[str, int], below: int) -> None:
     """Freezes the weights of all layers of `model` whose depth is less than `below`; `depths`: see `Architecture.depths`."""
     for layer in model.layers:
-        layer.trainable = depths[layer.name] >= below
+        if layer.name in depths:
+            layer.trainable = depths[layer.name] >= below
 
 
 def layer_scales(variables: Sequence[keras.Variable], depths: Mapping[str, int], decay: float) -> list[float]:

@@ -1,4 +1,4 @@
-"""An architecture needs little of its own: a bag of embeddings, whose row is added for these tests, goes the whole way."""
+"""An architecture needs little of its own: a toy, whose row is added for these tests, goes the whole way."""
 
 import json
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from trainer.runs.run import Run
 from trainer.tasks.table import TASKS
 
 
-def bag(vocabulary_size, *, width=16, dropout=0.1, pooled_only=False, seed=0):
+def toy(vocabulary_size, *, width=16, dropout=0.1, pooled_only=False, seed=0):
     token_ids = keras.Input([None], dtype="int32", name="token_ids")
     segment_ids = keras.Input([None], dtype="int32", name="segment_ids")
     mask = keras.Input([None], dtype="bool", name="mask")
@@ -36,17 +36,17 @@ class Config(base.Config):
     width: int = 16
 
 
-class Bag(base.Architecture[Config]):
-    name, title = "bag", "bag of embeddings"
-    builder = bag
+class Toy(base.Architecture[Config]):
+    name, title = "toy", "toy model"
+    builder = toy
     config_class = Config
     gives = ("pooled", "hidden_states")
-    sizes: ClassVar = {"default": {}, "wide": {"width": 64}}
+    sizes: ClassVar = {"toy": {}, "wide": {"width": 64}}
 
 
 @pytest.fixture(autouse=True)
 def with_a_row(monkeypatch):
-    monkeypatch.setitem(table.ARCHITECTURES, "bag", Bag())
+    monkeypatch.setitem(table.ARCHITECTURES, "toy", Toy())
 
 
 @pytest.fixture
@@ -63,17 +63,17 @@ def finetune(capsys, task, options):
 
 def test_from_a_file_to_an_export(options, capsys, tmp_path):
     status, out, err = finetune(
-        capsys, "sentiment", options | {"model": "bag-wide", "dropout": 0.2, "layer_decay": 0.9}
+        capsys, "sentiment", options | {"model": "toy-wide", "dropout": 0.2, "layer_decay": 0.9}
     )
     assert status == 0, err
     result = json.loads(out)
-    assert result["model"] == "bag" and result["final"]["accuracy"] > 0.9
+    assert result["model"] == "toy" and result["final"]["accuracy"] > 0.9
     config = json.loads((options["out"] / "config.json").read_text())
-    assert (config["model_type"], config["width"], config["dropout"]) == ("bag", 64, 0.2)
+    assert (config["model_type"], config["width"], config["dropout"]) == ("toy", 64, 0.2)
     assert {*load_file(options["out"] / "model.safetensors")} == {
         "token_embedding/embeddings", "classifier/kernel", "classifier/bias",
     }  # fmt: skip
-    assert finetune(capsys, "sentiment", options | {"model": "bag-wide", "dropout": 0.2, "layer_decay": 0.9})[1] == out
+    assert finetune(capsys, "sentiment", options | {"model": "toy-wide", "dropout": 0.2, "layer_decay": 0.9})[1] == out
     rows = [{"text": text} for text in ("a good film", "坏 片", "")]
     _, out, _ = cli(capsys, "predict", options["out"], "--text", *[row["text"] for row in rows])
     predicted = [json.loads(line) for line in out.splitlines()]
@@ -83,7 +83,7 @@ def test_from_a_file_to_an_export(options, capsys, tmp_path):
 
 
 def test_another_run_begins_with_its_weights(options, capsys, tmp_path):
-    assert finetune(capsys, "sentiment", options | {"model": "bag", "epochs": 1})[0] == 0
+    assert finetune(capsys, "sentiment", options | {"model": "toy", "epochs": 1})[0] == 0
     del options["vocabulary"]
     again = options | {"init": options["out"], "out": tmp_path / "again", "freeze": "embeddings", "epochs": 1}
     status, _, err = finetune(capsys, "classification", again)
@@ -96,18 +96,19 @@ def test_another_run_begins_with_its_weights(options, capsys, tmp_path):
 
 def test_what_it_lacks_is_said(options, capsys, tmp_path):
     questions = write_questions(tmp_path / "a.json", 8)
-    wrong = options | {"model": "bag", "train": questions, "dev": questions}
+    wrong = options | {"model": "toy", "train": questions, "dev": questions}
     status, out, err = finetune(capsys, "qa", wrong)
     assert (status, out) == (2, "") and not options["out"].exists()
-    message = "qa: expected a model that reads two texts as one sequence; bag of embeddings does not"
+    message = "qa: expected a model that reads two texts; toy model does not"
     assert err.splitlines()[-1].endswith(message)
-    status, _, err = finetune(capsys, "sentiment", options | {"model": "bag-huge"})
+    status, _, err = finetune(capsys, "sentiment", options | {"model": "toy-huge"})
     assert (
-        status == 2 and "--model: expected one of tiny, mini, small, medium, minilm, base, large, bag, received" in err
+        status == 2
+        and "--model: expected one of bag, rnn, lstm, gru, bilstm, bigru, transformer, transformer-base, tiny" in err
     )
-    assert finetune(capsys, "sentiment", options | {"model": "bag", "epochs": 1})[0] == 0
+    assert finetune(capsys, "sentiment", options | {"model": "toy", "epochs": 1})[0] == 0
     status, _, err = cli(capsys, "export_hf", options["out"], "--to", tmp_path / "given-away")
-    assert status == 2 and "expected a run of a model that transformers has, found bag of embeddings" in err
+    assert status == 2 and "expected a run of a model that transformers has, found toy model" in err
     path = options["out"] / "config.json"
     path.write_text(json.dumps({key: value for key, value in json.loads(path.read_text()).items() if key != "width"}))
     status, _, err = cli(capsys, "predict", options["out"], "--text", "a")
@@ -115,7 +116,7 @@ def test_what_it_lacks_is_said(options, capsys, tmp_path):
 
 
 def test_settings_go_both_ways(run_folder):
-    for architecture, config in ((Bag(), Config(vocabulary_size=9, width=3, dropout=0.5)), (Bert(), None)):
+    for architecture, config in ((Toy(), Config(vocabulary_size=9, width=3, dropout=0.5)), (Bert(), None)):
         if config is None:
             _, config = table.read(run_folder)
         settings = json.loads(json.dumps(architecture.to_settings(config)))

@@ -69,7 +69,7 @@ def test_a_reader_reads_strings():
     texts = ["a", "good film", "bad", "very very fine film"]
     np.testing.assert_array_equal(reader.ids(texts, chunk=3).to_tensor(), reader.ids(texts).to_tensor())
     inputs, framed = reader(texts), reader.frame(TOKENIZER(tf.constant(texts)).ids)
-    for name, spec in reader.inputs.items():
+    for name, spec in reader.inputs().items():
         np.testing.assert_array_equal(inputs[name], framed[name])
         assert spec.is_compatible_with(inputs[name])
     assert reader.lengths(reader.ids(texts)).tolist() == inputs["mask"].numpy().sum(axis=1).tolist() == [3, 4, 3, 6]

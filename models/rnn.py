@@ -1,0 +1,125 @@
+"""Recurrent encoders: plain (Elman 1990), LSTM (Hochreiter and Schmidhuber 1997), GRU (Cho et al. 2014); deep, in both directions.
+
+Every row is padded on the right alone. So what a forward layer gives at a real unit depends on no padding, and no mask passes
+through the loop; a backward layer is a forward one over rows that `Reverse` has turned round, real units only.
+
+Glossary of shapes: B batch, S sequence length, E width of the input, D width, F features of a frame, V vocabulary.
+"""
+
+import keras
+
+from models.inputs import unit_inputs, units
+from models.layers import Pooling, Reverse
+
+CELLS = {"rnn": keras.layers.SimpleRNN, "lstm": keras.layers.LSTM, "gru": keras.layers.GRU}
+MERGES = ("concatenate", "sum")
+NORMALISATIONS = ("layer", "batch")
+
+
+def rnn(
+    vocabulary_size: int,
+    *,
+    cell: str = "lstm",
+    layers: int = 1,
+    width: int = 256,
+    embedding_width: int = 300,
+    bidirectional: str | None = None,
+    residual: bool = False,
+    normalisation: str | None = None,
+    pooling: str = "last",
+    dropout: float = 0.5,
+    recurrent_dropout: float = 0.0,
+    letters: int = 0,
+    frames: int = 0,
+    pooled_only: bool = False,
+    seed: int = 0,
+    name: str = "rnn",
+) -> keras.Model:
+    """Builds the encoder.
+
+    Reference: Graves 2013 (arXiv 1308.0850) for deep layers in both directions; variational dropout, the same at every step,
+    as in Gal and Ghahramani 2016 (arXiv 1512.05287); GRU with the reset gate behind the recurrent product, as Keras and cuDNN
+    have it.
+
+    Args:
+        vocabulary_size: V.
+        cell: `rnn`, `lstm` or `gru`.
+        layers: One upon the other.
+        width: Of a layer in one direction.
+        embedding_width: Of a unit.
+        bidirectional: `concatenate` (D = 2 * width) or `sum` (D = width) of both directions; None: forward alone (D = width).
+        residual: Add the input of a layer to its output, where both are of one width.
+        normalisation: `layer` or `batch`, on the output of each layer; None: none.
+        pooling: See `models.layers.Pooling`; `last` in both directions: the last state of each, in the last layer.
+        dropout: On the input of each layer; variational.
+        recurrent_dropout: On the state; variational. Slower.
+        letters: See `models.inputs.units`.
+        frames: F, of an input of frames (a sound's) instead of units; V then means nothing.
+        pooled_only: Return `pooled` alone.
+        seed: Of the dropout.
+
+    Returns:
+        A `keras.Model` from `models.inputs.unit_inputs`, or from `frames` float32 [B, S, F] and `mask`, to a dict of
+        `hidden_states`: list of layers + 1 tensors, the input [B, S, E] first, then [B, S, D]; where the mask is false the
+        values mean nothing,
+        `pooled`: [B, D].
+
+    Raises:
+        ValueError: An argument is none of its values.
+    """
+    for argument, value, expected in (
+        ("cell", cell, tuple(CELLS)),
+        ("bidirectional", bidirectional, (None, *MERGES)),
+        ("normalisation", normalisation, (None, *NORMALISATIONS)),
+    ):
+        if value not in expected:
+            raise ValueError(f"{argument}: expected one of {', '.join(map(str, expected))}, received {value}")
+    seeds = iter(range(1000 * seed, 1000 * seed + 3 * layers))
+    if frames:
+        inputs = {
+            "frames": keras.Input([None, frames], name="frames"),  # [B, S, F]
+            "mask": keras.Input([None], dtype="bool", name="mask"),  # [B, S]
+        }
+        x = inputs["frames"]
+    else:
+        inputs = unit_inputs(letters)
+        x = units(inputs, vocabulary_size, embedding_width)  # [B, S, E]
+    mask = inputs["mask"]
+
+    def drop(x, name):
+        return keras.layers.SpatialDropout1D(dropout, seed=next(seeds), name=name)(x)  # the same at every step
+
+    def run(x, name):
+        # Without cuDNN: what is exported where there is a GPU runs on a CPU as well.
+        options = {} if cell == "rnn" else {"use_cudnn": False}
+        seed, rate = next(seeds), recurrent_dropout
+        return CELLS[cell](width, return_sequences=True, recurrent_dropout=rate, seed=seed, name=name, **options)(x)
+
+    def merge(forward, backward, name):
+        layer = keras.layers.Concatenate if bidirectional == "concatenate" else keras.layers.Add
+        return layer(name=name)([forward, backward])
+
+    hidden_states, ends = [x], []
+    for i in range(layers):
+        x = drop(x, f"layer_{i}_dropout")
+        y = run(x, f"layer_{i}_forward")  # [B, S, D]
+        if bidirectional:
+            turned = run(Reverse(name=f"layer_{i}_reverse")(x, mask), f"layer_{i}_backward")
+            ends = [y, turned]
+            y = merge(y, Reverse(name=f"layer_{i}_reverse_back")(turned, mask), f"layer_{i}_merge")  # [B, S, D]
+        if residual and y.shape[-1] == x.shape[-1]:
+            y = keras.layers.Add(name=f"layer_{i}_residual")([x, y])
+        if normalisation == "layer":
+            y = keras.layers.LayerNormalization(name=f"layer_{i}_norm")(y)
+        elif normalisation == "batch":
+            y = keras.layers.BatchNormalization(name=f"layer_{i}_norm")(y, mask=mask)
+            y = keras.ops.copy(y)  # without the mask, which would pass into the loop
+        x = y
+        hidden_states.append(x)
+    if pooling == "last" and bidirectional:
+        forward, backward = (Pooling("last", name=f"pooling_{i}")(x, mask) for i, x in enumerate(ends))
+        pooled = merge(forward, backward, "pooling")  # [B, D]
+    else:
+        pooled = Pooling(pooling, name="pooling")(x, mask)
+    outputs = {"pooled": pooled} if pooled_only else {"pooled": pooled, "hidden_states": hidden_states}
+    return keras.Model(inputs, outputs, name=name)

@@ -1,0 +1,37 @@
+"""What the models of the lineage before BERT have in common: they read plain units, and two texts apart."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, TypeVar
+
+import keras
+
+from models import pairs
+from trainer.architectures import base
+from trainer.text.plain_reader import PlainReader
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(base.Config):
+    """The arguments that these builders share, and those of `models.pairs.pair`."""
+
+    letters: int = 0
+    pair_width: int = 256
+    pair_attention: str = "multiplicative"
+
+
+AnyConfig = TypeVar("AnyConfig", bound=Config)
+
+
+class Units(base.Architecture[AnyConfig]):
+    gives = ("pooled", "hidden_states", "pairs")
+    reader_class = PlainReader
+
+    def build(self, config: AnyConfig, wants: dict[str, Any], *, seed: int) -> keras.Model:
+        arguments = {name: value for name, value in asdict(config).items() if not name.startswith("pair_")}
+        return type(self).builder(**arguments, **wants, seed=seed)
+
+    def build_pair(self, config: AnyConfig, wants: dict[str, Any], *, seed: int) -> keras.Model:
+        encoder, width = self.build(config, wants, seed=seed), config.pair_width
+        return pairs.pair(
+            encoder, width=width, attention=config.pair_attention, dropout=config.dropout, seed=seed, **wants
+        )
