@@ -10,7 +10,7 @@ are base classes; their docstrings are the headings of `--help`. Imports no fram
 
 from trainer.options.base import Command, defaults, of_result
 from trainer.options.columns import Columns
-from trainer.options.commands import Convert, Datasets, Evaluate, ExportHuggingFace, Finetune, Predict, Weights
+from trainer.options.commands import Convert, Datasets, Evaluate, ExportHuggingFace, Finetune, Predict, Recipes, Weights
 from trainer.options.groups import ModelOptions, Optimisation, RunFolder, TrainingData
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "ModelOptions",
     "Optimisation",
     "Predict",
+    "Recipes",
     "RunFolder",
     "TrainingData",
     "Weights",
