@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[type[options.Command], str]] = {
     "predict": (options.Predict, "trainer.commands.predict"),
     "convert": (options.Convert, "trainer.commands.convert"),
     "export_hf": (options.ExportHuggingFace, "trainer.commands.export_hf"),
+    "compare": (options.Compare, "trainer.commands.compare"),
     "recipes": (options.Recipes, "trainer.commands.recipes"),
     "datasets": (options.Datasets, "trainer.commands.datasets"),
     "weights": (options.Weights, "trainer.commands.weights"),
