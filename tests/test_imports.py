@@ -30,6 +30,11 @@ FORBIDDEN = {
     "trainer/tasks/table.py": {"models", "tensorflow", "keras"},
     "trainer/data": {"models", "tensorflow", "keras"},
     "trainer/reports": {"models", "tensorflow", "keras"},
+    "trainer/recipes": {"models", "tensorflow", "keras"},
+    "trainer/comparison/plan.py": {"models", "tensorflow", "keras"},
+    "trainer/comparison/groups.py": {"models", "tensorflow", "keras"},
+    "trainer/comparison/table.py": {"models", "tensorflow", "keras"},
+    "trainer/comparison/picture.py": {"models", "tensorflow", "keras"},
     "trainer/writing.py": {"models", "tensorflow", "keras"},
     "trainer/weights/hub.py": {"models", "tensorflow", "keras"},
 }
@@ -37,10 +42,14 @@ FORBIDDEN = {
 
 def imported(path):
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            yield from (name.name.split(".")[0] for name in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            yield node.module.split(".")[0]
+        yield from modules(node)
+
+
+def modules(node):
+    if isinstance(node, ast.Import):
+        yield from (name.name.split(".")[0] for name in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        yield node.module.split(".")[0]
 
 
 @pytest.mark.parametrize("place", FORBIDDEN)
@@ -49,6 +58,14 @@ def test_one_way(place):
     assert files
     for path in files:
         assert not set(imported(path)) & FORBIDDEN[place], path
+
+
+def test_nothing_but_a_picture_needs_matplotlib():
+    files = [path for package in ("models", "trainer", "serving") for path in (ROOT / package).rglob("*.py")]
+    assert [path.name for path in files if "matplotlib" in imported(path)] == ["picture.py"]
+    for path in files:  # and that only when it is drawn
+        body = ast.parse(path.read_text(encoding="utf-8")).body
+        assert "matplotlib" not in {name for node in body for name in modules(node)}, path
 
 
 def test_client_needs_no_framework():

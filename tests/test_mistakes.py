@@ -121,6 +121,7 @@ NEW = ["trainer", "finetune", "sentiment", "--train=train.txt", "--out=out"]
 TAG = ["trainer", "finetune", "tagging", "--train=tree.conllu", "--init=tiny", "--out=out", "--max_length=16"]
 INFER = ["trainer", "finetune", "nli", "--train=pairs.tsv", "--init=tiny", "--out=out", "--max_length=16"]
 FIND = ["trainer", "finetune", "qa", "--train=questions.json", "--init=tiny", "--out=out", "--max_length=16"]
+COMPARE = ["trainer", "compare", "sentiment", "--models=tiny", "--train=train.txt", "--dev=train.txt", "--out=out"]
 SERVE = ["serving.server", "--model_name=sentiment"]
 ASK = ["serving.client", "sentiment"]
 UNUSED = "localhost:1"  # a port on which nothing listens
@@ -289,6 +290,29 @@ TABLE = [
     (["trainer", "predict", "unfinished", "--text=a"], 2, ["expected a finished run", "found an unfinished run"]),
     (["trainer", "predict", "relabelled", "--text=a"], 2, ["labels.txt", "expected negative, positive", "found negative"]),
     (["trainer", "predict", "run", "--input=latin.txt"], 2, ["latin.txt:2", "expected UTF-8"]),
+    (["trainer", "compare"], 2, ["required: TASK_OR_RUNS"]),
+    (["trainer", "compare", "sentiment"], 2, ["--models: expected names of what to train on sentiment, received none"]),
+    (["trainer", "compare", "run", "--models=tiny"], 2, ["expected --models with a task, one of sentiment", "received run"]),
+    (["trainer", "compare", "sentiment", "--models=tiny", "--train=train.txt", "--out=out"], 2, ["--dev: expected with --models, received none"]),
+    ([*COMPARE, "--models=tiny,,tiny"], 2, ["--models: expected different names with commas between, received tiny,,tiny"]),
+    ([*COMPARE, "--models=tiny,large/../tiny"], 2, ["--models: expected names whose last parts differ"]),
+    ([*COMPARE, "--models=huge", "--options", "vocabulary=tiny/vocab.txt"], 2, ["--model: expected one of tiny, mini", "received huge"]),
+    ([*COMPARE, "--models=none.yaml"], 2, ["--recipe: expected one of ", "received none.yaml"]),
+    ([*COMPARE, "--seeds=0"], 2, ["--seeds: expected more than 0, received 0"]),
+    ([*COMPARE, "--train=none.txt"], 2, ["none.txt: no such file"]),
+    ([*COMPARE, "--out=train.txt"], 2, ["--out train.txt: cannot be made"]),
+    ([*COMPARE, "--options", "epochs"], 2, ["--options: expected NAME=VALUE, or MODEL:NAME=VALUE, received epochs"]),
+    ([*COMPARE, "--options", "epoch=3"], 2, ["--options: expected options of finetune, received epoch=3"]),
+    ([*COMPARE, "--options", "mini:epochs=3"], 2, ["--options: expected one of tiny before the colon, received mini:epochs=3"]),
+    ([*COMPARE, "--options", "seed=3"], 2, ["--options: seed is not for single runs of a comparison, received seed=3"]),
+    ([*COMPARE, "--options", "epochs=two"], 2, ["--epochs: expected a whole number, received two"]),
+    ([*COMPARE, "--options", "warmup=2"], 2, ["tiny: --warmup: expected a share from 0 to 1, received 2.0"]),
+    (["trainer", "compare", "run"], 2, ["--out: expected a folder for compare.json, compare.md, compare.png, received none"]),
+    (["trainer", "compare", "run", "--seeds=2", "--out=out"], 2, ["--seeds: expected with --models, received for runs that exist"]),
+    (["trainer", "compare", "run", "tagged", "--out=out"], 2, ["tagged: expected a run of sentiment, as run is, found one of tagging"]),
+    (["trainer", "recipes", "none"], 2, ["--recipe: expected one of sentiment-minilm, or a YAML file, received none"]),
+    ([*TUNE, "--recipe=none"], 2, ["--recipe: expected one of sentiment-minilm, or a YAML file, received none"]),
+    ([*TAG, "--recipe=sentiment-minilm"], 2, ["--recipe sentiment-minilm: a recipe for sentiment, received for tagging"]),
     (["trainer", "datasets", "sst3"], 2, ["sst3", "sst2"]),
     (["trainer", "datasets", "sst2:none"], 2, ["sst2: expected one of its parts (train, dev, test, phrases), received none"]),
     ([*TAG, "--train=sst2"], 2, ["sst2: a data set for sentiment or classification, received for tagging"]),

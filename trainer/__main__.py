@@ -2,6 +2,7 @@
 
 import functools
 import importlib
+import json
 import os
 import re
 import signal
@@ -12,10 +13,9 @@ from dataclasses import MISSING, fields
 from typing import NoReturn
 
 import docstring_parser
-import yaml
 from jsonargparse import ArgumentParser
 
-from trainer import options
+from trainer import options, recipes
 from trainer.errors import Failure, Interrupted, Mistake, defect
 from trainer.progress import say
 
@@ -26,11 +26,14 @@ COMMANDS: dict[str, tuple[type[options.Command], str]] = {
     "predict": (options.Predict, "trainer.commands.predict"),
     "convert": (options.Convert, "trainer.commands.convert"),
     "export_hf": (options.ExportHuggingFace, "trainer.commands.export_hf"),
+    "compare": (options.Compare, "trainer.commands.compare"),
+    "recipes": (options.Recipes, "trainer.commands.recipes"),
     "datasets": (options.Datasets, "trainer.commands.datasets"),
     "weights": (options.Weights, "trainer.commands.weights"),
 }
 ALL_OPTIONS = [option for options_class, _ in COMMANDS.values() for option in fields(options_class)]
 BY_PLACE = {option.name for option in ALL_OPTIONS if option.metadata.get("by_place")}
+LISTS = {option.name for option in ALL_OPTIONS if option.type == list[str] | None}
 FLAGS = {option.name for option in ALL_OPTIONS if option.type is bool}  # options without a value
 TYPES = {"int": "a whole number", "float": "a number", "str": "a text"}
 
@@ -49,6 +52,10 @@ class Parser(ArgumentParser):
         invalid = re.match(r'option "(\w+)": .*?Expected an? <class \'(\w+)\'>.*(?:Got|Given) value: (.*)$', line)
         if invalid:
             line = f"--{invalid[1]}: expected {TYPES.get(invalid[2], invalid[2])}, received {invalid[3]}"
+        self.end(line)
+
+    def end(self, line: str) -> NoReturn:
+        """Prints a line as it is, and ends with status 2."""
         print(f"{self.prog.replace(' [options]', '')}: {line} (see --help)", file=sys.stderr)
         sys.exit(2)
 
@@ -65,23 +72,13 @@ def parser_of_all() -> Parser:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command that the arguments ask for, by default those of the process; errors end it with one line and a status."""
-    parser = parser_of_all()
-    arguments = sys.argv[1:] if arguments is None else arguments
-    for before, argument in zip(["", *arguments], arguments, strict=False):
-        if argument.startswith("--config=") or before == "--config":
-            _check_recipe(parser, argument.removeprefix("--config="))
-    parsed = parser.parse_args(arguments)
-    command = parsed.command
-    values = parsed[command].as_dict()
-    values.pop("config", None)
-    options_class, module = COMMANDS[command]
+    command, given = parsed(sys.argv[1:] if arguments is None else arguments)
     if threading.current_thread() is threading.main_thread():  # no other may set handlers
         for number in (signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) != signal.SIG_IGN:  # as `nohup` has it
                 signal.signal(number, _stop)
     try:
-        chosen = options_class(**values).checked()
-        importlib.import_module(module).run(chosen)
+        importlib.import_module(COMMANDS[command][1]).run(given.checked())
     except Mistake as mistake:
         _end(command, mistake, 2)
     except Interrupted as interrupted:
@@ -99,24 +96,68 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _end(command, defect(error), 1)
 
 
-def _check_recipe(parser, path):
-    """Checks a recipe here, because jsonargparse's own errors do not name the file."""
+def parsed(arguments: Sequence[str]) -> tuple[str, options.Command]:
+    """Returns the command that arguments ask for, and its options, not yet checked; those of --recipe are among them.
+
+    Raises:
+        SystemExit: They are wrong; a line on standard error says what.
+    """
+    parser = parser_of_all()
     try:
-        with open(path, encoding="utf-8") as file:
-            recipe = yaml.safe_load(file)
-    except (OSError, UnicodeDecodeError) as error:
-        parser.error(f"--config {path}: cannot be read ({getattr(error, 'strerror', None) or error})")
-    except yaml.YAMLError as error:
-        location = f"{path}:{error.problem_mark.line + 1}" if getattr(error, "problem_mark", None) else path
-        parser.error(f"{location}: expected YAML, found {getattr(error, 'problem', None) or error}")
-    if not isinstance(recipe, dict):
-        parser.error(f"{path}: expected YAML with `option: value` lines, found {type(recipe).__name__}")
-    for name, value in recipe.items():
+        found = parser.parse_args(_with_recipe(list(arguments)))
+        values = found[found.command].as_dict()
+        if values.get("recipe"):
+            recipes.named(values["recipe"]).check(values["task"])
+    except Mistake as mistake:
+        parser.end(str(mistake))
+    values.pop("config", None)
+    return found.command, COMMANDS[found.command][0](**values)
+
+
+def _with_recipe(arguments):
+    """Returns the arguments with the options of --recipe right after the command, where all that follows wins over them.
+
+    Raises:
+        Mistake: The recipe, or a file of --config, is wrong: jsonargparse's own errors do not name the file.
+    """
+    paths = _values(arguments, "config")
+    configs = [recipes.read_yaml(path, "config") for path in paths]
+    for path, content in zip(paths, configs, strict=True):
+        _check_types(path, content)
+    names = [str(content["recipe"]) for content in configs if content.get("recipe")] + _values(arguments, "recipe")
+    if not names or arguments[:1] != ["finetune"]:
+        return arguments
+    recipe = recipes.named(names[-1])
+    _check_types(names[-1], recipe.options)
+    given = {name for name in LISTS if _has(arguments, name) or any(name in content for content in configs)}
+    given -= {*recipes.JOINED}
+    options = {name: value for name, value in recipe.options.items() if name not in given}
+    task = {"task": recipe.task} if recipe.task else {}
+    return [arguments[0], f"--config={json.dumps(task | options)}", *arguments[1:]]
+
+
+def _values(arguments, name):
+    """Returns the values of an option of one value, in order."""
+    pairs = zip(arguments, [*arguments[1:], ""], strict=True)
+    values = [after if argument == f"--{name}" else argument for argument, after in pairs if _names(argument, name)]
+    return [value.removeprefix(f"--{name}=") for value in values if value]
+
+
+def _has(arguments, name):
+    return any(_names(argument, name) for argument in arguments)
+
+
+def _names(argument, name):
+    return argument == f"--{name}" or argument.startswith(f"--{name}=")
+
+
+def _check_types(path, content):
+    for name, value in content.items():
         if name in FLAGS and not isinstance(value, bool):
-            parser.error(f"{path}: {name}: expected true or false, received {value!r}")
+            raise Mistake(f"{path}: {name}: expected true or false, received {value!r}")
         are_names = isinstance(value, list) and all(isinstance(label, str) for label in value)
         if name == "labels" and value is not None and not are_names:
-            parser.error(f"{path}: labels: expected a list of names (in quotes: 'no', '1'), received {value!r}")
+            raise Mistake(f"{path}: labels: expected a list of names (in quotes: 'no', '1'), received {value!r}")
 
 
 def _stop(number, _):
@@ -148,7 +189,8 @@ def parser_of(options_class: type[options.Command]) -> Parser:
 def _add(target, option, help_text):
     required = option.default is MISSING
     if option.metadata.get("by_place"):
-        target.add_argument(option.name, type=str, nargs=None if required else "?", help=help_text)
+        several = "+" if option.type == list[str] else None
+        target.add_argument(option.name, type=str, nargs=several if required else "?", help=help_text)
     elif option.type is bool:
         target.add_argument(f"--{option.name}", action="store_true", help=help_text)
     elif option.type == list[str] | None:

@@ -30,8 +30,13 @@ def finetune(task: str, **options: Any) -> dict[str, Any]:
         Traceback (most recent call last):
         trainer.errors.Mistake: task: expected one of sentiment, classification, nli, multi_label, regression, tagging, qa, received sentiments
     """
+    from trainer import recipes
     from trainer.options import Finetune
 
+    if options.get("recipe"):
+        recipe = recipes.named(options["recipe"])
+        recipe.check(task)
+        options = recipe.given_with(options)
     checked = Finetune(task=task, **options).checked()
     from trainer.commands import finetune as command
 

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from trainer import recipes
 from trainer.data import classes, files, squad
 from trainer.data.schema import Row
 from trainer.errors import Mistake
@@ -188,7 +189,9 @@ class Plan:
         head = "its head goes on" if self.keeps_head else f"new: {', '.join(self.layers_of_task)}"
         unused = ", ".join(self.unused) or "none"
         title = self.blueprint.architecture.title
+        recipe = [f"recipe    {recipes.named(options.recipe).describe()}"] if options.recipe else []
         return [
+            *recipe,
             f"task      {options.task}{fields}: {setup}",
             f"weights   {sources.init}; {head}; in the file but not used: {unused}"
             if sources.init

@@ -5,17 +5,20 @@ are base classes; their docstrings are the headings of `--help`. Imports no fram
 
     commands.py   a class a command             groups.py   groups of options, the base classes
     base.py       what all commands have        checks.py   checks of single values
+    comparison.py   those of `compare`
     columns.py    the columns of a table, which the commands that read rows share
 """
 
 from trainer.options.base import Command, defaults, of_result
 from trainer.options.columns import Columns
-from trainer.options.commands import Convert, Datasets, Evaluate, ExportHuggingFace, Finetune, Predict, Weights
+from trainer.options.commands import Convert, Datasets, Evaluate, ExportHuggingFace, Finetune, Predict, Recipes, Weights
+from trainer.options.comparison import Compare
 from trainer.options.groups import ModelOptions, Optimisation, RunFolder, TrainingData
 
 __all__ = [
     "Columns",
     "Command",
+    "Compare",
     "Convert",
     "Datasets",
     "Evaluate",
@@ -24,6 +27,7 @@ __all__ = [
     "ModelOptions",
     "Optimisation",
     "Predict",
+    "Recipes",
     "RunFolder",
     "TrainingData",
     "Weights",

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from trainer.errors import Mistake, short
-from trainer.options.base import Command, by_place
+from trainer.options.base import Command, by_place, without_effect
 from trainer.options.checks import column_of, labels_of, length_of, one_of, positive, within, within_seeds
 from trainer.options.columns import Columns
 from trainer.options.groups import ModelOptions, Optimisation, RunFolder, TrainingData
@@ -20,6 +20,8 @@ class Finetune(
 
     task: str = by_place()
     """What to learn: sentiment, classification, nli, multi_label, regression, tagging, qa."""
+    recipe: str | None = without_effect(None)
+    """Options as defaults, which flags win over: those of a recipe by name (`python -m trainer recipes` lists them), or of a YAML file. TASK may be left out where the recipe says it."""
 
     def checked(self) -> Self:
         """Returns the options with the task's own values where none were given."""
@@ -188,3 +190,11 @@ class Weights(Command):
 
     name: str | None = by_place(None)
     """What --init takes."""
+
+
+@dataclass(kw_only=True)
+class Recipes(Command):
+    """List the recipes: how models are trained on tasks, and how they did; or print one whole."""
+
+    name: str | None = by_place(None)
+    """What --recipe takes."""

@@ -6,6 +6,8 @@ model.safetensors  the weights that are kept, by Hugging Face's names
 metrics.json       the result; written last, so its presence says that the run is finished
 metrics.jsonl      one line a logged step        tensorboard/   the same as curves
 checkpoint/        where an unfinished run stands, see `trainer.training.checkpoint`
+
+Imports no framework before it is asked for what a run depends on: to look at a folder takes no time.
 """
 
 import fcntl
@@ -19,15 +21,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
-import tensorflow as tf
 
 from trainer import writing
 from trainer.errors import Mistake
 from trainer.progress import say
 from trainer.runs import TRAINED
-from trainer.training import checkpoint
 
 
 class Folder:
@@ -128,6 +127,8 @@ class Folder:
             settings: Of `config.json`; options, fingerprints and environment are added under "lineage".
             files: {name: content} of the other files.
         """
+        from trainer.training import checkpoint
+
         if checkpoint.newest(self.out / "checkpoint") and not self.overwrite:
             before = lineage(self.out).get("environment", {})
             for name, value in environment().items():
@@ -156,6 +157,9 @@ def lineage(out: Path) -> dict[str, Any]:
 
 def environment() -> dict[str, Any]:
     """Returns what the bits of a run depend on beside its options and data."""
+    import keras
+    import tensorflow as tf
+
     versions = {"tensorflow": tf.__version__, "keras": keras.__version__, "numpy": np.__version__}
     return versions | {"cores": os.cpu_count(), "machine": platform.machine()}
 
