@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 import keras
 
 from trainer.text.reader import Reader
-from trainer.text.word_pieces import Tokenizer
+from trainer.text.tokenizer import Tokenizer
 from trainer.weights import pretrained, tensors
 
 # What an encoder may do, which kinds of tasks may need (`trainer.tasks.kind.Kind.needs`)

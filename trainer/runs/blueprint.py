@@ -14,7 +14,9 @@ from trainer.errors import Mistake, described
 from trainer.tasks.kinds import KINDS
 from trainer.tasks.table import Task
 from trainer.text.reader import Reader
-from trainer.text.word_pieces import Tokenizer, read_vocabulary
+from trainer.text.tokenizer import Tokenizer
+from trainer.text.vocabulary import read_vocabulary
+from trainer.text.word_pieces import WordPieces
 from trainer.weights import pretrained
 
 
@@ -45,7 +47,7 @@ class Blueprint:
                 f"{folder / 'vocab.txt'}: has {len(vocabulary)} pieces, but its configuration says vocab_size "
                 f"{config.vocabulary_size}"
             )
-        return cls(architecture, config, Tokenizer(vocabulary, lower_case=lower_case))
+        return cls(architecture, config, WordPieces(vocabulary, lower_case=lower_case))
 
     @classmethod
     def new(cls, model: str, vocabulary_path: str | Path) -> Blueprint:
@@ -59,7 +61,7 @@ class Blueprint:
             vocabulary = read_vocabulary(vocabulary_path)
         except (OSError, ValueError) as error:
             raise Mistake(described(error)) from None
-        tokenizer = Tokenizer(vocabulary, lower_case=pretrained.is_lower_case(vocabulary))
+        tokenizer = WordPieces(vocabulary, lower_case=pretrained.is_lower_case(vocabulary))
         return cls(architecture, architecture.configuration(size, len(vocabulary)), tokenizer)
 
     def with_dropout(self, rate: float) -> Blueprint:
