@@ -14,9 +14,9 @@ from trainer.errors import Mistake, described
 from trainer.tasks.kinds import KINDS
 from trainer.tasks.table import Task
 from trainer.text.reader import Reader
-from trainer.text.tokenizer import Tokenizer
+from trainer.text.tokenizer import Fallback, Tokenizer, size_of
+from trainer.text.units import UNITS
 from trainer.text.vocabulary import read_vocabulary
-from trainer.text.word_pieces import WordPieces
 from trainer.weights import pretrained
 
 
@@ -39,30 +39,40 @@ class Blueprint:
         try:
             architecture, config = table.read(folder)
             content, lower_case = pretrained.read_tokenizer(folder)
+            unit, fallback = pretrained.read_unit(folder)
             vocabulary = read_vocabulary(folder / "vocab.txt", content)
         except (OSError, ValueError) as error:
             raise Mistake(described(error)) from None
-        if len(vocabulary) > config.vocabulary_size:
+        size = size_of(vocabulary, fallback)
+        if size > config.vocabulary_size:
             raise Mistake(
-                f"{folder / 'vocab.txt'}: has {len(vocabulary)} pieces, but its configuration says vocab_size "
-                f"{config.vocabulary_size}"
+                f"{folder / 'vocab.txt'}: has {size} pieces, but its configuration says vocab_size {config.vocabulary_size}"
             )
-        return cls(architecture, config, WordPieces(vocabulary, lower_case=lower_case))
+        return cls(architecture, config, _tokenizer(config, unit, vocabulary, lower_case, fallback))
 
     @classmethod
-    def new(cls, model: str, vocabulary_path: str | Path) -> Blueprint:
+    def new(
+        cls,
+        model: str,
+        vocabulary: list[str],
+        *,
+        lower_case: bool = True,
+        unit: str = "pieces",
+        fallback: Fallback = "unk",
+    ) -> Blueprint:
         """Returns that of weights that are yet to be learned: of a model by name, and a vocabulary.
 
+        Args:
+            model: See `trainer.architectures.table.named`.
+            vocabulary, lower_case, fallback: See `trainer.text.tokenizer.Tokenizer`.
+            unit: Of `trainer.text.units.UNITS`.
+
         Raises:
-            Mistake: No such model; the vocabulary cannot be read.
+            Mistake: No such model; it reads the letters of words, and the unit is another.
         """
         architecture, size = table.named(model)
-        try:
-            vocabulary = read_vocabulary(vocabulary_path)
-        except (OSError, ValueError) as error:
-            raise Mistake(described(error)) from None
-        tokenizer = WordPieces(vocabulary, lower_case=pretrained.is_lower_case(vocabulary))
-        return cls(architecture, architecture.configuration(size, len(vocabulary)), tokenizer)
+        config = architecture.configuration(size, size_of(vocabulary, fallback))
+        return cls(architecture, config, _tokenizer(config, unit, vocabulary, lower_case, fallback))
 
     def with_dropout(self, rate: float) -> Blueprint:
         return replace(self, config=self.architecture.with_dropout(self.config, rate))
@@ -98,3 +108,14 @@ class Blueprint:
             return self.architecture.load(model, folder, ignore=ignore)
         except (OSError, ValueError) as error:
             raise Mistake(described(error)) from None
+
+
+def _tokenizer(config, unit, vocabulary, lower_case, fallback) -> Tokenizer:
+    """Returns the tokenizer of a model, with as many letters of words as its configuration says, if it has such a field."""
+    if unit not in UNITS:
+        raise Mistake(f"unit: expected {', '.join(UNITS)}, found {unit}")
+    letters = getattr(config, "letters", 0)
+    try:
+        return UNITS[unit](vocabulary, lower_case=lower_case, fallback=fallback, letters=letters)
+    except ValueError as error:
+        raise Mistake(str(error)) from None
