@@ -10,7 +10,7 @@ import keras
 import yaml
 
 from trainer.text.reader import Reader
-from trainer.text.word_pieces import Tokenizer
+from trainer.text.tokenizer import Tokenizer
 from trainer.weights import pretrained, tensors
 
 # What an encoder may do, which kinds of tasks may need (`trainer.tasks.kind.Kind.needs`)

@@ -47,6 +47,8 @@ def export_hf(run: str | Path, to: str | Path) -> dict[str, Any]:
     architecture, tokenizer = trained.blueprint.architecture, trained.blueprint.tokenizer
     if not architecture.family:
         raise Mistake(f"{folder}: expected a run of a model that transformers has, found {architecture.title}")
+    if tokenizer.unit != "pieces":
+        raise Mistake(f"{folder}: expected a run that reads word pieces, as transformers does, found {tokenizer.unit}")
     config = {name: value for name, value in trained.settings.items() if name not in OURS}
     settings = pretrained.tokenizer_config(tokenizer.lower_case)
     contents = {

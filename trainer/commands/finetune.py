@@ -2,7 +2,7 @@
 
 from trainer import quiet  # noqa: F401  isort: skip  before all that imports TensorFlow
 
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from trainer.errors import Mistake
 from trainer.options import Finetune, defaults, of_result
 from trainer.progress import say
 from trainer.reports import report
+from trainer.runs import fresh
 from trainer.runs.blueprint import Blueprint
 from trainer.runs.folder import Folder
 from trainer.runs.run import files_of_run, has_head, settings_of_run
@@ -81,8 +82,7 @@ class Plan:
         self.options, self.sources = options, sources
         self.task = TASKS[options.task]
         self.kind = KINDS[self.task.kind]
-        self.blueprint = _blueprint(options, sources)
-        self.train_rows = _training_rows(options, sources.train)
+        self.blueprint = _blueprint(options, sources, lambda: self.train_rows)
         fields = self.task.fields_of(self.train_rows[0])
         self.blueprint.check(options.task, self.task, len(fields))
         setup = Setup(
@@ -118,6 +118,11 @@ class Plan:
         self.scorer = None
         if dev_rows is not None:
             self.scorer = self.kind.scorer(self.model, self.setup, dev_rows, options.batch_size, tune=True)
+
+    @cached_property
+    def train_rows(self) -> list[Row]:
+        """The rows that the options choose of the training file."""
+        return _training_rows(self.options, self.sources.train)
 
     def _dev_rows(self):
         if not self.sources.dev:
@@ -190,18 +195,18 @@ class Plan:
         unused = ", ".join(self.unused) or "none"
         title = self.blueprint.architecture.title
         recipe = [f"recipe    {recipes.named(options.recipe).describe()}"] if options.recipe else []
+        texts = partial(fresh.texts, self.train_rows, self.task)
+        vocabulary = f"vocabulary {sources.vocabulary or 'made of the training texts'}"
         return [
             *recipe,
             f"task      {options.task}{fields}: {setup}",
             f"weights   {sources.init}; {head}; in the file but not used: {unused}"
             if sources.init
-            else f"weights   random: {title} of size {' '.join([str(options.model), *(options.settings or ())])}; "
-            f"vocabulary {sources.vocabulary}",
+            else f"weights   random: {title} of size {' '.join([str(options.model), *(options.settings or ())])}; {vocabulary}",
             f"train     {sources.train}: {self.train_set}",
             *self._decisions_of_classes(),
             f"dev       {sources.dev}: {self.scorer}" if self.scorer else "dev       none: no scores",
-            f"text      {'lower-cased, without accents' if tokenizer.lower_case else 'cased'}; "
-            f"{len(tokenizer.vocabulary):,} pieces",
+            f"text      {fresh.describe(tokenizer, None if sources.init or sources.vocabulary else texts)}",
             *_decisions_of_work(options, self.work),
         ]
 
@@ -214,15 +219,18 @@ class Plan:
         return [f"{name:<10}{classes.describe(self.train_rows, self.task, self.setup.labels)}{shown}"]
 
 
-def _blueprint(options, sources):
-    """Returns the blueprint of the model to train.
+def _blueprint(options, sources, rows):
+    """Returns the blueprint of the model to train; `rows()`: those that a vocabulary is made of, where none is given.
 
     Raises:
         Mistake: It cannot be read, lacks what the task needs, or has fewer positions than --max_length.
     """
-    new = lambda: Blueprint.new(options.model, sources.vocabulary, options.settings or ())
-    blueprint = Blueprint.of_weights(sources.init) if sources.init else new()
-    blueprint.check(options.task, TASKS[options.task])
+    task = TASKS[options.task]
+    texts = lambda: fresh.texts(rows(), task)
+    blueprint = (
+        Blueprint.of_weights(sources.init) if sources.init else fresh.blueprint(options, sources.vocabulary, texts)
+    )
+    blueprint.check(options.task, task)
     if options.dropout is not None:
         blueprint = blueprint.with_dropout(options.dropout)
     positions = blueprint.architecture.longest(blueprint.config)

@@ -6,6 +6,10 @@ from trainer.errors import Mistake
 from trainer.options.base import without_effect
 from trainer.options.checks import one_of, positive, within_seeds
 from trainer.tasks.table import Task
+from trainer.text.vocabulary import SPECIAL
+
+UNITS = ("pieces", "words", "characters")  # of `trainer.text.units`, which imports TensorFlow; the first is the default
+UNKNOWN = ("unk", "characters")  # likewise, of `--unknown`
 
 
 @dataclass(kw_only=True)
@@ -61,7 +65,13 @@ class ModelOptions:
     settings: list[str] | None = None
     """Of --model, other settings than its size has: NAME=VALUE ..., as layers=2 width=300 (a wrong name lists all)."""
     vocabulary: str | None = None
-    """The vocab.txt of random weights: a file, or that of weights by name, as for --init."""
+    """The vocab.txt of random weights: a file, or that of weights by name, as for --init (default: made of the training texts)."""
+    vocabulary_size: int | None = None
+    """Entries of a vocabulary that is made (default: 8000 pieces, 20000 words, 8000 characters)."""
+    unit: str | None = None
+    """What random weights read text in: pieces (the default, as BERT does), words, of Chinese the longest that the vocabulary has, or characters."""
+    unknown: str | int | None = None
+    """Of --unit words, what an unknown word becomes: unk (the default: [UNK]), characters, which the vocabulary then has, too, or one of a number N of hash buckets."""
     max_length: int | None = None
     """Pieces read at once, [CLS] and [SEP] included (default: 128; qa 384); longer texts lose their end, the longer of two first, or are tagged and searched for answers in windows that overlap."""
     doc_stride: int | None = None
@@ -76,9 +86,10 @@ class ModelOptions:
     def check_model(self) -> None:
         if (self.init is None) == (self.model is None):
             raise Mistake(f"expected either --init or --model, received {'both' if self.init else 'neither'}")
-        if (self.model is None) != (self.vocabulary is None):
-            received = f"--model {self.model}" if self.model else "--vocabulary"
-            raise Mistake(f"--model and --vocabulary: expected both or neither, received {received}")
+        for name in ("vocabulary", "vocabulary_size", "unit", "unknown"):
+            if self.init is not None and getattr(self, name) is not None:
+                raise Mistake(f"--{name}: expected with --model, received with --init, whose vocabulary is its own")
+        self._check_text()
         if self.settings and not self.model:
             raise Mistake("--settings: expected with --model, received with --init, whose settings are its own")
         for setting in self.settings or ():
@@ -88,6 +99,21 @@ class ModelOptions:
             raise Mistake(f"--dropout: expected a rate from 0, below 1, received {self.dropout}")
         if self.freeze is not None and str(self.freeze) != "embeddings" and not str(self.freeze).isdecimal():
             raise Mistake(f"--freeze: expected embeddings or a number of layers, received {self.freeze}")
+
+    def _check_text(self):
+        one_of("unit", self.unit, (None, *UNITS))
+        unit, unknown = self.unit or UNITS[0], str(self.unknown)
+        if self.unknown is not None and not (unknown.isdecimal() and int(unknown)) and unknown not in UNKNOWN:
+            raise Mistake(f"--unknown: expected {', '.join(UNKNOWN)} or a number of hash buckets, received {unknown}")
+        if self.unknown is not None and unknown != UNKNOWN[0] and unit != "words":
+            raise Mistake(f"--unknown {unknown}: expected with --unit words, received with {unit}")
+        if self.vocabulary_size is not None:
+            if self.vocabulary is not None:
+                raise Mistake("--vocabulary_size: expected of a vocabulary that is made, received with --vocabulary")
+            if self.vocabulary_size <= len(SPECIAL):
+                raise Mistake(
+                    f"--vocabulary_size: expected more than the {len(SPECIAL)} special tokens, received {self.vocabulary_size}"
+                )
 
 
 @dataclass(kw_only=True)

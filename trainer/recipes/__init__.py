@@ -36,7 +36,7 @@ FOUND = {
     "published": "a figure to hold beside it, and its source",
 }
 JOINED = (
-    "set",
+    "settings",
 )  # options whose values are NAME=VALUE: those of flags come after the recipe's, and do not replace them
 
 

@@ -14,7 +14,9 @@ from trainer.errors import Mistake, described
 from trainer.tasks.kinds import KINDS
 from trainer.tasks.table import Task
 from trainer.text.reader import Reader
-from trainer.text.word_pieces import Tokenizer, read_vocabulary
+from trainer.text.tokenizer import Fallback, Tokenizer, size_of
+from trainer.text.units import UNITS
+from trainer.text.vocabulary import read_vocabulary
 from trainer.weights import pretrained
 
 
@@ -37,37 +39,48 @@ class Blueprint:
         try:
             architecture, config = table.read(folder)
             content, lower_case = pretrained.read_tokenizer(folder)
+            unit, fallback = pretrained.read_unit(folder)
             vocabulary = read_vocabulary(folder / "vocab.txt", content)
         except (OSError, ValueError) as error:
             raise Mistake(described(error)) from None
-        if len(vocabulary) > config.vocabulary_size:
+        size = size_of(vocabulary, fallback)
+        if size > config.vocabulary_size:
             raise Mistake(
-                f"{folder / 'vocab.txt'}: has {len(vocabulary)} pieces, but its configuration says vocab_size "
-                f"{config.vocabulary_size}"
+                f"{folder / 'vocab.txt'}: has {size} pieces, but its configuration says vocab_size {config.vocabulary_size}"
             )
-        return cls(architecture, config, Tokenizer(vocabulary, lower_case=lower_case))
+        return cls(architecture, config, _tokenizer(config, unit, vocabulary, lower_case, fallback))
 
     @classmethod
-    def new(cls, model: str, vocabulary_path: str | Path, settings: Iterable[str] = ()) -> Blueprint:
-        """Returns that of weights that are yet to be learned: of a model by name, with other settings, and a vocabulary.
+    def new(
+        cls,
+        model: str,
+        vocabulary: list[str],
+        *,
+        lower_case: bool = True,
+        unit: str = "pieces",
+        fallback: Fallback = "unk",
+        settings: Iterable[str] = (),
+    ) -> Blueprint:
+        """Returns that of weights that are yet to be learned: of a model by name, and a vocabulary.
+
+        Args:
+            model: See `trainer.architectures.table.named`.
+            vocabulary, lower_case, fallback: See `trainer.text.tokenizer.Tokenizer`.
+            unit: Of `trainer.text.units.UNITS`.
+            settings: See `trainer.architectures.base.Architecture.with_settings`.
 
         Raises:
-            Mistake: No such model, or setting; the vocabulary cannot be read.
+            Mistake: No such model, or setting; it reads the letters of words, and the unit is another.
         """
         architecture, size = table.named(model)
-        try:
-            vocabulary = read_vocabulary(vocabulary_path)
-        except (OSError, ValueError) as error:
-            raise Mistake(described(error)) from None
-        tokenizer = Tokenizer(vocabulary, lower_case=pretrained.is_lower_case(vocabulary))
-        config = architecture.configuration(size, len(vocabulary))
+        config = architecture.configuration(size, size_of(vocabulary, fallback))
         if settings:
             try:
                 config = architecture.with_settings(config, settings)
                 architecture.build(config, {}, seed=0)  # a builder checks its arguments
             except ValueError as error:
                 raise Mistake(f"--settings: {error}") from None
-        return cls(architecture, config, tokenizer)
+        return cls(architecture, config, _tokenizer(config, unit, vocabulary, lower_case, fallback))
 
     def with_dropout(self, rate: float) -> Blueprint:
         return replace(self, config=self.architecture.with_dropout(self.config, rate))
@@ -110,3 +123,14 @@ class Blueprint:
             return self.architecture.load(model, folder, ignore=ignore)
         except (OSError, ValueError) as error:
             raise Mistake(described(error)) from None
+
+
+def _tokenizer(config, unit, vocabulary, lower_case, fallback) -> Tokenizer:
+    """Returns the tokenizer of a model, with as many letters of words as its configuration says, if it has such a field."""
+    if unit not in UNITS:
+        raise Mistake(f"unit: expected {', '.join(UNITS)}, found {unit}")
+    letters = getattr(config, "letters", 0)
+    try:
+        return UNITS[unit](vocabulary, lower_case=lower_case, fallback=fallback, letters=letters)
+    except ValueError as error:
+        raise Mistake(str(error)) from None

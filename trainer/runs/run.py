@@ -72,10 +72,11 @@ def settings_of_run(blueprint: Blueprint, task_name: str, setup: Setup, names: d
 def files_of_run(blueprint: Blueprint, setup: Setup) -> dict[str, str]:
     """Returns {name: content} of the files beside `config.json` that a run has from its first moment."""
     tokenizer = blueprint.tokenizer
+    settings = pretrained.tokenizer_config(tokenizer.lower_case, tokenizer.unit, tokenizer.fallback)
     return {
         "vocab.txt": "\n".join(tokenizer.vocabulary) + "\n",
         "labels.txt": "\n".join(setup.labels) + "\n",
-        "tokenizer_config.json": json.dumps(pretrained.tokenizer_config(tokenizer.lower_case), indent=2) + "\n",
+        "tokenizer_config.json": json.dumps(settings, indent=2) + "\n",
     }
 
 

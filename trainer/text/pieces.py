@@ -9,7 +9,7 @@ import tensorflow as tf
 
 
 class Pieces(NamedTuple):
-    """Pieces of a batch of strings; every field is ragged int32 [B, (P)].
+    """Pieces of a batch of strings; every field is ragged int32 [B, (P)], `ids` [B, (P), 1 + L] with letters of words.
 
     `starts` and `ends` are the place of the whole word in the original string, in Unicode code points, end exclusive.
     """

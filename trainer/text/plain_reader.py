@@ -8,8 +8,9 @@ from typing import Any
 import tensorflow as tf
 
 from models.pairs import SECOND
+from trainer.text import letters
 from trainer.text.reader import Reader, cut, pair_lengths
-from trainer.text.word_pieces import PADDING, START
+from trainer.text.vocabulary import PADDING, START
 
 
 class PlainReader(Reader):
@@ -19,13 +20,9 @@ class PlainReader(Reader):
     `max_length` is what both have together.
     """
 
-    after = 0  # special tokens behind a text
-
     def inputs(self, texts: int = 1) -> dict[str, tf.TensorSpec]:
-        specs = {
-            "token_ids": tf.TensorSpec([None, None], tf.int32),
-            "mask": tf.TensorSpec([None, None], tf.bool),
-        }
+        ids, mask = tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None, None], tf.bool)
+        specs = {"token_ids": ids, "mask": mask} | letters.inputs(self.tokenizer.letters)
         return specs if texts == 1 else specs | {SECOND + name: spec for name, spec in specs.items()}
 
     def place_of_second(self, first_length: Any) -> Any:
@@ -35,7 +32,7 @@ class PlainReader(Reader):
         """Marks and pads one text a row, or two; see `Reader.frame`.
 
         Returns:
-            The inputs of a model of one text, `token_ids` int32 [B, S] and `mask` bool [B, S]; or of `models.pairs.pair`.
+            The inputs of a model of one text, see `models.inputs.unit_inputs`; or of two, see `models.pairs.pair`.
         """
         if second is None:
             return self._marked(ids[:, : self.room()])
@@ -44,8 +41,11 @@ class PlainReader(Reader):
         return self._marked(cut(ids, first_lengths)) | {SECOND + name: x for name, x in of_second.items()}
 
     def _marked(self, ids):
-        start, padding = map(self.tokenizer.vocabulary.index, (START, PADDING))
-        marked = tf.concat([tf.fill([tf.shape(ids.row_lengths())[0], 1], start), ids], axis=1)
+        of_words = self.tokenizer.letters
+        start, padding = (letters.token(self.tokenizer.vocabulary.index(token), of_words) for token in (START, PADDING))
+        rows = tf.shape(ids.row_lengths())[0]
+        marked = tf.concat([tf.broadcast_to(start, [rows, 1, *start.shape]), ids], axis=1)
         longest = tf.maximum(tf.reduce_max(marked.row_lengths()), 1)  # an empty batch, too, has a first unit to slice
-        token_ids = marked.to_tensor(padding, shape=tf.stack([tf.constant(-1, longest.dtype), longest]))  # [B, S]
-        return {"token_ids": token_ids, "mask": tf.sequence_mask(marked.row_lengths(), longest)}
+        shape = [tf.constant(-1, longest.dtype), longest, *padding.shape]
+        inputs = letters.apart(marked.to_tensor(padding, shape=tf.stack(shape)), of_words)  # token_ids [B, S]
+        return inputs | {"mask": tf.sequence_mask(marked.row_lengths(), longest)}

@@ -1,6 +1,7 @@
 """Raw strings to what a model reads, as one object: pieces with their places, framing, and how much room there is for text.
 
-Glossary of shapes: B batch, P pieces of a text, S sequence length of a batch.
+Glossary of shapes: B batch, P pieces of a text, S sequence length of a batch, L letters of a word. With letters (see
+`trainer.text.letters`), pieces [B, (P)] are [B, (P), 1 + L] throughout.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,9 +11,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from trainer.text import layout
+from trainer.text import layout, letters
 from trainer.text.pieces import Pieces
-from trainer.text.word_pieces import PADDING, SEPARATOR, START, Tokenizer
+from trainer.text.tokenizer import Tokenizer
+from trainer.text.vocabulary import PADDING, SEPARATOR, START
 
 
 class Reader:
@@ -33,11 +35,8 @@ class Reader:
 
     def inputs(self, texts: int = 1) -> dict[str, tf.TensorSpec]:
         """Returns what a model of so many texts is given; for the signature of a tf.function, so that no length is traced anew."""
-        return {
-            "token_ids": tf.TensorSpec([None, None], tf.int32),
-            "segment_ids": tf.TensorSpec([None, None], tf.int32),
-            "mask": tf.TensorSpec([None, None], tf.bool),
-        }
+        ids, mask = tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None, None], tf.bool)
+        return {"token_ids": ids, "segment_ids": ids, "mask": mask} | letters.inputs(self.tokenizer.letters)
 
     def __call__(self, texts: Sequence[str], second: Sequence[str] | None = None) -> dict[str, tf.Tensor]:
         """Returns the inputs of a model for texts [B], or for as many pairs; see `frame`.
@@ -88,11 +87,15 @@ class Reader:
             second: int32 [B, (P)], of the second texts.
 
         Returns:
-            The inputs of `models.bert.bert`: `token_ids`, `segment_ids` int32 [B, S] and `mask` bool [B, S].
+            The inputs of `models.bert.bert`: `token_ids`, `segment_ids` int32 [B, S] and `mask` bool [B, S]; with letters
+            of words also `letters` int32 [B, S, L], 0 for special tokens.
         """
-        start, separator, padding = map(self.tokenizer.vocabulary.index, (START, SEPARATOR, PADDING))
+        of_words = self.tokenizer.letters
+        start, separator, padding = (
+            letters.token(self.tokenizer.vocabulary.index(token), of_words) for token in (START, SEPARATOR, PADDING)
+        )
         rows = tf.shape(ids.row_lengths())[0]
-        column = lambda token: tf.fill([rows, 1], token)
+        column = lambda token: tf.broadcast_to(token, [rows, 1, *token.shape])
         if second is None:
             parts = [column(start), ids[:, : self.room()], column(separator)]
         else:
@@ -106,13 +109,14 @@ class Reader:
             ]
         framed = tf.concat(parts, axis=1)
         longest = tf.maximum(tf.reduce_max(framed.row_lengths()), 2)  # an empty batch, too, has a first token to slice
-        token_ids = framed.to_tensor(padding, shape=tf.stack([tf.constant(-1, longest.dtype), longest]))  # [B, S]
+        shape = [tf.constant(-1, longest.dtype), longest, *padding.shape]
+        inputs = letters.apart(framed.to_tensor(padding, shape=tf.stack(shape)), of_words)  # token_ids [B, S]
         mask = tf.sequence_mask(framed.row_lengths(), longest)
-        segment_ids = tf.zeros_like(token_ids)
+        segment_ids = tf.zeros_like(inputs["token_ids"])
         if second is not None:
             before = tf.sequence_mask(self.place_of_second(lengths[0]), longest)
             segment_ids = tf.cast(mask & ~before, tf.int32)  # 1 behind the first [SEP]
-        return {"token_ids": token_ids, "segment_ids": segment_ids, "mask": mask}
+        return inputs | {"segment_ids": segment_ids, "mask": mask}
 
     def align(self, values: tf.RaggedTensor, inputs: dict[str, tf.Tensor], empty: int) -> tf.Tensor:
         """Returns values of the pieces of first texts [B, (P)] at their places in the inputs that `frame` made: [B, S]."""

@@ -36,6 +36,9 @@ def convert(source: str | Path, to: str | Path) -> dict[str, Any]:
     bert.check_config(config, path)
     tensors = pretrained.read_tensors(source)
     vocabulary, lower_case = pretrained.read_tokenizer(source)
+    unit, _ = pretrained.read_unit(source)
+    if unit != "pieces":
+        raise ValueError(f"{source}: expected a model that reads word pieces, found one that reads {unit}")
     content, left_out = _content(tensors)
     write = _write_hugging_face if from_google else _write_checkpoint
     with new_folder(to) as temporary:

@@ -113,9 +113,25 @@ def _read_word_pieces(path):
     return ("\n".join(pieces) + "\n").encode(), normalizer
 
 
-def tokenizer_config(lower_case: bool) -> dict[str, Any]:
-    """Returns the content of the `tokenizer_config.json` that this project writes."""
-    return {"tokenizer_class": "BertTokenizer", "do_lower_case": lower_case}
+def tokenizer_config(lower_case: bool, unit: str = "pieces", fallback: str | int = "unk") -> dict[str, Any]:
+    """Returns the content of the `tokenizer_config.json` that this project writes; see `trainer.text.tokenizer.Tokenizer`."""
+    if unit == "pieces":
+        return {"tokenizer_class": "BertTokenizer", "do_lower_case": lower_case}
+    return {"do_lower_case": lower_case, "unit": unit, "unknown": fallback}
+
+
+def read_unit(folder: str | Path) -> tuple[str, str | int]:
+    """Returns (the unit that text is read in, what an unknown word becomes) of a folder; BERT's, if it does not say.
+
+    Raises:
+        OSError, ValueError: The file cannot be read; it holds something else.
+    """
+    path = Path(folder) / "tokenizer_config.json"
+    config = read_json(path) if path.is_file() else {}
+    unit, unknown = config.get("unit", "pieces"), config.get("unknown", "unk")
+    if not isinstance(unit, str) or not isinstance(unknown, str | int):
+        raise ValueError(f"{path}: expected unit and unknown as this project writes them, found {unit}, {unknown}")
+    return unit, unknown
 
 
 def is_lower_case(vocabulary: list[str]) -> bool:

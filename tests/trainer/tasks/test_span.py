@@ -18,11 +18,11 @@ from trainer.tasks.span.answer import BEST
 from trainer.tasks.span.examples import cut as cut_in_windows
 from trainer.tasks.table import TASKS
 from trainer.text.reader import Reader
-from trainer.text.word_pieces import Tokenizer
+from trainer.text.word_pieces import WordPieces
 from trainer.training import batches
 
 TASK = TASKS["qa"]
-TOKENIZER = Tokenizer(VOCABULARY, lower_case=True)
+TOKENIZER = WordPieces(VOCABULARY, lower_case=True)
 
 
 def setup(max_length=64, doc_stride=16, max_answer_length=5, **settings):

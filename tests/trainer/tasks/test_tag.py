@@ -15,11 +15,12 @@ from trainer.tasks.setup import Setup
 from trainer.tasks.table import TASKS
 from trainer.tasks.tag import segmentation, units
 from trainer.text.reader import Reader
-from trainer.text.word_pieces import Tokenizer, read_vocabulary
+from trainer.text.vocabulary import read_vocabulary
+from trainer.text.word_pieces import WordPieces
 from trainer.training import batches
 
 TASK = TASKS["tagging"]
-TOKENIZER = Tokenizer(VOCABULARY, lower_case=True)
+TOKENIZER = WordPieces(VOCABULARY, lower_case=True)
 LABELS = ["A", "B", "_", "A B@-1", "_ A@-2", "B A@-3 A@-1"]
 
 
@@ -89,7 +90,7 @@ def test_inventory():
 @needs(DATA / "tagging-en")
 def test_gold_labels_give_the_gold_words(path, vocabulary, exact):
     """The labels express all words but rare ones, and those beyond the tokenizer: with dropped characters or spaces."""
-    tokenizer = Tokenizer(read_vocabulary(DATA / "vocab" / vocabulary / "vocab.txt"), lower_case=True)
+    tokenizer = WordPieces(read_vocabulary(DATA / "vocab" / vocabulary / "vocab.txt"), lower_case=True)
     rows = files.read(DATA / path, TASK, files.ANY)
     tokens = list(units.tokens(Reader(tokenizer, 512), [row["text"] for row in rows]))
     of_rows = [segmentation.labels_of_tokens(a, b, row) for row, (_, _, a, b) in zip(rows, tokens, strict=True)]
@@ -115,7 +116,7 @@ def test_gold_labels_give_the_gold_words(path, vocabulary, exact):
 def test_positions_slice_the_original_text(max_length, lower_case):
     draw = random.Random(max_length)
     texts = ["".join(draw.choices(ALPHABET, k=draw.randint(0, 60))) for _ in range(300)]
-    tokenizer = Tokenizer(VOCABULARY, lower_case=lower_case)
+    tokenizer = WordPieces(VOCABULARY, lower_case=lower_case)
     function = tag.functions(local(len(LABELS)), setup(LABELS, max_length, tokenizer))["serving_default"]
     outputs = {name: value.numpy() for name, value in function(tf.constant(texts)).items()}
     seen = 0

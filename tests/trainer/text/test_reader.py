@@ -7,9 +7,9 @@ import tensorflow as tf
 from tests.conftest import VOCABULARY
 from trainer.text import windows
 from trainer.text.reader import Reader, pair_lengths
-from trainer.text.word_pieces import Tokenizer
+from trainer.text.word_pieces import WordPieces
 
-TOKENIZER = Tokenizer(VOCABULARY, lower_case=True)
+TOKENIZER = WordPieces(VOCABULARY, lower_case=True)
 
 
 def test_rows_are_framed_padded_and_cut():

@@ -9,7 +9,8 @@ import tensorflow as tf
 
 from tests import reference_tokenization as reference
 from tests.conftest import DATA, GOLDEN, VOCABULARY, needs
-from trainer.text.word_pieces import Tokenizer, read_vocabulary
+from trainer.text.vocabulary import read_vocabulary
+from trainer.text.word_pieces import WordPieces
 
 # Lines of the golden files that cannot be equal, with the reason: {(file, line number): reason}. None so far.
 UNEQUAL = {}
@@ -48,7 +49,7 @@ def random_strings(count, seed=0):
 @pytest.mark.parametrize("lower_case", [True, False], ids=["lower", "cased"])
 def test_equals_reference_with_words_and_places(lower_case):
     texts = AWKWARD + random_strings(3000)
-    pieces = tf.function(Tokenizer(VOCABULARY, lower_case=lower_case))(tf.constant(texts))
+    pieces = tf.function(WordPieces(VOCABULARY, lower_case=lower_case))(tf.constant(texts))
     for text, actual in zip(texts, as_lists(pieces, VOCABULARY), strict=True):
         expected = reference.tokenize(text, set(VOCABULARY), lower_case=lower_case)
         assert [piece[:2] for piece in actual] == [piece[:2] for piece in expected], repr(text)
@@ -67,7 +68,7 @@ def test_equals_reference_with_words_and_places(lower_case):
 def test_golden_ids(file, vocabulary):
     vocabulary = read_vocabulary(DATA / "vocab" / vocabulary / "vocab.txt")
     rows = [json.loads(line) for line in (GOLDEN / file).read_text(encoding="utf-8").splitlines()]
-    ids = Tokenizer(vocabulary, lower_case=True)(tf.constant([row["text"] for row in rows])).ids.to_list()
+    ids = WordPieces(vocabulary, lower_case=True)(tf.constant([row["text"] for row in rows])).ids.to_list()
     unequal = {(file, i) for i, row in enumerate(rows, 1) if ids[i - 1] != row["ids"]}
     assert unequal == {line for line in UNEQUAL if line[0] == file}
     known = set(vocabulary)
@@ -78,17 +79,17 @@ def test_golden_ids(file, vocabulary):
 
 def test_words_slice_the_original():
     text = "Ünï👍 中国，Café\u200b!"
-    pieces = as_lists(Tokenizer(VOCABULARY, lower_case=True)(tf.constant([text])), VOCABULARY)[0]
+    pieces = as_lists(WordPieces(VOCABULARY, lower_case=True)(tf.constant([text])), VOCABULARY)[0]
     assert [text[start:end] for _, _, start, end in pieces] == ["Ünï👍", "中", "国", "，", "Café", "!"]
 
 
 def test_special_tokens_are_text():
-    pieces = as_lists(Tokenizer(VOCABULARY, lower_case=True)(tf.constant(["[MASK]"])), VOCABULARY)[0]
+    pieces = as_lists(WordPieces(VOCABULARY, lower_case=True)(tf.constant(["[MASK]"])), VOCABULARY)[0]
     assert [piece for piece, *_ in pieces] == ["[", "mask", "]"]
 
 
 def test_no_strings_and_broken_bytes():
-    tokenizer = Tokenizer(VOCABULARY, lower_case=True)
+    tokenizer = WordPieces(VOCABULARY, lower_case=True)
     assert tokenizer(tf.constant([], tf.string)).ids.to_list() == []
     pieces = as_lists(tokenizer(tf.constant([b"good \xff\xfe film"])), VOCABULARY)[0]
     assert [piece for piece, *_ in pieces] == ["good", "film"]

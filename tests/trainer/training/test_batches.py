@@ -7,10 +7,10 @@ import tensorflow as tf
 
 from tests.conftest import VOCABULARY
 from trainer.text.reader import Reader
-from trainer.text.word_pieces import Tokenizer
+from trainer.text.word_pieces import WordPieces
 from trainer.training import batches
 
-READER = Reader(Tokenizer(VOCABULARY, lower_case=True), 16)
+READER = Reader(WordPieces(VOCABULARY, lower_case=True), 16)
 LENGTHS = np.random.default_rng(0).integers(3, 60, 1000)
 
 

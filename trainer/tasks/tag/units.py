@@ -10,16 +10,16 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from trainer.text import windows
+from trainer.text import letters, windows
 from trainer.text.pieces import Pieces
 from trainer.text.reader import Reader
-from trainer.text.word_pieces import UNKNOWN, Tokenizer
+from trainer.text.tokenizer import Tokenizer
 
 
 class Units(NamedTuple):
     """What is tagged, tokens or given words, as pieces."""
 
-    ids: tf.RaggedTensor  # int32 [B, (P)]
+    ids: tf.RaggedTensor  # int32 [B, (P)], or [B, (P), 1 + L]: see `trainer.text.letters`
     first: tf.Tensor  # bool, for each piece of all rows: a unit begins
 
 
@@ -32,11 +32,11 @@ def units_of_words(tokenizer: Tokenizer, words: tf.Tensor, count: tf.Tensor) -> 
     """Returns all words [all words], of which each row has `count` [B], as `Units`: a word of which nothing is left is unknown."""
     ids = tokenizer(words).ids.with_row_splits_dtype(tf.int64)  # [all words, (P)]
     lost = tf.cast(ids.row_lengths() == 0, tf.int64)
-    unknown = tf.fill([tf.reduce_sum(lost)], tokenizer.vocabulary.index(UNKNOWN))
+    unknown = letters.token(tokenizer.unknown, tokenizer.letters)
+    unknown = tf.broadcast_to(unknown, [tf.reduce_sum(lost), *unknown.shape])
     ids = tf.concat([ids, tf.RaggedTensor.from_row_lengths(unknown, lost)], axis=1)
-    first = tf.scatter_nd(
-        ids.row_starts()[:, None], tf.ones_like(ids.row_starts()), tf.shape(ids.flat_values, tf.int64)
-    )
+    pieces = tf.shape(ids.flat_values, tf.int64)[:1]
+    first = tf.scatter_nd(ids.row_starts()[:, None], tf.ones_like(ids.row_starts()), pieces)
     return Units(tf.RaggedTensor.from_row_lengths(ids, count).merge_dims(1, 2), first > 0)
 
 

@@ -1,0 +1,133 @@
+"""Runs that read words or characters, with vocabularies made of their data; exports answer as they do."""
+
+import json
+from dataclasses import dataclass
+from typing import ClassVar
+
+import keras
+import pytest
+from keras import ops
+
+from serving.export import export
+from tests.conftest import answers_of_export, cli, write_examples, write_treebank
+from tests.trainer.architectures import test_base
+from trainer.architectures import base, table
+from trainer.runs.run import Run
+from trainer.tasks.table import TASKS
+
+UNITS = [("words", None), ("words", "characters"), ("words", "16"), ("characters", None)]
+TEXTS = ["Good film", "坏 片，a BAD film", "", "中国人 very good中 \u200b", "goodness ab café"]
+
+
+def spelled(vocabulary_size, *, letters, pooled_only=False, **bag):
+    """A bag whose words are their first letter and their id."""
+    encoder = test_base.bag(vocabulary_size, pooled_only=True, **bag)
+    spelling = keras.Input([None, letters], dtype="int32", name="letters")
+    x = encoder.get_layer("token_embedding").output
+    x += keras.layers.Embedding(257, x.shape[-1], name="letter_embedding")(spelling[:, :, 0])
+    weights = ops.cast(encoder.input["mask"], x.dtype)[:, :, None]
+    pooled = ops.sum(x * weights, axis=1) / ops.sum(weights, axis=1)
+    return keras.Model({**encoder.input, "letters": spelling}, {"pooled": pooled, "hidden_states": [x]})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(base.Config):
+    width: int = 16
+    letters: int = 4
+
+
+class Spelled(test_base.Bag):
+    name, title = "spelled", "spelled bag"
+    builder = spelled
+    config_class = Config
+    sizes: ClassVar = {"default": {}}
+
+
+@pytest.fixture(autouse=True)
+def with_rows(monkeypatch):
+    monkeypatch.setitem(table.ARCHITECTURES, "bag", test_base.Bag())
+    monkeypatch.setitem(table.ARCHITECTURES, "spelled", Spelled())
+
+
+def finetune(capsys, task, folder, **options):
+    train = {"sentiment": (write_examples, "train.txt"), "tagging": (write_treebank, "train.conllu")}[task]
+    train = train[0](folder / train[1], 96)
+    options = {"train": train, "dev": train, "model": "bag", "epochs": 10, "learning_rate": 0.05} | options
+    options = {name: value for name, value in options.items() if value is not None} | {"out": folder / "run"}
+    status, out, err = cli(capsys, "finetune", task, *[f"--{name}={value}" for name, value in options.items()])
+    assert status == 0, err
+    return folder / "run", json.loads(out), err
+
+
+def same_answers(capsys, run, task, folder):
+    rows = [{"text": text} for text in TEXTS]
+    _, out, _ = cli(capsys, "predict", run, "--text", *TEXTS)
+    predicted = [json.loads(line) for line in out.splitlines()]
+    export(run, folder / "export")
+    assert answers_of_export(folder / "export" / "1", TASKS[task], rows, 2) == predicted
+    return predicted
+
+
+@pytest.mark.parametrize("unit, unknown", [*UNITS[1:], ("pieces", None)])
+def test_sentiment(unit, unknown, capsys, tmp_path):
+    run, result, err = finetune(capsys, "sentiment", tmp_path, unit=unit, unknown=unknown)
+    assert result["final"]["accuracy"] > 0.9
+    predicted = same_answers(capsys, run, "sentiment", tmp_path)
+    assert [row["label"] for row in predicted[:2]] == ["positive", "negative"]
+    settings = json.loads((run / "tokenizer_config.json").read_text())
+    entries = (run / "vocab.txt").read_text().splitlines()
+    size = json.loads((run / "config.json").read_text())["vocabulary_size"]
+    if unit == "pieces":
+        assert settings == {"tokenizer_class": "BertTokenizer", "do_lower_case": True}
+    else:
+        fallback = int(unknown) if unknown == "16" else unknown or "unk"
+        assert settings == {"do_lower_case": True, "unit": unit, "unknown": fallback}
+    assert size == len(entries) + (16 if unknown == "16" else 0) == Run(run).blueprint.tokenizer.size
+    line = next(line for line in err.splitlines() if line.startswith("text "))
+    about = {None: "[UNK]", "characters": "spelled", "16": "16 hash buckets"}[unknown]
+    about = f"; unknown ones: {about}" if unit == "words" else ""
+    expected = f"text      lower-cased, without accents; {len(entries)} {unit}{about}; made of the training texts, in which 0.00% of"
+    assert line.startswith(expected)
+
+
+@pytest.mark.parametrize("unit, unknown", UNITS[:1] + UNITS[2:])
+def test_tagging(unit, unknown, capsys, tmp_path):
+    options = {"vocabulary_size": 20} if unknown else {}
+    run, result, _ = finetune(capsys, "tagging", tmp_path, unit=unit, unknown=unknown, **options)
+    assert result["final"]["accuracy"] > 0.6
+    predicted = same_answers(capsys, run, "tagging", tmp_path)
+    for text, row in zip(TEXTS, predicted, strict=True):
+        assert row["words"] == [text[start:end] for start, end in zip(row["starts"], row["ends"], strict=True)]
+    assert ("中国" in (run / "vocab.txt").read_text().splitlines()) == (unit == "words")
+    status, out, err = cli(capsys, "predict", run, "--words", "中国", "\u200b", "good")
+    assert status == 0 and len(json.loads(out)["tags"]) == 3, err
+
+
+@pytest.mark.parametrize("task, unknown", [("sentiment", "unk"), ("tagging", "characters")])
+def test_letters_of_words(task, unknown, capsys, tmp_path):
+    run, result, _ = finetune(capsys, task, tmp_path, model="spelled", unit="words", unknown=unknown, vocabulary_size=9)
+    assert result["final"]["accuracy"] > 0.6 and Run(run).blueprint.tokenizer.letters == 4
+    assert "letters" in Run(run).setup.reader.inputs
+    same_answers(capsys, run, task, tmp_path)
+
+
+def test_what_others_cannot_read(capsys, tmp_path):
+    run, *_ = finetune(capsys, "sentiment", tmp_path, model="tiny", unit="characters", epochs=1)
+    status, _, err = cli(capsys, "export_hf", run, "--to", tmp_path / "given-away")
+    assert status == 2 and "expected a run that reads word pieces, as transformers does, found characters" in err
+    status, _, err = cli(capsys, "convert", run, "--to", tmp_path / "google")
+    assert status == 2 and "expected a model that reads word pieces, found one that reads characters" in err
+
+
+def test_letters_need_words(capsys, tmp_path):
+    train = write_examples(tmp_path / "train.txt", 8)
+    options = ["--train", train, "--out", tmp_path / "run", "--model", "spelled"]
+    status, _, err = cli(capsys, "finetune", "sentiment", *options)
+    assert status == 2 and err.splitlines()[-1].endswith("letters of words: expected the unit words, received pieces")
+    (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\ngood\nbad\n")
+    given = [*options, "--unit", "words", "--vocabulary", tmp_path / "vocab.txt", "--epochs", "1"]
+    assert cli(capsys, "finetune", "sentiment", *given)[0] == 0
+    settings = tmp_path / "run" / "tokenizer_config.json"
+    settings.write_text(json.dumps(json.loads(settings.read_text()) | {"unknown": "guess"}))
+    status, _, err = cli(capsys, "predict", tmp_path / "run", "--text", "a")
+    assert status == 2 and "unknown words: expected unk, characters, a number above 0, received guess" in err

@@ -1,0 +1,74 @@
+"""A model of random weights before it has any: its vocabulary is given, or made of the training data."""
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from trainer.architectures import table
+from trainer.data.schema import Row
+from trainer.errors import Mistake, described
+from trainer.options import Finetune
+from trainer.runs.blueprint import Blueprint
+from trainer.tasks.table import Task
+from trainer.text import counted
+from trainer.text.tokenizer import Tokenizer
+from trainer.text.vocabulary import read_vocabulary
+from trainer.weights import pretrained
+
+FALLBACKS = {"unk": "[UNK]", "characters": "spelled"}  # what becomes of unknown words, for people
+
+
+def blueprint(options: Finetune, path: Path | None, texts: Callable[[], counted.Texts]) -> Blueprint:
+    """Returns the blueprint of random weights.
+
+    Args:
+        options: With --model; its unit, its unknown words, the size of a vocabulary that is made.
+        path: Of the vocabulary; None: it is made.
+        texts: Gives those that it is made of.
+
+    Raises:
+        Mistake: No such model; the vocabulary cannot be read; the model needs another unit.
+    """
+    table.named(options.model or "")  # refuses a model that there is not before a vocabulary is made
+    unit, unknown = options.unit or "pieces", str(options.unknown or "unk")
+    fallback = int(unknown) if unknown.isdecimal() else unknown
+    lower_case = True
+    if path:
+        try:
+            vocabulary = read_vocabulary(path)
+        except (OSError, ValueError) as error:
+            raise Mistake(described(error)) from None
+        lower_case = pretrained.is_lower_case(vocabulary)
+    else:
+        size = options.vocabulary_size or counted.SIZES[unit]
+        vocabulary = counted.vocabulary(unit, texts(), size, lower_case=lower_case, fallback=fallback)
+    return Blueprint.new(
+        options.model or "",
+        vocabulary,
+        lower_case=lower_case,
+        unit=unit,
+        fallback=fallback,
+        settings=options.settings or (),
+    )
+
+
+def texts(rows: list[Row], task: Task) -> counted.Texts:
+    """Returns the texts of rows, all fields, of which a vocabulary is made."""
+    fields = task.fields_of(rows[0])
+    if "words" in fields:
+        return counted.Texts(
+            Counter(row["text"] for row in rows), Counter(word for row in rows for word in row["words"])
+        )
+    return counted.Texts(Counter(row[field] for row in rows for field in fields), {})
+
+
+def describe(tokenizer: Tokenizer, made_of: Callable[[], counted.Texts] | None) -> str:
+    """Returns what text is read in, for a decision that is printed; `made_of` gives the texts, if the vocabulary was made."""
+    about = "lower-cased, without accents" if tokenizer.lower_case else "cased"
+    about += f"; {len(tokenizer.vocabulary):,} {tokenizer.unit}"
+    if tokenizer.unit == "words":
+        about += "; unknown ones: " + FALLBACKS.get(str(tokenizer.fallback), f"{tokenizer.buckets:,} hash buckets")
+    if not made_of:
+        return about
+    number, share = counted.unknown_share(tokenizer, made_of().texts)
+    return f"{about}; made of the training texts, in which {share:.2%} of {number:,} {tokenizer.unit} are unknown"

@@ -1,0 +1,8 @@
+"""The units that text may be read in: a row each."""
+
+from trainer.text.characters import Characters
+from trainer.text.tokenizer import Tokenizer
+from trainer.text.whole_words import Words
+from trainer.text.word_pieces import WordPieces
+
+UNITS: dict[str, type[Tokenizer]] = {"pieces": WordPieces, "words": Words, "characters": Characters}

@@ -1,0 +1,92 @@
+"""Raw strings to normalised words with their places, inside the graph, equal to Google's reference tokenisation.
+
+Reference: `BasicTokenizer` of google-research/bert (`tokenization.py`): clean, split CJK, split white space, lower-case,
+strip accents, split punctuation. TF Text's own BERT tokenizers apply NFKC case folding (`，` becomes `,`), which changes the
+words of Chinese text; this module is built of smaller ops that do not.
+
+Every op here loads in TF 2.12.1 with TF Text 2.12.1 and later.
+
+Glossary of shapes: B batch (strings), W words of all strings.
+"""
+
+import re
+from typing import NamedTuple
+
+import tensorflow as tf
+import tensorflow_text as tf_text
+
+_SPACE = r"\t\n\r\p{Z}"
+_CONTROL = r"\p{Cc}\p{Cf}\x{FFFD}"  # the reference also drops U+FFFD; \t \n \r are delimiters and never reach the words
+_TO_SOFT_HYPHEN = r"[\x{0}-\x{8}\x{B}\x{C}\x{E}-\x{1F}\x{7F}-\x{9F}\x{FFFD}]"  # all of these but Cf
+CJK = (
+    r"\x{4E00}-\x{9FFF}\x{3400}-\x{4DBF}\x{20000}-\x{2A6DF}\x{2A700}-\x{2B73F}\x{2B740}-\x{2B81F}\x{2B820}-\x{2CEAF}"
+    r"\x{F900}-\x{FAFF}\x{2F800}-\x{2FA1F}"
+)
+_ALL_CJK = re.compile("[" + re.sub(r"\\x\{(\w+)\}", lambda match: chr(int(match[1], 16)), CJK) + "]+")
+_PUNCTUATION = r"\x{21}-\x{2F}\x{3A}-\x{40}\x{5B}-\x{60}\x{7B}-\x{7E}\p{P}"
+# The reference splits punctuation after NFD: these four are no punctuation, but become ` = < > there.
+_PUNCTUATION_AFTER_NFD = r"\x{1FEF}\x{2260}\x{226E}\x{226F}"
+
+
+def is_cjk(word: str) -> bool:
+    """Says whether all characters of a word are CJK ideographs, each of which is split as a word of its own."""
+    return bool(_ALL_CJK.fullmatch(word))
+
+
+class Split(NamedTuple):
+    """The words of a batch of strings, in order; every field is [W], int32 but for the words.
+
+    `starts` and `ends` are the place of the word in its string, in Unicode code points, end exclusive.
+    """
+
+    words: tf.Tensor  # normalised; never empty
+    starts: tf.Tensor
+    ends: tf.Tensor
+    rows: tf.Tensor  # the string that the word stands in
+
+
+class Splitter:
+    """Maps strings [B] to the `Split` of their words; a plain function of its input that any graph can hold.
+
+    Args:
+        lower_case: Lower-case and strip accents, as uncased (and Google's Chinese) vocabularies expect.
+    """
+
+    def __init__(self, *, lower_case: bool) -> None:
+        self.lower_case = lower_case
+        extra = _PUNCTUATION_AFTER_NFD if lower_case else ""
+        self._delimiters = f"[{_SPACE}{CJK}{_PUNCTUATION}{extra}]"
+        marks = r"\p{Mn}" if lower_case else ""
+        self._dropped = f"[{_SPACE}{_CONTROL}{marks}]"
+
+    def __call__(self, strings: tf.Tensor) -> Split:
+        strings = tf.strings.unicode_transcode(strings, "UTF-8", "UTF-8", errors="replace")
+        # Characters that are dropped below become soft hyphens, one for one: a zero byte would end a word for some ops,
+        # and any of them would hide the neighbours of a Σ, on which its lower case depends.
+        strings = tf.strings.regex_replace(strings, _TO_SOFT_HYPHEN, "\u00ad")
+        if self.lower_case:
+            # İ alone would become two code points, i and a dot that is dropped; so each of them stays at its index.
+            strings = tf.strings.regex_replace(strings, "İ", "i")
+            strings = tf.strings.lower(strings, encoding="utf-8")
+        # Each delimiter, white space too, is kept as a word of its own: so every code point lies in exactly one word,
+        # and positions are running sums of lengths.
+        split = tf_text.regex_split(strings, self._delimiters, self._delimiters)
+        rows = tf.cast(split.value_rowids(), tf.int32)
+        words = split.flat_values
+        lengths = length(words)
+        ends = tf.cumsum(lengths)
+        before_string = tf.gather(tf.concat([[0], ends], 0), split.row_starts())
+        ends -= tf.gather(before_string, rows)
+        # A word begins and ends with a character that is kept; accents, dropped too, belong to the letter before them.
+        starts = ends - length(tf.strings.regex_replace(words, f"^[{_CONTROL}]+", ""))
+        ends -= lengths - length(tf.strings.regex_replace(words, f"[{_CONTROL}]+$", ""))
+        if self.lower_case:
+            words = tf_text.normalize_utf8(words, "NFD")
+        words = tf.strings.regex_replace(words, self._dropped, "")
+        kept = tf.strings.length(words) > 0
+        return Split(*[tf.boolean_mask(x, kept) for x in (words, starts, ends, rows)])
+
+
+def length(strings: tf.Tensor) -> tf.Tensor:
+    """Returns the code points of each string, int32."""
+    return tf.strings.length(strings, unit="UTF8_CHAR")
