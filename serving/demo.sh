@@ -61,13 +61,15 @@ learn() {
 # either FILE NAME: a file of LINEAGE_DATA, or where that is not there a data set by name
 either() { if [ -f "$data/$1" ]; then echo "$data/$1"; else echo "$2"; fi; }
 
-train=sst2 dev=sst2 small="--limit 2000 --epochs 1 --dropout 0"
+train=sst2 dev=sst2 small="--limit 2000 --epochs 1 --dropout 0" small_bilstm="--epochs 2 --dropout 0.2"
 show -m trainer datasets sst2
 if ! have sst2; then
     train=trainer/samples/sentiment.train.txt dev=trainer/samples/sentiment.dev.txt small="--epochs 8 --batch_size 8"
+    small_bilstm="--epochs 30 --batch_size 8 --vocabulary_min_count 1"
     echo "sentiment is trained on the 80 sentences in trainer/samples (we wrote them; SST-2 is unavailable)"
 fi
 learn sentiment sentiment $train $dev "$small" "--epochs 3" --init minilm --learning_rate 1e-4
+learn sentiment-bilstm sentiment $train $dev "$small_bilstm" "" --recipe sentiment-bilstm
 learn tagging tagging ud-en-ewt ud-en-ewt "--limit 1500 --dev_limit 200 --epochs 1 --dropout 0" "--epochs 2" \
     --init minilm --learning_rate 3e-4
 sick=nli-en/sick/SICK mnli=nli-en/mnli/multinli # neither has a public address that we could check
@@ -114,6 +116,7 @@ rm -f "$log"
 echo; echo "== Ask each"
 ask() { [[ " ${models[*]} " != *" $1 "* ]] || run -m serving.client "$2" --server "localhost:$port" --model "$1" "${@:3}"; }
 ask sentiment sentiment --text "A gorgeous, witty and deeply moving film."
+ask sentiment-bilstm sentiment --text "A gorgeous, witty and deeply moving film."
 ask tagging tagging --text "She doesn't study in Shanghai."
 ask nli nli --premise "A man is playing a guitar on the stage." --hypothesis "Nobody is playing a guitar."
 ask qa qa --question "When was the tower finished?" \

@@ -1,52 +1,16 @@
 """Runs that read words or characters, with vocabularies made of their data; exports answer as they do."""
 
 import json
-from dataclasses import dataclass
-from typing import ClassVar
 
-import keras
 import pytest
-from keras import ops
 
 from serving.export import export
 from tests.conftest import answers_of_export, cli, write_examples, write_treebank
-from tests.trainer.architectures import test_base
-from trainer.architectures import base, table
 from trainer.runs.run import Run
 from trainer.tasks.table import TASKS
 
 UNITS = [("words", None), ("words", "characters"), ("words", "16"), ("characters", None)]
 TEXTS = ["Good film", "坏 片，a BAD film", "", "中国人 very good中 \u200b", "goodness ab café"]
-
-
-def spelled(vocabulary_size, *, letters, pooled_only=False, **bag):
-    """A bag whose words are their first letter and their id."""
-    encoder = test_base.bag(vocabulary_size, pooled_only=True, **bag)
-    spelling = keras.Input([None, letters], dtype="int32", name="letters")
-    x = encoder.get_layer("token_embedding").output
-    x += keras.layers.Embedding(257, x.shape[-1], name="letter_embedding")(spelling[:, :, 0])
-    weights = ops.cast(encoder.input["mask"], x.dtype)[:, :, None]
-    pooled = ops.sum(x * weights, axis=1) / ops.sum(weights, axis=1)
-    return keras.Model({**encoder.input, "letters": spelling}, {"pooled": pooled, "hidden_states": [x]})
-
-
-@dataclass(frozen=True, kw_only=True)
-class Config(base.Config):
-    width: int = 16
-    letters: int = 4
-
-
-class Spelled(test_base.Bag):
-    name, title = "spelled", "spelled bag"
-    builder = spelled
-    config_class = Config
-    sizes: ClassVar = {"default": {}}
-
-
-@pytest.fixture(autouse=True)
-def with_rows(monkeypatch):
-    monkeypatch.setitem(table.ARCHITECTURES, "bag", test_base.Bag())
-    monkeypatch.setitem(table.ARCHITECTURES, "spelled", Spelled())
 
 
 def finetune(capsys, task, folder, **options):
@@ -105,9 +69,11 @@ def test_tagging(unit, unknown, capsys, tmp_path):
 
 @pytest.mark.parametrize("task, unknown", [("sentiment", "unk"), ("tagging", "characters")])
 def test_letters_of_words(task, unknown, capsys, tmp_path):
-    run, result, _ = finetune(capsys, task, tmp_path, model="spelled", unit="words", unknown=unknown, vocabulary_size=9)
+    run, result, _ = finetune(
+        capsys, task, tmp_path, settings="letters=4", unit="words", unknown=unknown, vocabulary_size=9
+    )
     assert result["final"]["accuracy"] > 0.6 and Run(run).blueprint.tokenizer.letters == 4
-    assert "letters" in Run(run).setup.reader.inputs
+    assert "letters" in Run(run).setup.reader.inputs()
     same_answers(capsys, run, task, tmp_path)
 
 
@@ -121,7 +87,7 @@ def test_what_others_cannot_read(capsys, tmp_path):
 
 def test_letters_need_words(capsys, tmp_path):
     train = write_examples(tmp_path / "train.txt", 8)
-    options = ["--train", train, "--out", tmp_path / "run", "--model", "spelled"]
+    options = ["--train", train, "--out", tmp_path / "run", "--model", "bag", "--settings", "letters=4"]
     status, _, err = cli(capsys, "finetune", "sentiment", *options)
     assert status == 2 and err.splitlines()[-1].endswith("letters of words: expected the unit words, received pieces")
     (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\ngood\nbad\n")

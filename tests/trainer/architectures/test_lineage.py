@@ -1,0 +1,137 @@
+"""The lineage before BERT on each kind of task: it learns, exports answer as runs do, an interrupted run ends as another."""
+
+import json
+import random
+
+import pytest
+
+from serving.export import export
+from tests.bench import resume
+from tests.conftest import answers_of_export, cli, write_examples, write_questions, write_treebank
+from trainer.runs.run import Run
+from trainer.tasks.table import TASKS
+
+SMALL = ["width=16", "embedding_width=16"]
+OPTIONS = {"epochs": 10, "learning_rate": 0.02, "dropout": 0.1, "seed": 1, "max_length": 32}
+
+
+def train(capsys, task, path, folder, **options):
+    options = {"train": path, "dev": path, "out": folder / "run"} | OPTIONS | options
+    settings = options.pop("settings", [])
+    flags = [f"--{name}={value}" for name, value in options.items()]
+    status, out, err = cli(capsys, "finetune", task, *flags, *(["--settings", *settings] if settings else []))
+    assert status == 0, err
+    return folder / "run", json.loads(out), err
+
+
+def check_export(capsys, run, rows, folder, size=3):
+    """Exports a run, whose answers must be those of the run on every row, whatever rows stand beside it."""
+    task = Run(run).task_name
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    status, out, err = cli(capsys, "predict", run, "--input", folder / "rows.jsonl")
+    assert status == 0, err
+    predicted = [json.loads(line) for line in out.splitlines()]
+    export(run, folder / "export")
+    answers = answers_of_export(folder / "export" / "1", TASKS[task], rows, size)
+    for expected, answer in zip(predicted, answers, strict=True):
+        assert answer.keys() == expected.keys()
+        for name, value in expected.items():
+            is_score = isinstance(value, float | dict) or name == "scores"
+            assert answer[name] == (pytest.approx(value, abs=2e-6) if is_score else value)
+    return predicted
+
+
+PAIRS = [("a good film", "good film", "same"), ("a bad film", "good a", "other"), ("坏 中国", "very bad", "same")]
+PAIRS += [("good", "very bad film", "other"), ("bad 人", "坏", "same"), ("好 a", "a a good", "same")]
+
+
+@pytest.mark.parametrize("model", ["bilstm", "transformer"])
+def test_two_texts(model, capsys, tmp_path):
+    rows = [{"premise": a, "hypothesis": b, "label": label} for a, b, label in PAIRS * 16]
+    (tmp_path / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    settings = {"bilstm": [*SMALL, "letters=4"], "transformer": ["width=16", "heads=2"]}[model]
+    options = {"unit": "words", "vocabulary_size": 12, "settings": [*settings, "pair_width=16"]}
+    run, result, err = train(capsys, "nli", tmp_path / "train.jsonl", tmp_path, model=model, **options)
+    assert result["final"]["accuracy"] > 0.9 and "vocabulary made of the training texts" in err
+    rows = [{"premise": a, "hypothesis": b} for a, b, _ in PAIRS] + [{"premise": "", "hypothesis": "a " * 50}]
+    check_export(capsys, run, rows, tmp_path)
+
+
+@pytest.mark.parametrize("model", ["bigru", "bag"])
+def test_questions(model, capsys, tmp_path):
+    path = write_questions(tmp_path / "train.json", 128)
+    options = {"unit": "words", "settings": [*SMALL, "pair_width=16"], "doc_stride": 8, "max_length": 16, "epochs": 14}
+    run, result, _ = train(capsys, "qa", path, tmp_path, model=model, **options)
+    assert result["final"]["best_f1"] > 60
+    rows = [
+        {"question": "a", "context": "film very good 1 2"},
+        {"question": "b", "context": " ".join(["film very 1 2 人"] * 8 + ["坏"])},  # four windows and more
+        {"question": "a", "context": ""},
+    ]
+    predicted = check_export(capsys, run, rows, tmp_path)
+    for row, answer in zip(rows, predicted, strict=True):
+        assert row["context"][answer["start"] : answer["end"]] == answer["answer"]
+    status, out, err = cli(capsys, "predict", run, "--signature", "nbest", "--question", "b", "--context", "bad film")
+    assert status == 0 and json.loads(out)["answers"], err
+
+
+@pytest.mark.parametrize("model", ["rnn", "transformer"])
+def test_tags(model, capsys, tmp_path):
+    path = write_treebank(tmp_path / "train.conllu", 96)
+    settings = {"rnn": SMALL, "transformer": ["width=16", "heads=2", "position_codes=learned", "positions=32"]}[model]
+    run, result, _ = train(capsys, "tagging", path, tmp_path, model=model, unit="characters", settings=settings)
+    assert result["final"]["accuracy"] > 0.8
+    check_export(capsys, run, [{"text": "good ab 中国"}, {"text": ""}, {"text": "film " * 60}], tmp_path)
+
+
+def test_another_run_begins_with_its_weights(capsys, tmp_path):
+    path = write_examples(tmp_path / "train.txt", 32)
+    settings = [*SMALL, "bidirectional=sum", "normalisation=batch", "layers=2", "residual=true"]
+    run, *_ = train(capsys, "sentiment", path, tmp_path, model="gru", unit="characters", settings=settings, epochs=1)
+    rows = [{"text": a, "text_b": b, "label": label} for a, b, label in PAIRS]
+    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    options = ["--train", tmp_path / "pairs.jsonl", "--init", run, "--out", tmp_path / "pairs", "--freeze", "1"]
+    status, out, err = cli(capsys, "finetune", "classification", *options, "--epochs", "1", "--layer_decay", "0.5")
+    assert status == 0 and "new: pair_dense, classifier; in the file but not used: classifier/bias" in err
+    assert "frozen: embeddings and the first 1 layers" in err
+
+
+def test_wrong_settings(capsys, tmp_path):
+    train_file = write_examples(tmp_path / "train.txt", 8)
+    for model, setting, message in (
+        (
+            "lstm",
+            "depth=2",
+            "--settings: recurrent network has the settings dropout, letters, pair_width, pair_attention, cell",
+        ),
+        ("lstm", "layers=two", "--settings: layers: expected a whole number, received two"),
+        ("lstm", "cell=tree", "--settings: cell: expected one of rnn, lstm, gru, received tree"),
+        ("transformer", "heads=3", "--settings: heads must divide width, got width=256, heads=3"),
+        ("bag", "width", "--settings: expected NAME=VALUE, received width"),
+    ):
+        options = ["--train", train_file, "--out", tmp_path / "run", "--model", model, "--settings", setting]
+        status, out, err = cli(capsys, "finetune", "sentiment", *options)
+        assert (status, out) == (2, "") and message in err.splitlines()[-1], err
+    assert not (tmp_path / "run").exists()
+
+
+def test_killed_while_it_saves(tmp_path):
+    """The states of all dropouts, and what batch normalisation has seen, are in the checkpoint."""
+    path = write_examples(tmp_path / "train.txt", 96)
+    flags = [
+        f"--train={path}",
+        f"--dev={path}",
+        "--unit=words",
+        "--model=bilstm",
+        "--epochs=10",
+        "--checkpoint_every=0",
+    ]
+    command = [*resume.TRAIN, *flags, "--settings", *SMALL, "normalisation=batch", "recurrent_dropout=0.2"]
+    result, _ = resume.finish(command, tmp_path / "undisturbed")
+    draw, when, attempt = random.Random(0), None, 0
+    while not when and attempt < 8:  # a run may end before it is met while saving
+        attempt += 1
+        when = resume.disturb(command, tmp_path / f"killed-{attempt}", "SIGKILL while saving", None, draw)
+    assert when
+    again, _ = resume.finish(command, tmp_path / f"killed-{attempt}")
+    assert resume.digests(tmp_path / f"killed-{attempt}", again) == resume.digests(tmp_path / "undisturbed", result)
