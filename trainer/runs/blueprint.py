@@ -11,7 +11,7 @@ import keras
 from trainer.architectures import table
 from trainer.architectures.base import GIVES, Architecture, Config
 from trainer.errors import Mistake, described
-from trainer.tasks.kinds import KINDS
+from trainer.tasks.kinds import kind_of
 from trainer.tasks.table import Task
 from trainer.text.reader import Reader
 from trainer.text.word_pieces import Tokenizer, read_vocabulary
@@ -71,7 +71,7 @@ class Blueprint:
         Raises:
             Mistake: It names what is lacking.
         """
-        lacking = [need for need in KINDS[task.kind].needs if need not in self.architecture.gives]
+        lacking = [need for need in kind_of(task).needs if need not in self.architecture.gives]
         if lacking:
             wanted = " and ".join(GIVES[need] for need in lacking)
             raise Mistake(f"{task_name}: expected a model that {wanted}; {self.architecture.title} does not")
@@ -80,9 +80,9 @@ class Blueprint:
         """Returns how the model reads text; see `Architecture.reader`."""
         return self.architecture.reader(self.tokenizer, max_length)
 
-    def model(self, task: Task, classes: int, *, seed: int = 0) -> keras.Model:
-        """Returns the model of a task, untrained: the encoder, and the head of the task's kind."""
-        kind = KINDS[task.kind]
+    def model(self, task: Task, classes: int, *, decoder: str | None = None, seed: int = 0) -> keras.Model:
+        """Returns the model of a task, untrained: the encoder, and the head of the task's kind; `decoder`: see `kind_of`."""
+        kind = kind_of(task, decoder)
         encoder = self.architecture.build(self.config, kind.wants, seed=seed)
         return kind.build(encoder, classes, dropout=self.architecture.head_dropout(self.config), seed=seed)
 

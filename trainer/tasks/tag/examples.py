@@ -47,7 +47,8 @@ def examples(rows: list[Row], setup: Setup, path: str | Path | None = None) -> t
                 numbers = [number[tag] for tag in row["tags"]]
                 forms_of_row.append((ids_of_words, _targets(len(ids_of_words), firsts, numbers)))
         forms.append(forms_of_row)
-    return replace(setup, labels=labels), _in_windows(forms, reader)
+    scheme = segmentation.scheme_of(row["tags"] for row in rows) if setup.decoder else None
+    return replace(setup, labels=labels, scheme=scheme), _in_windows(forms, reader)
 
 
 def _targets(length, places, numbers):
