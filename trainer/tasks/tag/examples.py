@@ -13,6 +13,9 @@ from trainer.tasks.tag import segmentation, units
 from trainer.text.reader import Reader
 from trainer.training import batches
 
+# Rows come at random: batches of rows of like length have a hundred labels or a thousand, and each makes one step.
+POOL = 1
+
 Form = tuple[np.ndarray, np.ndarray]  # pieces, and the number of the label of each, -1 where none is asked for
 
 
@@ -78,4 +81,5 @@ def _in_windows(forms: list[list[Form]], reader: Reader) -> batches.Examples:
         ragged([pieces[s] for s in spans]),
         ragged([np.where(keep, targets[s], -1) for s, keep in zip(spans, kept, strict=True)]),
         forms=chosen,
+        pool=POOL,
     )
