@@ -8,6 +8,7 @@ Glossary of shapes: B batch, S sequence length, D width, C classes.
 
 import keras
 
+from models.crf import CRF
 from models.pairs import SECOND
 
 LOWEST = -1e9  # below all logits; finite, so that sums of it are
@@ -23,6 +24,13 @@ def tag(encoder: keras.Model, classes: int, *, dropout: float, seed: int) -> ker
     """Returns the encoder with a classifier of every place: to logits [B, S, C]."""
     x = _drop(encoder.output["hidden_states"][-1], dropout, seed)  # [B, S, D]
     return keras.Model(encoder.input, _logits(classes, "classifier", seed)(x), name="tag")  # [B, S, C]
+
+
+def tag_crf(encoder: keras.Model, classes: int, *, dropout: float, seed: int) -> keras.Model:
+    """Returns `tag` with a conditional random field behind it: to {"logits": [B, S, C], "transitions",
+    "starts", "ends"}, see `models.crf`."""
+    logits = tag(encoder, classes, dropout=dropout, seed=seed).output  # [B, S, C]
+    return keras.Model(encoder.input, {"logits": logits, **CRF(name="crf")(logits)}, name="tag_crf")
 
 
 def span(encoder: keras.Model, classes: int, *, dropout: float, seed: int) -> keras.Model:

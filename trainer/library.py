@@ -130,7 +130,7 @@ def from_preset(
 
     from trainer.errors import Mistake
     from trainer.runs.blueprint import Blueprint
-    from trainer.tasks.kinds import KINDS
+    from trainer.tasks.kinds import kind_of
     from trainer.tasks.table import TASKS
     from trainer.weights import hub
 
@@ -145,7 +145,7 @@ def from_preset(
     blueprint.check(task, TASKS[task])
     keras.utils.set_random_seed(seed)
     model = blueprint.model(TASKS[task], len(classes), seed=seed)
-    blueprint.load(model, folder, ignore=KINDS[TASKS[task].kind].layers)
+    blueprint.load(model, folder, ignore=kind_of(TASKS[task]).layers)
     model.compile(
         optimizer=keras.optimizers.AdamW(learning_rate, weight_decay=0.01, epsilon=1e-6, global_clipnorm=1.0),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),

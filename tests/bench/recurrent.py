@@ -64,7 +64,9 @@ def main():
                 step(inputs, target)
             best[name] = min(best[name], time.perf_counter() - began)
     units = float(np.mean(examples.lengths))
-    print(f"BiLSTM 2 x {options.width}, embeddings {EMBEDDING}, batches of {BATCH}, {units:.1f} words on average, {THREADS} threads")
+    print(
+        f"BiLSTM 2 x {options.width}, embeddings {EMBEDDING}, batches of {BATCH}, {units:.1f} words on average, {THREADS} threads"
+    )
     print(f"{'':<18}{'ms a step':>10}{'PyTorch / ours':>16}")
     for name, seconds in best.items():
         ratio = "" if name == "ours" else f"{seconds / best['ours']:>16.2f}"
@@ -91,7 +93,10 @@ def ours(size, width):
 
 def of_torch(size, width, *, packed):
     """Returns a training step (inputs, targets) -> loss of the same model in PyTorch."""
-    embedding, lstm = torch.nn.Embedding(size, EMBEDDING), torch.nn.LSTM(EMBEDDING, width, batch_first=True, bidirectional=True)
+    embedding, lstm = (
+        torch.nn.Embedding(size, EMBEDDING),
+        torch.nn.LSTM(EMBEDDING, width, batch_first=True, bidirectional=True),
+    )
     dense = torch.nn.Linear(2 * width, 2)
     optimizer = torch.optim.Adam([*embedding.parameters(), *lstm.parameters(), *dense.parameters()], lr=1e-3)
     rnn_utils = torch.nn.utils.rnn

@@ -39,7 +39,7 @@ def export_hf(run: str | Path, to: str | Path) -> dict[str, Any]:
         {"task", "path", "architecture", "files"}.
 
     Raises:
-        Mistake: Not a finished run; or a model that transformers does not have.
+        Mistake: Not a finished run; or a model that transformers does not have, whole or in its head.
         FileExistsError, ValueError: `to` exists and holds files, or cannot be made.
     """
     folder, to = Path(run), Path(to)
@@ -49,6 +49,11 @@ def export_hf(run: str | Path, to: str | Path) -> dict[str, Any]:
         raise Mistake(f"{folder}: expected a run of a model that transformers has, found {architecture.title}")
     if tokenizer.unit != "pieces":
         raise Mistake(f"{folder}: expected a run that reads word pieces, as transformers does, found {tokenizer.unit}")
+    if not trained.kind.transformers:
+        raise Mistake(
+            f"{folder}: expected a run that transformers can answer as, found one of --decoder {trained.setup.decoder}, which "
+            "transformers does not have"
+        )
     config = {name: value for name, value in trained.settings.items() if name not in OURS}
     settings = pretrained.tokenizer_config(tokenizer.lower_case)
     contents = {
@@ -84,6 +89,7 @@ def card(run: Run, name: str) -> str:
     initial = base or ("weights of a folder" if options.get("init") else "random weights")
     data_set = datasets.DATA.get(names["train"].partition(":")[0])
     published = run.kind.transformers
+    assert published  # else refused
     class_name = f"AutoModel{published.model_class}"
     front_matter = {
         "library_name": "transformers",

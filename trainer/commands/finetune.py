@@ -21,7 +21,7 @@ from trainer.runs.blueprint import Blueprint
 from trainer.runs.folder import Folder
 from trainer.runs.run import files_of_run, has_head, settings_of_run
 from trainer.runs.sources import Sources
-from trainer.tasks.kinds import KINDS
+from trainer.tasks.kinds import kind_of
 from trainer.tasks.setup import Setup
 from trainer.tasks.table import TASKS
 from trainer.training import batches, loop, optim
@@ -81,7 +81,7 @@ class Plan:
     def __init__(self, options: Finetune, sources: Sources) -> None:
         self.options, self.sources = options, sources
         self.task = TASKS[options.task]
-        self.kind = KINDS[self.task.kind]
+        self.kind = kind_of(self.task, options.decoder)
         self.blueprint = _blueprint(options, sources, lambda: self.train_rows)
         fields = self.task.fields_of(self.train_rows[0])
         self.blueprint.check(options.task, self.task, len(fields))
@@ -92,6 +92,7 @@ class Plan:
             options.labels or [],
             options.doc_stride,
             options.max_answer_length,
+            decoder=options.decoder,
         )
         self.setup, self.train_set = self.kind.examples(self.train_rows, setup, sources.train)
         dev_rows = self._dev_rows()
@@ -105,9 +106,11 @@ class Plan:
 
         keras.utils.set_random_seed(options.seed)
         texts = len(self.setup.fields)
-        self.model = self.blueprint.model(self.task, len(self.setup.labels), texts=texts, seed=options.seed)
-        self.layers_of_task = self.blueprint.layers_of_task(self.task, self.model)
-        self.keeps_head = sources.init is not None and has_head(sources.init, options.task, self.setup.labels)
+        self.model = self.blueprint.model(
+            self.task, len(self.setup.labels), texts=texts, decoder=options.decoder, seed=options.seed
+        )
+        self.layers_of_task = self.blueprint.layers_of_task(self.kind, self.model)
+        self.keeps_head = sources.init is not None and has_head(sources.init, options.task, self.setup)
         new = () if self.keeps_head else self.layers_of_task
         self.unused = self.blueprint.load(self.model, sources.init, ignore=new) if sources.init else []
         if self.kind.begin and not self.keeps_head:
@@ -154,7 +157,7 @@ class Plan:
             weight_decay=options.weight_decay,
             clip_norm=options.clip_norm,
             epsilon=optim.EPSILON if options.epsilon is None else options.epsilon,
-            scales=optim.layer_scales(variables, self.depths, options.layer_decay),
+            scales=optim.layer_scales(variables, self.depths, options.layer_decay, self.kind.rates),
         )
 
         def batches_of(epoch, skip):
@@ -192,6 +195,7 @@ class Plan:
         options, sources, setup, tokenizer = self.options, self.sources, self.setup, self.blueprint.tokenizer
         fields = f", of {setup.fields[0]} and {setup.fields[1]}" if len(setup.fields) > 1 else ""
         head = "its head goes on" if self.keeps_head else f"new: {', '.join(self.layers_of_task)}"
+        head += "".join(f"; {layer} at {rate:g} times the learning rate" for layer, rate in self.kind.rates.items())
         unused = ", ".join(self.unused) or "none"
         title = self.blueprint.architecture.title
         recipe = [f"recipe    {recipes.named(options.recipe).describe()}"] if options.recipe else []

@@ -32,7 +32,7 @@ class Finetune(
                 raise Mistake(f"--multi_label: expected for classification, received for {self.task}")
             return replace(self, task="multi_label", multi_label=False).checked()
         task = TASKS[self.task]
-        self.check_model()
+        self.check_model(self.task, task)
         self.check_optimisation(self.dev, self.task, task)
         self.check_data(self.task, task)
         self.check_columns()
@@ -57,6 +57,7 @@ class Finetune(
             unknown=None if self.unknown is None else str(self.unknown),  # likewise
             labels=labels_of(self.labels) if self.labels else list(task.labels) if task.labels else None,
             column=self.column and column_of(self.column),
+            decoder=None if self.decoder in task.decoders[:1] else self.decoder,
         )
 
 

@@ -78,12 +78,14 @@ class ModelOptions:
     """Of qa: pieces from the start of one window of a context to that of the next (default: 128)."""
     max_answer_length: int | None = None
     """Of qa: pieces of the longest answer that is looked for (default: 30)."""
+    decoder: str | None = None
+    """Of tagging, how tags are found: softmax, each by itself (the default), or crf, with their neighbours, by a conditional random field."""
     dropout: float | None = None
     """In training (default: as the weights' configuration says, mostly 0.1; 0 learns faster where each example is seen once)."""
     freeze: str | int | None = None
     """What keeps its weights: embeddings, or a number N for embeddings and the first N layers."""
 
-    def check_model(self) -> None:
+    def check_model(self, task_name: str, task: Task) -> None:
         if (self.init is None) == (self.model is None):
             raise Mistake(f"expected either --init or --model, received {'both' if self.init else 'neither'}")
         for name in ("vocabulary", "vocabulary_size", "unit", "unknown"):
@@ -95,6 +97,9 @@ class ModelOptions:
         for setting in self.settings or ():
             if not all(setting.partition("=")):
                 raise Mistake(f"--settings: expected NAME=VALUE, received {setting}")
+        if self.decoder and not task.decoders:
+            raise Mistake(f"--decoder: expected for tagging, received for {task_name}")
+        one_of("decoder", self.decoder, (None, *task.decoders))
         if self.dropout is not None and not 0 <= self.dropout < 1:
             raise Mistake(f"--dropout: expected a rate from 0, below 1, received {self.dropout}")
         if self.freeze is not None and str(self.freeze) != "embeddings" and not str(self.freeze).isdecimal():

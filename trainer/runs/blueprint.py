@@ -11,7 +11,8 @@ import keras
 from trainer.architectures import table
 from trainer.architectures.base import GIVES, Architecture, Config
 from trainer.errors import Mistake, described
-from trainer.tasks.kinds import KINDS
+from trainer.tasks.kind import Kind
+from trainer.tasks.kinds import kind_of
 from trainer.tasks.table import Task
 from trainer.text.reader import Reader
 from trainer.text.tokenizer import Fallback, Tokenizer, size_of
@@ -91,7 +92,7 @@ class Blueprint:
         Raises:
             Mistake: It names what is lacking.
         """
-        needs = dict.fromkeys([*KINDS[task.kind].needs, *["pairs"][: texts - 1]])
+        needs = dict.fromkeys([*kind_of(task).needs, *["pairs"][: texts - 1]])
         lacking = [need for need in needs if need not in self.architecture.gives]
         if lacking:
             wanted = " and ".join(GIVES[need] for need in lacking)
@@ -101,17 +102,20 @@ class Blueprint:
         """Returns how the model reads text; see `Architecture.reader`."""
         return self.architecture.reader(self.tokenizer, max_length)
 
-    def model(self, task: Task, classes: int, *, texts: int = 1, seed: int = 0) -> keras.Model:
-        """Returns the model of a task, untrained: the encoder of one text, or of two, and the head of the task's kind."""
-        kind = KINDS[task.kind]
+    def model(
+        self, task: Task, classes: int, *, texts: int = 1, decoder: str | None = None, seed: int = 0
+    ) -> keras.Model:
+        """Returns the model of a task, untrained: the encoder of one text, or of two, and the head of the task's kind;
+        `decoder`: see `kind_of`."""
+        kind = kind_of(task, decoder)
         build = self.architecture.build if texts == 1 else self.architecture.build_pair
         encoder = build(self.config, kind.wants, seed=seed)
         return kind.build(encoder, classes, dropout=self.architecture.head_dropout(self.config), seed=seed)
 
-    def layers_of_task(self, task: Task, model: keras.Model) -> tuple[str, ...]:
-        """Returns the names of the layers that a task adds to the encoder of one text, which other weights need not have."""
+    def layers_of_task(self, kind: Kind, model: keras.Model) -> tuple[str, ...]:
+        """Returns the names of the layers that a kind of task adds to the encoder of one text, which other weights need not have."""
         between = [layer.name for layer in model.layers if layer.name.startswith("pair_") and layer.weights]
-        return (*between, *KINDS[task.kind].layers)
+        return (*between, *kind.layers)
 
     def load(self, model: keras.Model, folder: str | Path, *, ignore: Iterable[str] = ()) -> list[str]:
         """Sets a model's weights from a folder; see `trainer.weights.tensors.load`.

@@ -10,13 +10,22 @@ from trainer.data.schema import Row
 from trainer.errors import Mistake, described
 from trainer.runs.blueprint import Blueprint
 from trainer.tasks.kind import Scorer
-from trainer.tasks.kinds import KINDS
+from trainer.tasks.kinds import kind_of
 from trainer.tasks.setup import Setup
 from trainer.tasks.table import TASKS
 from trainer.weights import pretrained
 
 # What `config.json` holds of a run's `Setup` and its reader, beside the labels
-SETUP = ("fields", "max_length", "doc_stride", "max_answer_length", "null_threshold", "threshold")
+SETUP = (
+    "fields",
+    "max_length",
+    "doc_stride",
+    "max_answer_length",
+    "null_threshold",
+    "threshold",
+    "decoder",
+    "scheme",
+)
 
 
 def read_labels(folder: Path, settings: dict[str, Any]) -> list[str]:
@@ -39,14 +48,15 @@ def read_labels(folder: Path, settings: dict[str, Any]) -> list[str]:
     return labels
 
 
-def has_head(folder: str | Path, task_name: str, labels: list[str]) -> bool:
-    """Says whether a folder of weights is a run of a task with these labels, whose head a further run can go on with."""
+def has_head(folder: str | Path, task_name: str, setup: Setup) -> bool:
+    """Says whether a folder of weights is a run of a task with these labels, found in the same way: a further run can go on
+    with its head."""
     folder = Path(folder)
     settings, _ = pretrained.read_config(folder)
     lineage = settings.get("lineage")
     if not isinstance(lineage, dict) or lineage.get("task") != task_name or not (folder / "labels.txt").is_file():
         return False
-    return read_labels(folder, settings) == labels
+    return lineage.get("decoder") == setup.decoder and read_labels(folder, settings) == setup.labels
 
 
 def settings_of_run(blueprint: Blueprint, task_name: str, setup: Setup, names: dict[str, str | None]) -> dict[str, Any]:
@@ -56,9 +66,9 @@ def settings_of_run(blueprint: Blueprint, task_name: str, setup: Setup, names: d
     settings = blueprint.architecture.to_settings(blueprint.config)
     family = blueprint.architecture.family
     if family:
-        published = KINDS[setup.task.kind].transformers
-        settings["architectures"] = [family + published.model_class]
-        if published.problem_type:
+        published = kind_of(setup.task, setup.decoder).transformers
+        settings["architectures"] = [family + (published.model_class if published else "Model")]
+        if published and published.problem_type:
             settings["problem_type"] = published.problem_type
     return settings | {
         "id2label": {str(i): label for i, label in enumerate(setup.labels)},
@@ -105,7 +115,10 @@ class Run:
             raise Mistake(f"{path}: expected what a run of this version writes, found {wrong}")
         self.task_name = self.lineage["task"]
         self.task = TASKS[self.task_name]
-        self.kind = KINDS[self.task.kind]
+        decoder = self.lineage.get("decoder")
+        if decoder is not None and decoder not in self.task.decoders:
+            raise Mistake(f"{path}: expected what a run of this version writes, found the decoder {decoder}")
+        self.kind = kind_of(self.task, decoder)
         self._check_threshold(folder, null_threshold)
         try:
             result = pretrained.read_json(folder / "metrics.json")
@@ -120,7 +133,7 @@ class Run:
             fields for signature, fields in self.task.inputs if fields == self.fields or signature != trained
         ]  # that it answers
         self.column = self.lineage["options"].get("column")
-        self.model = self.blueprint.model(self.task, len(self.setup.labels), texts=len(self.fields))
+        self.model = self.blueprint.model(self.task, len(self.setup.labels), texts=len(self.fields), decoder=decoder)
         self.blueprint.load(self.model, folder)
 
     def _check_threshold(self, folder, threshold):

@@ -1,7 +1,7 @@
 """How a kind of task works: from rows to targets, a head, a loss, and from logits to answers."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -43,7 +43,8 @@ class MakeScorer(Protocol):
 
 
 class Build(Protocol):
-    """Returns the model of an encoder and a head of `models.heads`, from the encoder's inputs to logits."""
+    """Returns the model of an encoder and a head of `models.heads`, from the encoder's inputs to logits, or what else the head
+    gives."""
 
     def __call__(self, encoder: keras.Model, classes: int, *, dropout: float, seed: int) -> keras.Model: ...
 
@@ -76,12 +77,14 @@ class Kind:
         targets: Of the targets of a batch.
         build: Of the model.
         examples: (rows, setup, path for messages) -> (the setup with what the data says, what a model is trained on).
-        loss: (targets, logits) -> (its sum over the batch, over how many): divided once, by all of a step.
+        loss: (targets, what the model gives) -> (its sum over the batch, over how many): divided once, by all of a step.
         functions: (model, setup) -> what is exported, by signature: functions from raw strings to decoded answers.
         scorer: Of rows with gold values.
-        transformers: Its names elsewhere.
+        transformers: Its names elsewhere; None: transformers has no such model.
         begin: (model, examples): sets what the data say of a new head's weights, if they say anything.
         weighted_loss: Weights of the classes -> a loss in which each example counts as much as its class weighs.
+        rates: {name of one of `layers`: times the learning rate}, of weights that begin further from where they end.
+        decoders: The kinds that --decoder makes of this one, by its values.
     """
 
     needs: tuple[str, ...]
@@ -93,6 +96,8 @@ class Kind:
     loss: Loss
     functions: Callable[[keras.Model, Setup], dict[str, Any]]
     scorer: MakeScorer
-    transformers: Transformers
+    transformers: Transformers | None
     begin: Callable[[keras.Model, Any], None] | None = None
     weighted_loss: Callable[[Sequence[float]], Loss] | None = None
+    rates: Mapping[str, float] = field(default_factory=dict)
+    decoders: Mapping[str, "Kind"] = field(default_factory=dict)

@@ -2,6 +2,7 @@
 
 from trainer.tasks import classify, label_set, regress, span, tag
 from trainer.tasks.kind import Kind
+from trainer.tasks.table import Task
 
 KINDS: dict[str, Kind] = {
     "classify": classify.KIND,
@@ -10,3 +11,9 @@ KINDS: dict[str, Kind] = {
     "tag": tag.KIND,
     "span": span.KIND,
 }
+
+
+def kind_of(task: Task, decoder: str | None = None) -> Kind:
+    """Returns the kind of a task whose answers are found by one of `Task.decoders`, by default the first."""
+    kind = KINDS[task.kind]
+    return kind.decoders[decoder] if decoder else kind

@@ -23,6 +23,8 @@ class Setup:
     max_answer_length: int | None = None  # span: pieces
     null_threshold: float | None = None  # span: no answer where the null score is above; None: there is always one
     threshold: float | None = None  # label_set: a label is given where its probability is above
+    decoder: str | None = None  # tag: one of the task's, None: the first
+    scheme: str | None = None  # tag, of a decoder that knows neighbours: see `segmentation.scheme_of`
 
     def __str__(self) -> str:
         if self.doc_stride:
@@ -34,4 +36,6 @@ class Setup:
             )
         rest = f", and {len(self.labels) - MOST_SHOWN} more" if len(self.labels) > MOST_SHOWN else ""
         chosen = "" if self.threshold is None else f"; each where its probability is above {self.threshold:g}"
-        return ", ".join(f"{i} {label}" for i, label in enumerate(self.labels[:MOST_SHOWN])) + rest + chosen
+        decoded = f"; decoded by {self.decoder}" if self.decoder else ""
+        decoded += f", {self.scheme} throughout" if self.scheme else ""
+        return ", ".join(f"{i} {label}" for i, label in enumerate(self.labels[:MOST_SHOWN])) + rest + chosen + decoded

@@ -24,6 +24,7 @@ class Task:
     metric: str  # by which the best epoch is chosen, see `trainer.metrics`
     more: tuple[str, ...] = ()  # signatures beside those of the inputs, that take the same fields
     max_length: int = 128  # by default
+    decoders: tuple[str, ...] = ()  # how answers are found in logits, where there is a choice; the default first
     unlabelled: tuple[str, ...] = ()  # what stands for a label where annotators did not agree: such rows are left out
 
     @property
@@ -74,7 +75,14 @@ TASKS = {
         labels=("score",),  # what its logit is of
         metric="pearson",
     ),
-    "tagging": Task(inputs=(("words", ("words",)), TEXT), target="tags", kind="tag", labels=None, metric="accuracy"),
+    "tagging": Task(
+        inputs=(("words", ("words",)), TEXT),
+        target="tags",
+        kind="tag",
+        labels=None,
+        metric="accuracy",
+        decoders=("softmax", "crf"),
+    ),
     "qa": Task(
         inputs=(("serving_default", ("question", "context")),),
         target="answers",

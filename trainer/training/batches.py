@@ -16,19 +16,19 @@ POOL = 16  # batches that are sorted by length together: little padding, and sti
 Plan = list[np.ndarray]  # indices of examples, an array for each batch
 
 
-def plan_training(lengths: np.ndarray, batch_size: int, *, seed: int, epoch: int) -> Plan:
+def plan_training(lengths: np.ndarray, batch_size: int, *, seed: int, epoch: int, pool: int = POOL) -> Plan:
     """Returns the batches of an epoch: a pure function of its arguments.
 
-    Rows are shuffled, sorted by length within pools of `POOL` batches (length buckets whose borders follow the data), cut
+    Rows are shuffled, sorted by length within pools of `pool` batches (length buckets whose borders follow the data), cut
     into batches, and the batches shuffled.
     """
     random = np.random.default_rng([seed, epoch])
     order = random.permutation(len(lengths))
-    pools = [order[i : i + POOL * batch_size] for i in range(0, len(order), POOL * batch_size)]
     batches = []
-    for pool in pools:
-        pool = pool[np.argsort(lengths[pool], kind="stable")]
-        batches += [pool[i : i + batch_size] for i in range(0, len(pool), batch_size)]
+    for start in range(0, len(order), pool * batch_size):
+        rows = order[start : start + pool * batch_size]
+        rows = rows[np.argsort(lengths[rows], kind="stable")]
+        batches += [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
     return [batches[i] for i in random.permutation(len(batches))]
 
 
@@ -83,6 +83,7 @@ class Examples:
         second: int32 [N, (P)], of second texts.
         forms: Where a row has several forms, a list of rows: each a list of forms, each a list of examples. Every epoch takes
             each row in one of its forms, in turn; all forms of a row have the same number of examples.
+        pool: Batches that are sorted by length together; 1: rows come at random.
         about: What the examples were made of, for `str`.
     """
 
@@ -94,10 +95,11 @@ class Examples:
         *,
         second: tf.RaggedTensor | None = None,
         forms: list[list[Any]] | None = None,
+        pool: int = POOL,
         about: str = "",
     ) -> None:
         self.reader, self.ids, self.targets, self.second = reader, ids, targets, second
-        self.forms, self.about = forms, about
+        self.forms, self.pool, self.about = forms, pool, about
         uncut = reader.lengths(ids, second)
         self.lengths = np.minimum(uncut, reader.max_length)
         self.truncated = int(np.sum(uncut > reader.max_length))
@@ -106,11 +108,12 @@ class Examples:
     def plan(self, batch_size: int, *, seed: int, epoch: int) -> Plan:
         """Returns the batches of an epoch: a pure function of its arguments and of the examples."""
         if not self.forms:
-            return plan_training(self.lengths, batch_size, seed=seed, epoch=epoch)
+            return plan_training(self.lengths, batch_size, seed=seed, epoch=epoch, pool=self.pool)
         # Not the same form of all rows at once
         first = np.random.default_rng(seed).integers(2**20, size=len(self.forms))
         chosen = np.array([i for row, k in zip(self.forms, first + epoch, strict=True) for i in row[k % len(row)]])
-        return [chosen[batch] for batch in plan_training(self.lengths[chosen], batch_size, seed=seed, epoch=epoch)]
+        plan = plan_training(self.lengths[chosen], batch_size, seed=seed, epoch=epoch, pool=self.pool)
+        return [chosen[batch] for batch in plan]
 
     def batch(self, rows: tf.Tensor, epoch: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
         """Returns (inputs of the model, targets) of examples [B], the same in every epoch."""

@@ -193,11 +193,18 @@ def freeze(model: keras.Model, depths: Mapping[str, int], below: int) -> None:
             layer.trainable = depths[layer.name] >= below
 
 
-def layer_scales(variables: Sequence[keras.Variable], depths: Mapping[str, int], decay: float) -> list[float]:
-    """Returns a factor of the learning rate for each variable: `decay` to the power of its number of levels below the head.
+def layer_scales(
+    variables: Sequence[keras.Variable],
+    depths: Mapping[str, int],
+    decay: float,
+    rates: Mapping[str, float] | None = None,
+) -> list[float]:
+    """Returns a factor of the learning rate for each variable: `decay` to the power of its number of levels below the head,
+    times that of its layer in `rates`.
 
     Reference: ELECTRA (Clark et al. 2020), whose code has the same levels; Howard and Ruder 2018 call it discriminative
     fine-tuning.
     """
     top = max(depths.values())
-    return [decay ** (top - depths[variable.path.split("/")[0]]) for variable in variables]
+    layers = [variable.path.split("/")[0] for variable in variables]
+    return [decay ** (top - depths[layer]) * (rates or {}).get(layer, 1.0) for layer in layers]

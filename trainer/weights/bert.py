@@ -76,6 +76,7 @@ def table(model: keras.Model) -> dict[str, Stored]:
     names = {layer.name for layer in model.layers}
     layers = 1 + max(int(name.split("_")[1]) for name in names if name.startswith("layer_"))
     stored = encoder_table(layers) | _dense("classifier", "classifier") | _dense("qa_outputs", "qa_outputs")
+    stored |= {f"crf/{name}": Stored((f"crf.{name}",)) for name in ("transitions", "starts", "ends")}
     return {path: tensors for path, tensors in stored.items() if path.split("/")[0] in names}
 
 

@@ -91,7 +91,7 @@ def test_another_run_begins_with_its_weights(capsys, tmp_path):
     rows = [{"text": a, "text_b": b, "label": label} for a, b, label in PAIRS]
     (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     options = ["--train", tmp_path / "pairs.jsonl", "--init", run, "--out", tmp_path / "pairs", "--freeze", "1"]
-    status, out, err = cli(capsys, "finetune", "classification", *options, "--epochs", "1", "--layer_decay", "0.5")
+    status, _, err = cli(capsys, "finetune", "classification", *options, "--epochs", "1", "--layer_decay", "0.5")
     assert status == 0 and "new: pair_dense, classifier; in the file but not used: classifier/bias" in err
     assert "frozen: embeddings and the first 1 layers" in err
 

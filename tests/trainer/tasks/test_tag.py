@@ -180,6 +180,15 @@ def test_training_asks_the_first_piece_of_every_word_once(tmp_path):
     assert float(total) == 0 and float(count) == np.sum(targets.numpy() >= 0)
 
 
+def test_batches_have_rows_of_all_lengths(tmp_path):
+    """So that a label counts about as much in a short row as in a long one: each batch makes one step."""
+    rows = files.read(write_treebank(tmp_path / "a.conllu", 512), TASK, files.ANY)
+    _, examples = tag.examples(rows, setup([], 64))
+    asked = np.array([np.sum(row >= 0) for row in examples.targets.numpy()])
+    of_steps = [sum(asked[batch]) for batch in examples.plan(32, seed=0, epoch=1)[:-1]]
+    assert np.std(of_steps) < 0.2 * np.mean(of_steps)
+
+
 def test_a_run_finds_words_and_tags(tagging_run, capsys, tmp_path):
     result = json.loads((tagging_run / "metrics.json").read_text())
     assert (

@@ -5,9 +5,11 @@ a given word, at the word's first piece, where only the plain tags are in questi
 overlapping windows (`trainer.text.windows`), so nothing is cut.
 """
 
+from dataclasses import replace
+
 import tensorflow as tf
 
-from models import heads
+from models import crf, heads
 from trainer.tasks.kind import Kind, Transformers
 from trainer.tasks.tag.answer import functions
 from trainer.tasks.tag.examples import examples
@@ -23,7 +25,23 @@ def loss(targets: tf.Tensor, logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return tf.reduce_sum(losses), tf.cast(tf.maximum(tf.size(losses), 1), tf.float32)  # 1: a batch that asks nothing
 
 
-KIND = Kind(
+def crf_loss(targets: tf.Tensor, outputs: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+    """See `trainer.tasks.kind.Kind`: of each row, the negative log-probability of the labels that are asked, one behind the
+    other; targets [B, S], of outputs the logits [B, S, C].
+
+    It is divided by the number of labels, so that it compares with `loss`. Each window of a long row is a row here.
+    """
+    asked = targets >= 0  # [B, S]
+    lengths = tf.math.count_nonzero(asked, axis=1, dtype=tf.int32)  # [B]
+    longest = tf.maximum(tf.reduce_max(lengths), 1)  # U; 1: a batch that asks nothing
+    shape = lambda x: tf.stack([-1, longest, *x.shape[2:]])
+    dense = lambda x: tf.ragged.boolean_mask(x, asked).to_tensor(shape=shape(x))  # [B, U, ...]
+    weights = [outputs[name] for name in ("transitions", "starts", "ends")]
+    likelihood = crf.log_likelihood(dense(outputs["logits"]), dense(targets), lengths, *weights)  # [B]
+    return -tf.reduce_sum(likelihood), tf.cast(tf.maximum(tf.reduce_sum(lengths), 1), tf.float32)
+
+
+SOFTMAX = Kind(
     needs=("hidden_states",),
     wants={},
     layers=("classifier",),
@@ -45,3 +63,9 @@ for piece, label in zip(inputs.tokens(), model(**inputs).logits[0].argmax(-1)):
     print(piece, model.config.id2label[int(label)])""",
     ),
 )
+# Scores of neighbours begin at 0 and end some units from there: at the rate of pretrained weights, 1e-4 a step and less, a
+# fine-tuning would end before they did.
+CRF = replace(
+    SOFTMAX, layers=("classifier", "crf"), build=heads.tag_crf, loss=crf_loss, transformers=None, rates={"crf": 30}
+)
+KIND = replace(SOFTMAX, decoders={"crf": CRF})

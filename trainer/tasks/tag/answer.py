@@ -3,7 +3,6 @@
 Glossary of shapes: B batch, W words of a row, P pieces, U units (tokens of a text, or given words) of all rows, C labels.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -11,6 +10,7 @@ import tensorflow as tf
 
 from trainer.tasks.setup import Setup
 from trainer.tasks.tag import segmentation, units
+from trainer.tasks.tag.decoders import DECODERS
 from trainer.tasks.tag.units import Units
 from trainer.text import windows
 from trainer.text.pieces import changes
@@ -36,6 +36,7 @@ class Tagger:
 
     def __init__(self, model: keras.Model, setup: Setup) -> None:
         self.model, self.reader, self.labels = model, setup.reader, setup.labels
+        self.decoder = DECODERS[setup.decoder or setup.task.decoders[0]](model, setup)
 
     def of_text(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns the words of texts [B], with their tags and places."""
@@ -69,8 +70,7 @@ class Tagger:
         of_words = units.units_of_words(self.reader.tokenizer, tf.boolean_mask(words, given), count)
         plain = self.labels.index(segmentation.INSIDE)
         is_plain = tf.constant([i < plain for i in range(len(self.labels))])  # [C]
-        allowed = lambda unit: tf.broadcast_to(is_plain, [tf.size(unit), tf.size(is_plain)])
-        label, score = self._judge(of_words, allowed)
+        label, score = self._judge(of_words, tf.broadcast_to(is_plain, [tf.reduce_sum(count), len(self.labels)]))
         place, shape = tf.where(given), tf.shape(words, tf.int64)
         tags = tf.gather(tf.constant(self.labels), label)
         return {
@@ -78,35 +78,35 @@ class Tagger:
             "scores": tf.tensor_scatter_nd_update(tf.fill(shape, -1.0), place, score),
         }
 
-    def _judge(self, of_rows: Units, allowed: Callable[[tf.Tensor], tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns the label [U] of every unit, and its score; `allowed`: index of units -> which labels they may have."""
-        unit = tf.cumsum(tf.cast(of_rows.first, tf.int32)) - 1  # of each piece
-        cuts = units.cut(self.reader, of_rows.ids.row_lengths())
-        number = tf.reduce_sum(tf.cast(of_rows.first, tf.int32))
+    def _judge(self, of_rows: Units, allowed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns the label [U] of every unit, and its score; `allowed`: which labels it may have [U, C]."""
+        firsts = tf.cast(of_rows.first, tf.int64)
+        begun = tf.cumsum(firsts)  # units up to each piece
+        lengths = tf.RaggedTensor.from_row_splits(firsts, of_rows.ids.row_splits, validate=False)
+        return self.decoder(self._logits(of_rows, begun - 1), allowed, tf.reduce_sum(lengths, axis=1))
 
-        def read(i, labels, scores):
+    def _logits(self, of_rows, unit):
+        """Returns the logits of all units [U, C], each from the window that keeps it; `unit`: of each piece."""
+        cuts = units.cut(self.reader, of_rows.ids.row_lengths())
+
+        def read(i, logits):
             starts, ends, kept_from, kept_to = (field[i : i + windows.WINDOWS] for field in cuts[1:])
             window = tf.gather(of_rows.ids.flat_values, tf.ragged.range(starts, ends))
-            logits = self.model(self.reader.frame(window), training=False)  # [windows, S, C]
+            outputs = self.model(self.reader.frame(window), training=False)
             kept = tf.ragged.range(kept_from, kept_to)
             begins = tf.gather(of_rows.first, kept.flat_values)
             piece = tf.boolean_mask(kept.flat_values, begins)
             row = tf.boolean_mask(kept.value_rowids(), begins)
-            judged = tf.gather(unit, piece)  # [units of these windows]
             place = piece - tf.gather(starts, row) + self.reader.first
-            logits = tf.gather_nd(logits, tf.stack([row, place], -1))  # [units of these windows, C]
-            logits = tf.where(allowed(judged), logits, logits.dtype.min)
-            best = tf.argmax(logits, axis=-1, output_type=tf.int32)
-            score = tf.reduce_max(tf.nn.softmax(logits), axis=-1)
-            labels = tf.tensor_scatter_nd_update(labels, judged[:, None], best)
-            return i + windows.WINDOWS, labels, tf.tensor_scatter_nd_update(scores, judged[:, None], score)
+            of_windows = self.decoder.logits(outputs)  # [windows, S, C]
+            of_units = tf.gather_nd(of_windows, tf.stack([row, place], -1))  # [units of these windows, C]
+            return i + windows.WINDOWS, tf.tensor_scatter_nd_update(logits, tf.gather(unit, piece)[:, None], of_units)
 
-        start = (tf.constant(0), tf.zeros([number], tf.int32), tf.zeros([number]))
-        _, labels, scores = tf.while_loop(lambda i, *_: i < tf.size(cuts.rows), read, start, parallel_iterations=1)
-        return labels, scores
+        start = (tf.constant(0), tf.zeros([tf.reduce_sum(tf.cast(of_rows.first, tf.int32)), len(self.labels)]))
+        return tf.while_loop(lambda i, _: i < tf.size(cuts.rows), read, start, parallel_iterations=1)[1]
 
     def _allowed_at(self, starts, ends, rows):
-        """Returns index of tokens [N] -> which labels they may have [N, C].
+        """Returns which labels tokens may have [U, C].
 
         A label that begins no word at the token's start needs a token right before it; words inside begin inside.
         """
@@ -115,12 +115,7 @@ class Tagger:
         deepest = tf.constant([max((-place for place, _ in words), default=0) for words in words_of])  # [C]
         end_before = tf.concat([ends[:1], ends[:-1]], 0)
         joined = ~changes(rows) & (starts == end_before)  # nothing between it and the token before
-
-        def allowed(token):
-            is_joined, length = tf.gather(joined, token), tf.gather(ends - starts, token)
-            return (begins | is_joined[:, None]) & (deepest < length[:, None])
-
-        return allowed
+        return (begins | joined[:, None]) & (deepest < (ends - starts)[:, None])
 
     def _words_that_begin(self, label):
         """Returns, for each word that begins in tokens of these labels [U]: its token, its place there, its tag."""

@@ -13,6 +13,9 @@ from trainer.tasks.tag import segmentation, units
 from trainer.text.reader import Reader
 from trainer.training import batches
 
+# Rows come at random: batches of rows of like length have a hundred labels or a thousand, and each makes one step.
+POOL = 1
+
 Form = tuple[np.ndarray, np.ndarray]  # pieces, and the number of the label of each, -1 where none is asked for
 
 
@@ -47,7 +50,8 @@ def examples(rows: list[Row], setup: Setup, path: str | Path | None = None) -> t
                 numbers = [number[tag] for tag in row["tags"]]
                 forms_of_row.append((ids_of_words, _targets(len(ids_of_words), firsts, numbers)))
         forms.append(forms_of_row)
-    return replace(setup, labels=labels), _in_windows(forms, reader)
+    scheme = segmentation.scheme_of(row["tags"] for row in rows) if setup.decoder else None
+    return replace(setup, labels=labels, scheme=scheme), _in_windows(forms, reader)
 
 
 def _targets(length, places, numbers):
@@ -77,4 +81,5 @@ def _in_windows(forms: list[list[Form]], reader: Reader) -> batches.Examples:
         ragged([pieces[s] for s in spans]),
         ragged([np.where(keep, targets[s], -1) for s, keep in zip(spans, kept, strict=True)]),
         forms=chosen,
+        pool=POOL,
     )

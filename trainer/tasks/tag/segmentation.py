@@ -12,13 +12,17 @@ The labels of a run are those that its training data has. Imports no framework.
 """
 
 from collections import Counter
-from collections.abc import Container
+from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
+from trainer import metrics
 from trainer.data.schema import Row
 from trainer.errors import Mistake
 
 INSIDE = "_"
+BIO = "BIO"  # a scheme: `I-X` stands behind `B-X` or another `I-X` only
+REGULAR = 0.99  # share of the `I-` of data by which that is so: annotators err
 
 Begun = tuple[int, str]  # a word that begins in a token: its place before the token's end, or 0 for its start; its tag
 
@@ -98,3 +102,56 @@ def known(label: str, inventory: Container[str]) -> str:
     """Returns the label, or what comes nearest to it in the inventory: what begins at the token's start, of `ADP+DET` the first."""
     first = label.split(" ")[0]
     return next((name for name in (label, first, first.split("+")[0]) if name in inventory), INSIDE)
+
+
+def scheme_of(rows: Iterable[Sequence[str]]) -> str | None:
+    """Returns the scheme that the tags of rows keep to, if they have one.
+
+    Data whose `I-` begin spans, as the first form of CoNLL 2003 has them, have none.
+    """
+    rows = list(rows)
+    if not metrics.are_bio([tag for tags in rows for tag in tags]):
+        return None
+    pairs = [pair for tags in rows for pair in zip(["O", *tags], tags, strict=False) if pair[1].startswith("I-")]
+    regular = sum(_kind_of(before) == _kind_of(tag) for before, tag in pairs)
+    return BIO if regular >= REGULAR * len(pairs) else None
+
+
+def _kind_of(tag):
+    """Returns the kind of the span that a tag is in; "" where it is in none."""
+    return tag.partition("-")[2]
+
+
+class States(NamedTuple):
+    """What labels of neighbours may be: the states of an automaton that reads them.
+
+    A label has one state, but a token in which no word begins goes on with a span that began before it, or with none: it has
+    one for each kind.
+    """
+
+    labels: list[int]  # the number of each state's label [S]
+    follows: list[list[bool]]  # whether a state (second) may stand behind another (first) [S, S]
+    begins: list[bool]  # whether it may be the first [S]
+
+
+def states(labels: Sequence[str], scheme: str | None) -> States:
+    """Returns the states of labels, as a scheme allows them; without one each label is a state, and all is allowed.
+
+    Example:
+        >>> states(["B-X", "I-X", "O"], BIO).follows
+        [[True, True, True], [True, True, True], [True, False, True]]
+    """
+    if not scheme:
+        everything = [True] * len(labels)
+        return States([*range(len(labels))], [everything] * len(labels), everything)
+    tags = [[tag for _, tag in words_of(label)] for label in labels]
+    kinds = sorted({_kind_of(tag) for tags_of_label in tags for tag in tags_of_label} | {""})
+    # Label; the kind that the span before it must be of, None: any; the kind of the span that it leaves open
+    found: list[tuple[int, str | None, str]] = []
+    for number, begun in enumerate(tags):
+        if begun:
+            found.append((number, _kind_of(begun[0]) if begun[0].startswith("I-") else None, _kind_of(begun[-1])))
+        else:
+            found += [(number, kind, kind) for kind in kinds]
+    follows = [[needed in (None, left) for _, needed, _ in found] for _, _, left in found]
+    return States([number for number, _, _ in found], follows, [not needed for _, needed, _ in found])
