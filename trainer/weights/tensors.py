@@ -94,5 +94,5 @@ def to_bytes(model: keras.Model, table: dict[str, Stored]) -> bytes:
         value = np.asarray(variables[path])
         arrays = np.split(value, len(stored.names), axis=-1) if len(stored.names) > 1 else [value]
         for name, array in zip(stored.names, arrays, strict=True):
-            tensors[name] = np.ascontiguousarray(array.T if stored.transposed else array)
+            tensors[name] = np.array(array.T if stored.transposed else array, order="C")  # a scalar stays one
     return save(tensors, metadata={"format": "pt"})

@@ -15,8 +15,9 @@ SMALL = ["width=16", "embedding_width=16"]
 OPTIONS = {"epochs": 10, "learning_rate": 0.02, "dropout": 0.1, "seed": 1, "max_length": 32}
 
 
-def train(capsys, task, path, folder, **options):
-    options = {"train": path, "dev": path, "out": folder / "run"} | OPTIONS | options
+def train(capsys, task, path, folder, *, model, **options):
+    rate = {"learning_rate": 0.005} if model == "transformer" else {}
+    options = {"train": path, "dev": path, "out": folder / "run", "model": model} | OPTIONS | rate | options
     settings = options.pop("settings", [])
     flags = [f"--{name}={value}" for name, value in options.items()]
     status, out, err = cli(capsys, "finetune", task, *flags, *(["--settings", *settings] if settings else []))
@@ -57,12 +58,12 @@ def test_two_texts(model, capsys, tmp_path):
     check_export(capsys, run, rows, tmp_path)
 
 
-@pytest.mark.parametrize("model", ["bigru", "bag"])
+@pytest.mark.parametrize("model", ["gru", "bag"])
 def test_questions(model, capsys, tmp_path):
     path = write_questions(tmp_path / "train.json", 128)
-    options = {"unit": "words", "settings": [*SMALL, "pair_width=16"], "doc_stride": 8, "max_length": 16, "epochs": 14}
+    options = {"unit": "words", "settings": [*SMALL, "pair_width=16"], "doc_stride": 8, "max_length": 16, "dev_limit": 24}
     run, result, _ = train(capsys, "qa", path, tmp_path, model=model, **options)
-    assert result["final"]["best_f1"] > 60
+    assert result["final"]["best_f1"] > 40
     rows = [
         {"question": "a", "context": "film very good 1 2"},
         {"question": "b", "context": " ".join(["film very 1 2 人"] * 8 + ["坏"])},  # four windows and more
