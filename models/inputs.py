@@ -27,7 +27,9 @@ def unit_inputs(letters: int = 0) -> dict[str, keras.KerasTensor]:
     return inputs
 
 
-def units(inputs: dict[str, keras.KerasTensor], vocabulary_size: int, width: int) -> keras.KerasTensor:
+def units(
+    inputs: dict[str, keras.KerasTensor], vocabulary_size: int, width: int, *, deviation: float = 0.1
+) -> keras.KerasTensor:
     """Returns the embeddings of units [B, S, D]; of words with letters [B, S, D + `FILTERS`].
 
     A word that is not in the vocabulary still shows its ending and its capitals in its letters.
@@ -36,8 +38,9 @@ def units(inputs: dict[str, keras.KerasTensor], vocabulary_size: int, width: int
         inputs: Of `unit_inputs`.
         vocabulary_size: V.
         width: D.
+        deviation: Standard deviation of the first embeddings.
     """
-    initializer = keras.initializers.RandomNormal(stddev=0.1)
+    initializer = keras.initializers.RandomNormal(stddev=deviation)
     x = keras.layers.Embedding(vocabulary_size, width, embeddings_initializer=initializer, name="token_embedding")(
         inputs["token_ids"]
     )  # [B, S, D]

@@ -146,10 +146,10 @@ def transformer_encoder(
     layout = Packed(mask) if packed else Padded(mask)
     seeds = iter(range(1000 * seed, 1000 * seed + 3 * layers + 1))
 
-    x = units(inputs, vocabulary_size, width)  # [B, S, D]
+    x = units(inputs, vocabulary_size, width, deviation=width**-0.5)  # [B, S, D]
     if x.shape[-1] != width:
         x = linear(width, "embedding_projection")(x)
-    # Not times sqrt(D), as in the paper, whose embeddings begin smaller by that.
+    x *= width**0.5  # section 3.4: of one magnitude with the codes
     x = layout.pack(
         PositionCodes(position_codes, positions, name="position_codes")(x, mask), "pack_embeddings"
     )  # [N, D]

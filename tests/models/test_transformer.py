@@ -27,7 +27,7 @@ def encode(w, ids, *, norm_first):
         return dense(np.concatenate(heads, -1), f"{name}_output")
 
     feed_forward = lambda x, name: dense(np.maximum(dense(x, f"{name}_inner"), 0), f"{name}_output")
-    x = w["token_embedding/embeddings"][ids]
+    x = w["token_embedding/embeddings"][ids] * np.sqrt(8)
     place, feature = np.arange(len(ids))[:, None], np.arange(0, 8, 2)
     codes = np.zeros([len(ids), 8])
     codes[:, 0::2], codes[:, 1::2] = np.sin(place / 10000 ** (feature / 8)), np.cos(place / 10000 ** (feature / 8))

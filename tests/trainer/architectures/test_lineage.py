@@ -16,7 +16,7 @@ OPTIONS = {"epochs": 10, "learning_rate": 0.02, "dropout": 0.1, "seed": 1, "max_
 
 
 def train(capsys, task, path, folder, *, model, **options):
-    rate = {"learning_rate": 0.005} if model == "transformer" else {}
+    rate = {"learning_rate": 0.005, "batch_size": 8} if model == "transformer" else {}
     options = {"train": path, "dev": path, "out": folder / "run", "model": model} | OPTIONS | rate | options
     settings = options.pop("settings", [])
     flags = [f"--{name}={value}" for name, value in options.items()]
