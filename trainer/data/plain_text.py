@@ -5,15 +5,15 @@ import gzip
 import lzma
 import os
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from typing import IO
+from collections.abc import Iterator, Sequence
+from typing import IO, Any
 
 from trainer.data.source import BOM
 from trainer.errors import Mistake
 from trainer.progress import Bytes
 
 # What a name ends in -> whose form, reader
-PACKED: dict[str, tuple[str, Callable[..., IO[bytes]]]] = {".gz": ("gzip", gzip.open), ".xz": ("xz", lzma.open)}
+PACKED: dict[str, tuple[str, Any]] = {".gz": ("gzip", gzip.open), ".xz": ("xz", lzma.open)}
 UNKNOWN = {".zst": "zstd -dc", ".bz2": "bzip2 -dc", ".zip": "unzip -p"}  # what to unpack other forms with
 SHOW = 1024  # lines between looks at the clock
 
