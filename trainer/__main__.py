@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[type[options.Command], str]] = {
     "finetune": (options.Finetune, "trainer.commands.finetune"),
     "evaluate": (options.Evaluate, "trainer.commands.evaluate"),
     "predict": (options.Predict, "trainer.commands.predict"),
+    "vocabulary": (options.Vocabulary, "trainer.commands.vocabulary"),
     "convert": (options.Convert, "trainer.commands.convert"),
     "export_hf": (options.ExportHuggingFace, "trainer.commands.export_hf"),
     "compare": (options.Compare, "trainer.commands.compare"),

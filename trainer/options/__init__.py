@@ -11,7 +11,17 @@ are base classes; their docstrings are the headings of `--help`. Imports no fram
 
 from trainer.options.base import Command, defaults, of_result
 from trainer.options.columns import Columns
-from trainer.options.commands import Convert, Datasets, Evaluate, ExportHuggingFace, Finetune, Predict, Recipes, Weights
+from trainer.options.commands import (
+    Convert,
+    Datasets,
+    Evaluate,
+    ExportHuggingFace,
+    Finetune,
+    Predict,
+    Recipes,
+    Vocabulary,
+    Weights,
+)
 from trainer.options.comparison import Compare
 from trainer.options.groups import ModelOptions, Optimisation, RunFolder, TrainingData
 
@@ -30,6 +40,7 @@ __all__ = [
     "Recipes",
     "RunFolder",
     "TrainingData",
+    "Vocabulary",
     "Weights",
     "defaults",
     "of_result",

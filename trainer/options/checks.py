@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from trainer.errors import Mistake
 from trainer.tasks.table import Task
 from trainer.text.layout import room, specials
+from trainer.text.vocabulary import SPECIAL
 
 LARGEST_SEED = 2**32 - 1
 
@@ -23,6 +24,12 @@ def positive(**options: float | None) -> None:
     for name, value in options.items():
         if value is not None and not value > 0:
             raise Mistake(f"--{name}: expected more than 0, received {value}")
+
+
+def more_than_special(option: str, size: int | None) -> None:
+    """Refuses a size of a vocabulary that has no room for more than the special tokens."""
+    if size is not None and size <= len(SPECIAL):
+        raise Mistake(f"--{option}: expected more than the {len(SPECIAL)} special tokens, received {size}")
 
 
 def within_seeds(seed: int) -> None:

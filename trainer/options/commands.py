@@ -6,9 +6,18 @@ from typing import Self
 
 from trainer.errors import Mistake, short
 from trainer.options.base import Command, by_place, without_effect
-from trainer.options.checks import column_of, labels_of, length_of, one_of, positive, within, within_seeds
+from trainer.options.checks import (
+    column_of,
+    labels_of,
+    length_of,
+    more_than_special,
+    one_of,
+    positive,
+    within,
+    within_seeds,
+)
 from trainer.options.columns import Columns
-from trainer.options.groups import ModelOptions, Optimisation, RunFolder, TrainingData
+from trainer.options.groups import UNITS, UNKNOWN, ModelOptions, Optimisation, RunFolder, TrainingData
 from trainer.tasks.table import TASKS
 
 
@@ -200,3 +209,38 @@ class Recipes(Command):
 
     name: str | None = by_place(None)
     """What --recipe takes."""
+
+
+@dataclass(kw_only=True)
+class Vocabulary(Command):
+    """Make a vocabulary of text files, for --vocabulary of finetune."""
+
+    text: list[str] | None = None
+    """Files, a text a line, UTF-8, packed (.gz, .xz) or not; several, and patterns in quotes, such as 'part-*.txt.gz'."""
+    out: str
+    """File to write: a vocab.txt, special tokens first."""
+    unit: str = UNITS[0]
+    """What the entries are: pieces, words or characters, as for finetune."""
+    size: int | None = None
+    """Entries, special tokens included (default: 8000 pieces, 20000 words, 8000 characters)."""
+    min_count: int | None = None
+    """How often an entry stands in the text at least (default: 2 for words, so that what stands for unknown ones is trained; 1 for pieces and characters)."""
+    unknown: str = UNKNOWN[0]
+    """Of words, what an unknown one becomes: unk; characters, all of which the vocabulary then has, too, beyond --size."""
+    segment: bool = False
+    """Of words: find Chinese ones by a dictionary (pip install rjieba), and say how often the longest match of a model agrees with it. Without it, each Chinese character is a word."""
+    overwrite: bool = False
+    """Replace the file, if it is there."""
+
+    def checked(self) -> Self:
+        if not self.text:
+            raise Mistake("--text: expected files, received none")
+        one_of("unit", self.unit, UNITS)
+        one_of("unknown", self.unknown, UNKNOWN)
+        if self.unit != "words":
+            for name, given in (("segment", self.segment), (f"unknown {self.unknown}", self.unknown != UNKNOWN[0])):
+                if given:
+                    raise Mistake(f"--{name}: expected with --unit words, received with {self.unit}")
+        positive(min_count=self.min_count)
+        more_than_special("size", self.size)
+        return self

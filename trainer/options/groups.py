@@ -4,9 +4,8 @@ from dataclasses import dataclass
 
 from trainer.errors import Mistake
 from trainer.options.base import without_effect
-from trainer.options.checks import one_of, positive, within_seeds
+from trainer.options.checks import more_than_special, one_of, positive, within_seeds
 from trainer.tasks.table import Task
-from trainer.text.vocabulary import SPECIAL
 
 UNITS = ("pieces", "words", "characters")  # of `trainer.text.units`, which imports TensorFlow; the first is the default
 UNKNOWN = ("unk", "characters")  # likewise, of `--unknown`
@@ -68,6 +67,8 @@ class ModelOptions:
     """The vocab.txt of random weights: a file, or that of weights by name, as for --init (default: made of the training texts)."""
     vocabulary_size: int | None = None
     """Entries of a vocabulary that is made (default: 8000 pieces, 20000 words, 8000 characters)."""
+    vocabulary_min_count: int | None = None
+    """How often an entry of it stands in the training texts at least (default: 2 for words, so that what stands for unknown ones is trained; 1 for pieces and characters)."""
     unit: str | None = None
     """What random weights read text in: pieces (the default, as BERT does), words, of Chinese the longest that the vocabulary has, or characters."""
     unknown: str | int | None = None
@@ -88,7 +89,7 @@ class ModelOptions:
     def check_model(self, task_name: str, task: Task) -> None:
         if (self.init is None) == (self.model is None):
             raise Mistake(f"expected either --init or --model, received {'both' if self.init else 'neither'}")
-        for name in ("vocabulary", "vocabulary_size", "unit", "unknown"):
+        for name in ("vocabulary", "vocabulary_size", "vocabulary_min_count", "unit", "unknown"):
             if self.init is not None and getattr(self, name) is not None:
                 raise Mistake(f"--{name}: expected with --model, received with --init, whose vocabulary is its own")
         self._check_text()
@@ -112,13 +113,11 @@ class ModelOptions:
             raise Mistake(f"--unknown: expected {', '.join(UNKNOWN)} or a number of hash buckets, received {unknown}")
         if self.unknown is not None and unknown != UNKNOWN[0] and unit != "words":
             raise Mistake(f"--unknown {unknown}: expected with --unit words, received with {unit}")
-        if self.vocabulary_size is not None:
-            if self.vocabulary is not None:
-                raise Mistake("--vocabulary_size: expected of a vocabulary that is made, received with --vocabulary")
-            if self.vocabulary_size <= len(SPECIAL):
-                raise Mistake(
-                    f"--vocabulary_size: expected more than the {len(SPECIAL)} special tokens, received {self.vocabulary_size}"
-                )
+        for name in ("vocabulary_size", "vocabulary_min_count"):
+            if getattr(self, name) is not None and self.vocabulary is not None:
+                raise Mistake(f"--{name}: expected of a vocabulary that is made, received with --vocabulary")
+        positive(vocabulary_min_count=self.vocabulary_min_count)
+        more_than_special("vocabulary_size", self.vocabulary_size)
 
 
 @dataclass(kw_only=True)

@@ -12,7 +12,7 @@ from trainer.runs.blueprint import Blueprint
 from trainer.tasks.table import Task
 from trainer.text import counted
 from trainer.text.tokenizer import Tokenizer
-from trainer.text.vocabulary import read_vocabulary
+from trainer.text.vocabulary import SPECIAL, read_vocabulary
 from trainer.weights import pretrained
 
 FALLBACKS = {"unk": "[UNK]", "characters": "spelled"}  # what becomes of unknown words, for people
@@ -22,12 +22,12 @@ def blueprint(options: Finetune, path: Path | None, texts: Callable[[], counted.
     """Returns the blueprint of random weights.
 
     Args:
-        options: With --model; its unit, its unknown words, the size of a vocabulary that is made.
+        options: With --model; its unit, its unknown words, the size and the rarest entries of a vocabulary that is made.
         path: Of the vocabulary; None: it is made.
         texts: Gives those that it is made of.
 
     Raises:
-        Mistake: No such model; the vocabulary cannot be read; the model needs another unit.
+        Mistake: No such model; the vocabulary cannot be read; the model needs another unit; no entry is frequent enough.
     """
     table.named(options.model or "")  # refuses a model that there is not before a vocabulary is made
     unit, unknown = options.unit or "pieces", str(options.unknown or "unk")
@@ -41,7 +41,12 @@ def blueprint(options: Finetune, path: Path | None, texts: Callable[[], counted.
         lower_case = pretrained.is_lower_case(vocabulary)
     else:
         size = options.vocabulary_size or counted.SIZES[unit]
-        vocabulary = counted.vocabulary(unit, texts(), size, lower_case=lower_case, fallback=fallback)
+        minimum = _minimum(options)
+        vocabulary = counted.vocabulary(unit, texts(), size, lower_case=lower_case, fallback=fallback, minimum=minimum)
+        if len(vocabulary) == len(SPECIAL):
+            raise Mistake(
+                f"--vocabulary_min_count: expected {unit} that stand in the training texts {minimum} times or more, found none"
+            )
     return Blueprint.new(
         options.model or "",
         vocabulary,
@@ -50,6 +55,16 @@ def blueprint(options: Finetune, path: Path | None, texts: Callable[[], counted.
         fallback=fallback,
         settings=options.settings or (),
     )
+
+
+def _minimum(options: Finetune) -> int:
+    return options.vocabulary_min_count or counted.MINIMA[options.unit or "pieces"]
+
+
+def origin(options: Finetune) -> str:
+    """Returns what a vocabulary is made of, for a decision that is printed."""
+    often = f", of what stands there {minimum} times or more" if (minimum := _minimum(options)) > 1 else ""
+    return f"made of the training texts{often}"
 
 
 def texts(rows: list[Row], task: Task) -> counted.Texts:
@@ -70,5 +85,5 @@ def describe(tokenizer: Tokenizer, made_of: Callable[[], counted.Texts] | None) 
         about += "; unknown ones: " + FALLBACKS.get(str(tokenizer.fallback), f"{tokenizer.buckets:,} hash buckets")
     if not made_of:
         return about
-    number, share = counted.unknown_share(tokenizer, made_of().texts)
+    number, share = counted.unknown_share(tokenizer, made_of().texts.items())
     return f"{about}; made of the training texts, in which {share:.2%} of {number:,} {tokenizer.unit} are unknown"

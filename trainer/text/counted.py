@@ -1,19 +1,26 @@
 """Vocabularies made of texts: words and characters by how often they stand there, word pieces by merging what stands together."""
 
-import heapq
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
+import numpy as np
 import tensorflow as tf
 
 from trainer.text.tokenizer import LONGEST_ENTRY, STRINGS, Fallback, Tokenizer
-from trainer.text.vocabulary import SPECIAL
+from trainer.text.vocabulary import SPECIAL, UNKNOWN
 from trainer.text.words import Splitter, is_cjk
 
 SIZES = {"pieces": 8000, "words": 20000, "characters": 8000}  # where none is given, by unit
+# Likewise, how often an entry stands in the texts at least. Of words 2: were each of the training texts an entry, nothing of
+# them would be unknown, and what stands for unknown words would never be trained.
+MINIMA = {"pieces": 1, "words": 2, "characters": 1}
 CHUNK = 1024  # texts
+REPEATED = 1000  # words of a string that the trainer of pieces is given
+
+Segment = Callable[[str], list[str]]  # a run of Chinese characters to words
+Word = tuple[str, int, int]  # normalised; its place in a text
 
 
 @dataclass(frozen=True)
@@ -29,26 +36,43 @@ class Texts:
     words: Mapping[str, int]
 
 
-def vocabulary(unit: str, texts: Texts, size: int, *, lower_case: bool = True, fallback: Fallback = "unk") -> list[str]:
-    """Returns the vocabulary of texts: special tokens, then what stands there most often, ties by first appearance.
+def vocabulary(
+    unit: str,
+    texts: Texts,
+    size: int,
+    *,
+    lower_case: bool = True,
+    fallback: Fallback = "unk",
+    minimum: int | None = None,
+) -> list[str]:
+    """Returns the vocabulary of texts, whose words are counted as `trainer.text.words.Splitter` has them; see `of_counts`."""
+    words = count(texts, lower_case=lower_case, joined=unit == "words")
+    return of_counts(unit, words, size, fallback=fallback, minimum=minimum)
+
+
+def of_counts(
+    unit: str, words: Mapping[str, int], size: int, *, fallback: Fallback = "unk", minimum: int | None = None
+) -> list[str]:
+    """Returns the vocabulary of words: special tokens, then what stands there most often, ties by first appearance.
 
     Args:
         unit: Of `trainer.text.units.UNITS`.
-        texts: Whose words are counted as `trainer.text.words.Splitter` has them.
+        words: Normalised ones, and how often they stand in the texts.
         size: Entries at most, the special tokens included.
-        lower_case: See `Tokenizer`.
         fallback: With "characters", those of all words that are not Chinese follow, beyond `size`: so unknown words can be
             spelled.
+        minimum: How often an entry stands there at least, of pieces two that are merged; by default see `MINIMA`.
     """
-    words = count(texts, lower_case=lower_case, joined=unit == "words")
+    minimum = MINIMA[unit] if minimum is None else minimum
     if unit != "characters":
-        words = Counter({word: number for word, number in words.items() if len(word.encode()) <= LONGEST_ENTRY})
+        words = {word: number for word, number in words.items() if len(word.encode()) <= LONGEST_ENTRY}
     if unit == "pieces":
-        return [*SPECIAL, *pieces(words, size - len(SPECIAL))]
+        return pieces(words, size, minimum)
     chosen = words if unit == "words" else characters(words)
+    chosen = {entry: number for entry, number in chosen.items() if number >= minimum}
     entries = [*SPECIAL, *first(chosen, size - len(SPECIAL))]
     if fallback == "characters":
-        spelled = characters(Counter({word: number for word, number in words.items() if not is_cjk(word)}))
+        spelled = characters({word: number for word, number in words.items() if not is_cjk(word)})
         entries = [*dict.fromkeys([*entries, *first(spelled, len(spelled))])]
     return entries
 
@@ -66,40 +90,91 @@ def count(texts: Texts, *, lower_case: bool = True, joined: bool = False) -> Cou
         lower_case: See `Tokenizer`.
         joined: Adjacent CJK characters of a given word are one word.
     """
-    split = tf.function(Splitter(lower_case=lower_case), input_signature=STRINGS, autograph=False)
-    counts: Counter[str] = Counter()
-    for words, number in _words(split, texts.texts):
-        for word, *_ in words:
-            counts[word] += number
-    for words, number in _words(split, texts.words):
-        for word in _joined(words) if joined else [word for word, *_ in words]:
+    split = _splitter(lower_case)
+    counts = _count(split, texts.texts.items())
+    for words, number in _words(split, texts.words.items()):
+        for word, *_ in runs(words) if joined else words:
             counts[word] += number
     return counts
 
 
-def _words(split, texts) -> Iterator[tuple[list[tuple[str, int, int]], int]]:
-    """Yields, for each text: its words with their places, and how often the text is there."""
-    strings, numbers = [*texts], [*texts.values()]
-    for i in range(0, len(strings), CHUNK):
-        *columns, rows = (column.numpy() for column in split(tf.constant(strings[i : i + CHUNK])))
+def count_lines(lines: Iterable[str], *, lower_case: bool = True, segment: Segment | None = None) -> Counter[str]:
+    """Returns how often each normalised word stands in texts that are read once; only the different words are held.
+
+    Args:
+        lines: The texts.
+        lower_case: See `Tokenizer`.
+        segment: With it, the Chinese words of several characters that it finds are counted beside all characters, of which
+            the others consist.
+    """
+    split, texts = _splitter(lower_case), ((line, 1) for line in lines)
+    if not segment:
+        return _count(split, texts)
+    counts: Counter[str] = Counter()
+    for words, _ in _words(split, texts):
+        for word, *_ in words:
+            counts[word] += 1
+        for run, *_ in runs(words):
+            if len(run) > 1 and is_cjk(run):
+                counts.update(word for word in segment(run) if len(word) > 1)
+    return counts
+
+
+def number_of_words(counts: Mapping[str, int]) -> int:
+    """Returns how many words the texts of `count_lines` have: a character within a word that was found is none."""
+    longer = sum(number * len(word) for word, number in counts.items() if len(word) > 1 and is_cjk(word))
+    return sum(counts.values()) - longer
+
+
+def _splitter(lower_case):
+    return tf.function(Splitter(lower_case=lower_case), input_signature=STRINGS, autograph=False)
+
+
+def _chunks(texts: Iterable[tuple[str, int]]) -> Iterator[tuple[tf.Tensor, np.ndarray]]:
+    """Yields strings [B], B at most `CHUNK`, and how often each is there."""
+    chunk: list[tuple[str, int]] = []
+    for text in texts:
+        chunk.append(text)
+        if len(chunk) == CHUNK:
+            yield tf.constant([text for text, _ in chunk]), np.array([number for _, number in chunk])
+            chunk = []
+    if chunk:
+        yield tf.constant([text for text, _ in chunk]), np.array([number for _, number in chunk])
+
+
+def _count(split, texts):
+    """Returns how often each word stands in texts (text, how often it is there)."""
+    counts: Counter[bytes] = Counter()
+    for strings, numbers in _chunks(texts):
+        words, _, _, rows = split(strings)
+        for word, number in zip(words.numpy().tolist(), numbers[rows.numpy()].tolist(), strict=True):
+            counts[word] += number
+    return Counter({word.decode(): number for word, number in counts.items()})
+
+
+def _words(split, texts) -> Iterator[tuple[list[Word], int]]:
+    """Yields, for each text (text, how often it is there): its words with their places, and how often the text is there."""
+    for strings, numbers in _chunks(texts):
+        *columns, rows = (column.numpy() for column in split(strings))
         words = [
             *zip((word.decode() for word in columns[0]), *(column.tolist() for column in columns[1:]), strict=True)
         ]
-        before = rows.searchsorted(range(min(CHUNK, len(strings) - i) + 1))
-        for (start, end), number in zip(pairwise(before.tolist()), numbers[i : i + CHUNK], strict=True):
+        before = rows.searchsorted(range(len(numbers) + 1))
+        for (start, end), number in zip(pairwise(before.tolist()), numbers.tolist(), strict=True):
             yield words[start:end], number
 
 
-def _joined(words):
+def runs(words: Iterable[Word]) -> list[Word]:
     """Returns the words of a text, adjacent CJK characters joined."""
-    joined: list[str] = []
-    end_before = None
+    joined: list[Word] = []
+    chinese_before = False
     for word, start, end in words:
-        if joined and start == end_before and is_cjk(word) and is_cjk(joined[-1]):
-            joined[-1] += word
+        chinese = is_cjk(word)
+        if joined and chinese and chinese_before and start == joined[-1][2]:
+            joined[-1] = (joined[-1][0] + word, joined[-1][1], end)
         else:
-            joined.append(word)
-        end_before = end
+            joined.append((word, start, end))
+        chinese_before = chinese
     return joined
 
 
@@ -116,73 +191,58 @@ def _spelled(word):
     return [word[0], *(f"##{character}" for character in word[1:])]
 
 
-def pieces(words: Mapping[str, int], size: int) -> list[str]:
-    """Returns word pieces: characters, the most frequent first, then the two pieces that most often stand side by side, merged,
-    and so on, until there are `size` or none stand side by side twice; ties in alphabetical order.
+def pieces(words: Mapping[str, int], size: int, minimum: int = 1) -> list[str]:
+    """Returns a vocabulary of word pieces: special tokens, characters, the most frequent first, then the two pieces that most
+    often stand side by side, merged, and so on, until there are `size` or none stand side by side `minimum` times.
 
-    Reference: Sennrich et al. 2016, byte-pair encoding, whose merges are pieces here that are matched longest first, as
-    Hugging Face's trainer of WordPiece vocabularies does it.
+    Reference: Sennrich et al. 2016, byte-pair encoding, whose merges are pieces here that are matched longest first: the
+    trainer of WordPiece vocabularies of Hugging Face's `tokenizers`.
+
+    By itself that trainer numbers `##x` in the order of a hash table that is another in every run, and breaks ties by these
+    numbers. So all characters are given to it as tokens: the same words give the same pieces.
     """
-    alphabet = first(characters(words), size)
-    spelled = [_spelled(word) for word in words]
-    numbers = [*words.values()]
-    counts: Counter[tuple[str, str]] = Counter()  # of pairs
-    places: defaultdict[tuple[str, str], set[int]] = defaultdict(set)  # the words that have, or had, a pair
-    for i, word in enumerate(spelled):
-        for pair in pairwise(word):
-            counts[pair] += numbers[i]
-            places[pair].add(i)
-    found = dict.fromkeys(alphabet)
-    queue = [(-number, pair) for pair, number in counts.items() if number > 1]
-    heapq.heapify(queue)
-    while queue and len(found) < size:
-        number, pair = heapq.heappop(queue)
-        if counts[pair] != -number:  # a later entry, or none, has what it is now
-            continue
-        merged = pair[0] + pair[1].removeprefix("##")
-        if pair[0] in found and pair[1] in found:
-            found[merged] = None
-        changed = set()
-        for i in sorted(places.pop(pair)):
-            before, after = spelled[i], _merge(spelled[i], pair, merged)
-            if len(before) == len(after):
-                continue
-            for old in pairwise(before):
-                counts[old] -= numbers[i]
-                changed.add(old)
-            for new in pairwise(after):
-                counts[new] += numbers[i]
-                places[new].add(i)
-                changed.add(new)
-            spelled[i] = after
-        for other in changed:
-            if counts[other] > 1:
-                heapq.heappush(queue, (-counts[other], other))
-    return [*found]
+    from tokenizers import Tokenizer as Trained
+    from tokenizers import models, pre_tokenizers, trainers
+
+    alphabet = first(characters(words), size - len(SPECIAL))
+    if len(SPECIAL) + len(alphabet) == size:  # no room to merge
+        return [*SPECIAL, *alphabet]
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=size,
+        min_frequency=minimum,
+        limit_alphabet=max(len(alphabet), 1),
+        special_tokens=[*SPECIAL, *alphabet],
+        continuing_subword_prefix="##",
+        show_progress=False,
+    )
+    tokenizer = Trained(models.WordPiece(unk_token=UNKNOWN))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.train_from_iterator(_repeated(words), trainer)
+    ids = tokenizer.get_vocab()
+    return sorted(ids, key=ids.__getitem__)[:size]
 
 
-def _merge(word, pair, merged):
-    """Returns the pieces of a word with every such pair merged, from the left."""
-    pieces: list[str] = []
-    i = 0
-    while i < len(word):
-        if tuple(word[i : i + 2]) == pair:
-            pieces.append(merged)
-            i += 2
-        else:
-            pieces.append(word[i])
-            i += 1
-    return pieces
+def _repeated(words):
+    """Yields words, each as often as it is there, with spaces between."""
+    for word, number in words.items():
+        for start in range(0, number, REPEATED):
+            yield " ".join([word] * min(REPEATED, number - start))
 
 
-def unknown_share(tokenizer: Tokenizer, texts: Iterable[str]) -> tuple[int, float]:
+def unknown_share(tokenizer: Tokenizer, texts: Iterable[tuple[str, int]]) -> tuple[int, float]:
     """Returns (how many tokens texts have, the share of them that the vocabulary does not have).
 
     A token is a piece; of words it is a word, unknown even if it is spelled or hashed.
+
+    Args:
+        tokenizer: Whose vocabulary, unit and case are looked at.
+        texts: Each with how often it is there.
     """
     tokenizer = type(tokenizer)(tokenizer.vocabulary, lower_case=tokenizer.lower_case)
-    strings, number, unknown = [*texts], 0, 0
-    for i in range(0, len(strings), CHUNK):
-        ids = tokenizer.traced_ids(tf.constant(strings[i : i + CHUNK])).flat_values.numpy()
-        number, unknown = number + len(ids), unknown + int((ids == tokenizer.unknown).sum())
+    number = unknown = 0
+    for strings, numbers in _chunks(texts):
+        ids = tokenizer.traced_ids(strings)
+        times = numbers[ids.value_rowids().numpy()]
+        number += int(times.sum())
+        unknown += int(times[ids.flat_values.numpy() == tokenizer.unknown].sum())
     return number, unknown / max(number, 1)

@@ -1,9 +1,12 @@
 """Vocabularies made of texts."""
 
 from collections import Counter
-from itertools import pairwise
 
 import tensorflow as tf
+import tokenizers
+import tokenizers.models
+import tokenizers.pre_tokenizers
+import tokenizers.trainers
 
 from tests import reference_tokenization as reference
 from tests.trainer.text.test_word_pieces import AWKWARD, random_strings
@@ -31,9 +34,17 @@ def test_words_are_counted_as_the_reference_has_them():
 
 
 def test_the_most_frequent_words_are_taken():
-    entries = counted.vocabulary("words", texts_of(TEXTS), 11)
+    entries = counted.vocabulary("words", texts_of(TEXTS), 11, minimum=1)
     assert entries == [*SPECIAL, "the", "low", "cafe", ",", "中", "国"]
-    assert counted.vocabulary("words", texts_of(TEXTS), 999)[:11] == entries
+    assert counted.vocabulary("words", texts_of(TEXTS), 999, minimum=1)[:11] == entries
+
+
+def test_what_stands_there_once_is_no_word():
+    assert counted.vocabulary("words", texts_of(TEXTS), 999) == [*SPECIAL, "the", "low", "cafe"]
+    assert counted.vocabulary("words", texts_of(TEXTS), 999, minimum=4) == [*SPECIAL]
+    spelled = counted.vocabulary("words", texts_of(TEXTS), 999, fallback="characters")
+    assert {"##r", "##s", ","} < {*spelled}  # of the words that are left out, too
+    assert counted.MINIMA.keys() == UNITS.keys()
 
 
 def test_given_words_count_and_chinese_ones_are_words():
@@ -72,43 +83,59 @@ def test_characters_are_word_pieces_of_one():
     assert pieces.to_list() == characters.to_list() and counted.SIZES.keys() == UNITS.keys()
 
 
-def naive_pieces(words, size):
-    """Merges the most frequent pair, counted anew for every merge."""
-    spelled = {word: [word[0], *("##" + c for c in word[1:])] for word in words}
-    found = dict.fromkeys(counted.first(counted.characters(words), size))
-    while len(found) < size:
-        pairs = Counter()
-        for word, pieces in spelled.items():
-            for pair in pairwise(pieces):
-                pairs[pair] += words[word]
-        best = min(pairs, key=lambda pair: (-pairs[pair], pair), default=None)
-        if best is None or pairs[best] < 2:
-            break
-        found[best[0] + best[1][2:]] = None
-        for word, pieces in spelled.items():
-            merged, i = [], 0
-            while i < len(pieces):
-                both = (*pieces[i : i + 2],) == best
-                merged.append(best[0] + best[1][2:] if both else pieces[i])
-                i += 1 + both
-            spelled[word] = merged
-    return [*found]
+def plain_pieces(words, size):
+    """The library as its own documentation calls it, on words."""
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.WordPiece(unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
+    trainer = tokenizers.trainers.WordPieceTrainer(vocab_size=size, special_tokens=[*SPECIAL], show_progress=False)
+    tokenizer.train_from_iterator([" ".join(words.elements())], trainer)
+    return tokenizer.get_vocab()
 
 
-def test_pieces_are_merged_as_by_counting_anew():
-    texts = ["aaaa aaab abab banana bandana", "lower lowest slow slowest newest widest", *TEXTS, *random_strings(60)]
-    words = counted.count(texts_of(texts))
-    for size in (20, 150, 9999):
-        assert counted.pieces(words, size) == naive_pieces(words, size)
+def test_pieces_are_those_of_the_library():
+    # No two pairs stand there as often as one another.
+    words = Counter({"lo": 40, "low": 30, "lowe": 20, "lower": 9, "ba": 50, "ban": 25, "bana": 12})
+    whole = counted.pieces(words, 999)
+    assert whole[:5] == [*SPECIAL] and whole[-7:] == ["lo", "ba", "low", "ban", "lowe", "bana", "lower"]
+    for size in (19, 22, 24, 999):
+        assert {*counted.pieces(words, size)} == {*plain_pieces(words, size)}
+        assert counted.pieces(words, size) == whole[:size]
+
+
+def test_pieces_are_the_same_every_time():
+    texts = ["aaaa aaab abab banana bandana", "lower lowest slow slowest newest widest", *TEXTS, *random_strings(200)]
+    words = counted.count(texts_of(texts))  # many pairs as often as one another
+    for size in (20, 250, 9999):
+        once, *others = (counted.pieces(words, size) for _ in range(4))
+        assert all(other == once for other in others) and len(once) <= size
+    assert len({str(plain_pieces(words, 250)) for _ in range(9)}) > 1  # what `pieces` mends
     entries = counted.vocabulary("pieces", texts_of(texts), 9999)
-    assert "low" in entries and "##est" in entries
+    assert "low" in entries and entries == once
     ids = UNITS["pieces"](entries, lower_case=True)(tf.constant(texts)).ids
     assert 1 not in ids.flat_values.numpy()
+    rare = counted.vocabulary("pieces", texts_of(["ab ab cd"]), 99, minimum=2)
+    assert rare[5:] == ["a", "##b", "c", "##d", "b", "d", "ab"]
 
 
 def test_the_share_of_unknown_tokens():
     for fallback in ("unk", "characters", 9):
         tokenizer = UNITS["words"]([*SPECIAL, "low", "l"], lower_case=True, fallback=fallback)
-        assert counted.unknown_share(tokenizer, ["low lower Low", "l"]) == (4, 0.25)
-    assert counted.unknown_share(UNITS["characters"]([*SPECIAL, "l", "##o"], lower_case=True), ["low"]) == (3, 1 / 3)
-    assert counted.unknown_share(tokenizer, [""]) == (0, 0.0)
+        assert counted.unknown_share(tokenizer, [("low lower Low", 2), ("l", 1), ("lower", 3)]) == (10, 0.5)
+    assert counted.unknown_share(UNITS["characters"]([*SPECIAL, "l", "##o"], lower_case=True), [("low", 7)]) == (
+        21,
+        1 / 3,
+    )
+    assert counted.unknown_share(tokenizer, [("", 1)]) == (0, 0.0)
+
+
+def test_lines_are_counted_as_texts():
+    lines = AWKWARD + random_strings(1200)
+    once, both = counted.count_lines(iter(lines)), counted.count(texts_of(lines))
+    assert once == both and counted.number_of_words(once) == sum(both.values())
+
+
+def test_chinese_words_are_found_by_a_segmenter():
+    segment = lambda run: {"中国人好": ["中国", "人", "好"], "好中国": ["好", "中国"]}[run]
+    counts = counted.count_lines(["中国人好！A b", "好中国，中 国"], segment=segment)
+    assert counts == Counter("中国人好!ab好中国中国".replace("!", "！") + "，") + Counter({"中国": 2})
+    assert counted.number_of_words(counts) == 3 + 3 + 2 + 1 + 2
