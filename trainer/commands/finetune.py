@@ -200,7 +200,7 @@ class Plan:
         title = self.blueprint.architecture.title
         recipe = [f"recipe    {recipes.named(options.recipe).describe()}"] if options.recipe else []
         texts = partial(fresh.texts, self.train_rows, self.task)
-        vocabulary = f"vocabulary {sources.vocabulary or fresh.origin(options)}"
+        vocabulary = f"vocabulary {sources.vocabulary or fresh.origin(options, tokenizer.unit)}"
         return [
             *recipe,
             f"task      {options.task}{fields}: {setup}",

@@ -70,7 +70,7 @@ class ModelOptions:
     vocabulary_min_count: int | None = None
     """How often an entry of it stands in the training texts at least (default: 2 for words, so that what stands for unknown ones is trained; 1 for pieces and characters)."""
     unit: str | None = None
-    """What random weights read text in: pieces (the default, as BERT does), words, of Chinese the longest that the vocabulary has, or characters."""
+    """What random weights read text in: pieces, as BERT does, words, of Chinese the longest that the vocabulary has, or characters (default: characters where a vocabulary is made of Chinese texts, else pieces)."""
     unknown: str | int | None = None
     """Of --unit words, what an unknown word becomes: unk (the default: [UNK]), characters, which the vocabulary then has, too, or one of a number N of hash buckets."""
     max_length: int | None = None

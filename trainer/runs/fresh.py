@@ -30,7 +30,7 @@ def blueprint(options: Finetune, path: Path | None, texts: Callable[[], counted.
         Mistake: No such model; the vocabulary cannot be read; the model needs another unit; no entry is frequent enough.
     """
     table.named(options.model or "")  # refuses a model that there is not before a vocabulary is made
-    unit, unknown = options.unit or "pieces", str(options.unknown or "unk")
+    unit, unknown = unit_of(options, path, texts), str(options.unknown or "unk")
     fallback = int(unknown) if unknown.isdecimal() else unknown
     lower_case = True
     if path:
@@ -41,7 +41,7 @@ def blueprint(options: Finetune, path: Path | None, texts: Callable[[], counted.
         lower_case = pretrained.is_lower_case(vocabulary)
     else:
         size = options.vocabulary_size or counted.SIZES[unit]
-        minimum = _minimum(options)
+        minimum = options.vocabulary_min_count or counted.MINIMA[unit]
         vocabulary = counted.vocabulary(unit, texts(), size, lower_case=lower_case, fallback=fallback, minimum=minimum)
         if len(vocabulary) == len(SPECIAL):
             raise Mistake(
@@ -57,13 +57,18 @@ def blueprint(options: Finetune, path: Path | None, texts: Callable[[], counted.
     )
 
 
-def _minimum(options: Finetune) -> int:
-    return options.vocabulary_min_count or counted.MINIMA[options.unit or "pieces"]
+def unit_of(options: Finetune, path: Path | None, texts: Callable[[], counted.Texts]) -> str:
+    """Returns --unit; where it is not given, characters if a vocabulary is to be made of texts that are Chinese for the most
+    part, else pieces. Args as `blueprint`."""
+    if options.unit or path:
+        return options.unit or "pieces"
+    return "characters" if counted.are_chinese(texts()) else "pieces"
 
 
-def origin(options: Finetune) -> str:
+def origin(options: Finetune, unit: str) -> str:
     """Returns what a vocabulary is made of, for a decision that is printed."""
-    often = f", of what stands there {minimum} times or more" if (minimum := _minimum(options)) > 1 else ""
+    minimum = options.vocabulary_min_count or counted.MINIMA[unit]
+    often = f", of what stands there {minimum} times or more" if minimum > 1 else ""
     return f"made of the training texts{often}"
 
 

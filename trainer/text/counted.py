@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 
 import numpy as np
 import tensorflow as tf
@@ -75,6 +75,12 @@ def of_counts(
         spelled = characters({word: number for word, number in words.items() if not is_cjk(word)})
         entries = [*dict.fromkeys([*entries, *first(spelled, len(spelled))])]
     return entries
+
+
+def are_chinese(texts: Texts) -> bool:
+    """Says whether most letters of texts are CJK characters; of the first 1,000 texts."""
+    letters = [letter for text in islice(texts.texts, 1000) for letter in text if letter.isalpha()]
+    return sum(map(is_cjk, letters)) > len(letters) / 2
 
 
 def first(counts: Mapping[str, int], number: int) -> list[str]:

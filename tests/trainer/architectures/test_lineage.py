@@ -61,7 +61,13 @@ def test_two_texts(model, capsys, tmp_path):
 @pytest.mark.parametrize("model", ["gru", "bag"])
 def test_questions(model, capsys, tmp_path):
     path = write_questions(tmp_path / "train.json", 128)
-    options = {"unit": "words", "settings": [*SMALL, "pair_width=16"], "doc_stride": 8, "max_length": 16, "dev_limit": 24}
+    options = {
+        "unit": "words",
+        "settings": [*SMALL, "pair_width=16"],
+        "doc_stride": 8,
+        "max_length": 16,
+        "dev_limit": 24,
+    }
     run, result, _ = train(capsys, "qa", path, tmp_path, model=model, **options)
     assert result["final"]["best_f1"] > 40
     rows = [

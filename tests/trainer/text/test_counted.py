@@ -139,3 +139,10 @@ def test_chinese_words_are_found_by_a_segmenter():
     counts = counted.count_lines(["中国人好！A b", "好中国，中 国"], segment=segment)
     assert counts == Counter("中国人好!ab好中国中国".replace("!", "！") + "，") + Counter({"中国": 2})
     assert counted.number_of_words(counts) == 3 + 3 + 2 + 1 + 2
+
+
+def test_chinese_texts_are_told():
+    told = {
+        text: counted.are_chinese(counted.Texts({text: 1}, {})) for text in ("房间很干净 ok", "a film 好", "", "123。")
+    }
+    assert told == {"房间很干净 ok": True, "a film 好": False, "": False, "123。": False}
