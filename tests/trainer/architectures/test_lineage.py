@@ -1,15 +1,16 @@
 """The lineage before BERT on each kind of task: it learns, exports answer as runs do, an interrupted run ends as another."""
 
+import itertools
 import json
-import random
 
 import pytest
 
 from serving.export import export
-from tests.bench import resume
 from tests.conftest import answers_of_export, cli, write_examples, write_questions, write_treebank
+from trainer.commands import finetune
 from trainer.runs.run import Run
 from trainer.tasks.table import TASKS
+from trainer.training import step as step_of
 
 SMALL = ["width=16", "embedding_width=16"]
 OPTIONS = {"epochs": 10, "learning_rate": 0.02, "dropout": 0.1, "seed": 1, "max_length": 32}
@@ -122,23 +123,34 @@ def test_wrong_settings(capsys, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_killed_while_it_saves(tmp_path):
+def test_a_run_that_broke_off_ends_as_one_that_did_not(capsys, monkeypatch, tmp_path):
     """The states of all dropouts, and what batch normalisation has seen, are in the checkpoint."""
     path = write_examples(tmp_path / "train.txt", 96)
-    flags = [
-        f"--train={path}",
-        f"--dev={path}",
-        "--unit=words",
-        "--model=bilstm",
-        "--epochs=10",
-        "--checkpoint_every=0",
-    ]
-    command = [*resume.TRAIN, *flags, "--settings", *SMALL, "normalisation=batch", "recurrent_dropout=0.2"]
-    result, _ = resume.finish(command, tmp_path / "undisturbed")
-    draw, when, attempt = random.Random(0), None, 0
-    while not when and attempt < 8:  # a run may end before it is met while saving
-        attempt += 1
-        when = resume.disturb(command, tmp_path / f"killed-{attempt}", "SIGKILL while saving", None, draw)
-    assert when
-    again, _ = resume.finish(command, tmp_path / f"killed-{attempt}")
-    assert resume.digests(tmp_path / f"killed-{attempt}", again) == resume.digests(tmp_path / "undisturbed", result)
+    options = {"model": "bilstm", "unit": "words", "epochs": 4, "checkpoint_every": 0}
+    options["settings"] = [*SMALL, "normalisation=batch", "recurrent_dropout=0.2"]
+    (tmp_path / "undisturbed").mkdir()
+    undisturbed, expected, _ = train(capsys, "sentiment", path, tmp_path / "undisturbed", **options)
+    with monkeypatch.context() as patch:
+        patch.setattr(finetune, "training_step", breaking_off_after(7))
+        with pytest.raises(AssertionError, match="broke off"):
+            train(capsys, "sentiment", path, tmp_path, **options)
+    run, result, err = train(capsys, "sentiment", path, tmp_path, **options)
+    assert "resume    from step 7 of 12" in err
+    assert result | {"seconds": 0} == expected | {"seconds": 0}
+    assert (run / "model.safetensors").read_bytes() == (undisturbed / "model.safetensors").read_bytes()
+
+
+def breaking_off_after(steps):
+    """Returns a `training_step` whose steps end with an error after so many."""
+
+    def training_step(*arguments, **options):
+        step, made = step_of.training_step(*arguments, **options), itertools.count(1)
+
+        def step_or_error(batches):
+            if next(made) > steps:
+                raise OSError(5, "broke off")
+            return step(batches)
+
+        return step_or_error
+
+    return training_step

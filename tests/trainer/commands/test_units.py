@@ -9,7 +9,6 @@ from tests.conftest import answers_of_export, cli, write_examples, write_treeban
 from trainer.runs.run import Run
 from trainer.tasks.table import TASKS
 
-UNITS = [("words", None), ("words", "characters"), ("words", "16"), ("characters", None)]
 TEXTS = ["Good film", "坏 片，a BAD film", "", "中国人 very good中 \u200b", "goodness ab café"]
 
 
@@ -32,7 +31,7 @@ def same_answers(capsys, run, task, folder):
     return predicted
 
 
-@pytest.mark.parametrize("unit, unknown", [*UNITS[1:], ("pieces", None)])
+@pytest.mark.parametrize("unit, unknown", [("words", "16"), ("pieces", None)])
 def test_sentiment(unit, unknown, capsys, tmp_path):
     run, result, err = finetune(capsys, "sentiment", tmp_path, unit=unit, unknown=unknown)
     assert result["final"]["accuracy"] > 0.9
@@ -54,7 +53,7 @@ def test_sentiment(unit, unknown, capsys, tmp_path):
     assert line.startswith(expected)
 
 
-@pytest.mark.parametrize("unit, unknown", UNITS[:1] + UNITS[2:])
+@pytest.mark.parametrize("unit, unknown", [("words", None), ("words", "characters"), ("characters", None)])
 def test_tagging(unit, unknown, capsys, tmp_path):
     options = {"vocabulary_size": 20} if unknown else {}
     run, result, _ = finetune(capsys, "tagging", tmp_path, unit=unit, unknown=unknown, **options)
