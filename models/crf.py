@@ -36,7 +36,7 @@ class CRF(keras.layers.Layer):
         {"transitions": [C, C], "starts": [C], "ends": [C]}, for the functions of this module.
     """
 
-    def build(self, shape):
+    def build(self, shape: tuple[int | None, ...]) -> None:
         classes = shape[-1]
         for name, size in (("transitions", [classes, classes]), ("starts", [classes]), ("ends", [classes])):
             setattr(self, name, self.add_weight(shape=size, initializer="zeros", name=name))
