@@ -21,11 +21,11 @@ from trainer.tasks.table import TASKS
 from trainer.tasks.tag import segmentation
 from trainer.tasks.tag.decoders import GROUP, Crf
 from trainer.text.reader import Reader
-from trainer.text.word_pieces import Tokenizer
+from trainer.text.word_pieces import WordPieces
 from trainer.training import loop
 
 TASK = TASKS["tagging"]
-TOKENIZER = Tokenizer(VOCABULARY, lower_case=True)
+TOKENIZER = WordPieces(VOCABULARY, lower_case=True)
 BIO = ["B-X", "B-Y", "I-X", "I-Y", "O", "_", "B-X I-X@-1", "_ I-Y@-1"]
 
 
