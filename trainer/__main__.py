@@ -139,7 +139,7 @@ def _with_recipe(arguments):
 
 def _values(arguments, name):
     """Returns the values of an option of one value, in order."""
-    pairs = zip(arguments, [*arguments[1:], ""], strict=True)
+    pairs = zip(arguments, [*arguments[1:], ""], strict=False)  # without arguments there is no pair
     values = [after if argument == f"--{name}" else argument for argument, after in pairs if _names(argument, name)]
     return [value.removeprefix(f"--{name}=") for value in values if value]
 

@@ -177,10 +177,10 @@ def test_a_reader_frames_letters_beside_ids():
     texts, second = ["Good film", "", "Café! 中国人电影院 a a a a a"], ["a", "b", ""]
     for columns in ((texts,), (texts, second), ([""],)):
         expected, inputs = plain(*columns), spelled(*columns)
-        assert {*inputs} == {*spelled.inputs} == {*expected, "letters"}
+        assert {*inputs} == {*spelled.inputs()} == {*expected, "letters"}
         for name, value in expected.items():
             np.testing.assert_array_equal(inputs[name], value)
-        for name, spec in spelled.inputs.items():
+        for name, spec in spelled.inputs().items():
             assert spec.is_compatible_with(inputs[name])
     letters = spelled(texts)["letters"].numpy()
     assert letters[0].tolist() == [
@@ -189,7 +189,7 @@ def test_a_reader_frames_letters_beside_ids():
         [1 + b for b in b"film"] + [0],
         *[[0] * 5] * 4,
     ]
-    assert letters[2, 1].tolist() == [1 + byte for byte in "Café".encode()] and "letters" not in Reader.inputs
+    assert letters[2, 1].tolist() == [1 + byte for byte in "Café".encode()] and "letters" not in plain.inputs()
     ids = spelled.ids(texts, chunk=2)
     assert spelled.lengths(ids).tolist() == plain.lengths(plain.ids(texts)).tolist()
     for (ids, *rest), (numbers, *others) in zip(plain.pieces(texts), spelled.pieces(texts), strict=True):
