@@ -61,11 +61,11 @@ learn() {
 # either FILE NAME: a file of LINEAGE_DATA, or where that is not there a data set by name
 either() { if [ -f "$data/$1" ]; then echo "$data/$1"; else echo "$2"; fi; }
 
-train=sst2 dev=sst2 small="--limit 2000 --epochs 1 --dropout 0" small_bilstm="--epochs 2 --dropout 0.2"
+train=sst2 dev=sst2 small="--limit 2000 --epochs 1 --dropout 0" small_bilstm="--epochs 1"
 show -m trainer datasets sst2
 if ! have sst2; then
     train=trainer/samples/sentiment.train.txt dev=trainer/samples/sentiment.dev.txt small="--epochs 8 --batch_size 8"
-    small_bilstm="--epochs 30 --batch_size 8 --vocabulary_min_count 1"
+    small_bilstm="--epochs 30 --batch_size 8"
     echo "sentiment is trained on the 80 sentences in trainer/samples (we wrote them; SST-2 is unavailable)"
 fi
 learn sentiment sentiment $train $dev "$small" "--epochs 3" --init minilm --learning_rate 1e-4

@@ -78,7 +78,7 @@ def test_mistakes_in_recipes(recipe, tmp_path, capsys):
         ([f"--recipe={tmp_path}/unknown.yaml"], "unknown.yaml: expected options of finetune, task and found, received epoch"),
         (["sentiment", f"--recipe={tmp_path}/many.yaml"], "--epochs: expected a whole number, received many"),
         (["sentiment", f"--recipe={tmp_path}/found.yaml"], "found.yaml: found: expected `name: value` lines, found float"),
-        (["--recipe=sentiment-none"], "--recipe: expected one of sentiment-minilm"),
+        (["--recipe=sentiment-none"], "--recipe: expected one of "),
     ):  # fmt: skip
         status, out, err = cli(capsys, "finetune", *given, *flags)
         assert (status, out, err.count("\n")) == (2, "", 1) and words in err, err
