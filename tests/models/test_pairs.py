@@ -56,8 +56,7 @@ def test_places_of_the_second_text_attend_to_the_first(attention):
         np.testing.assert_allclose(states[i, :m], np.concatenate([forward, backward], -1), atol=1e-5)
 
 
-@pytest.mark.parametrize("head", ["classify", "span"])
-@pytest.mark.parametrize("letters", [0, 6])
+@pytest.mark.parametrize(("head", "letters"), [("classify", 0), ("span", 6)])
 def test_padding_changes_nothing(head, letters):
     only = {"pooled_only": head == "classify"}
     encoder = rnn(50, width=5, embedding_width=4, bidirectional="concatenate", letters=letters, **only)

@@ -59,8 +59,7 @@ def test_two_texts(model, capsys, tmp_path):
     check_export(capsys, run, rows, tmp_path)
 
 
-@pytest.mark.parametrize("model", ["gru", "bag"])
-def test_questions(model, capsys, tmp_path):
+def test_questions(capsys, tmp_path):
     path = write_questions(tmp_path / "train.json", 128)
     options = {
         "unit": "words",
@@ -69,7 +68,7 @@ def test_questions(model, capsys, tmp_path):
         "max_length": 16,
         "dev_limit": 24,
     }
-    run, result, _ = train(capsys, "qa", path, tmp_path, model=model, **options)
+    run, result, _ = train(capsys, "qa", path, tmp_path, model="gru", **options)
     assert result["final"]["best_f1"] > 40
     rows = [
         {"question": "a", "context": "film very good 1 2"},
@@ -83,11 +82,10 @@ def test_questions(model, capsys, tmp_path):
     assert status == 0 and json.loads(out)["answers"], err
 
 
-@pytest.mark.parametrize("model", ["rnn", "transformer"])
-def test_tags(model, capsys, tmp_path):
+def test_tags(capsys, tmp_path):
     path = write_treebank(tmp_path / "train.conllu", 96)
-    settings = {"rnn": SMALL, "transformer": ["width=16", "heads=2", "position_codes=learned", "positions=32"]}[model]
-    run, result, _ = train(capsys, "tagging", path, tmp_path, model=model, unit="characters", settings=settings)
+    settings = ["width=16", "heads=2", "position_codes=learned", "positions=32"]
+    run, result, _ = train(capsys, "tagging", path, tmp_path, model="transformer", unit="characters", settings=settings)
     assert result["final"]["accuracy"] > 0.8
     check_export(capsys, run, [{"text": "good ab 中国"}, {"text": ""}, {"text": "film " * 60}], tmp_path)
 

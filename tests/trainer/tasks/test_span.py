@@ -168,7 +168,7 @@ def test_training_points_at_the_answer_in_every_window_that_holds_it(tmp_path, m
     plan = batches.plan_evaluation(examples.lengths, 7)
     for inputs, targets in batches.dataset(examples, plan):
         for ids, segments, mask, (first, last) in zip(
-            *[inputs[n].numpy() for n in Reader.inputs], targets.numpy(), strict=True
+            *[inputs[n].numpy() for n in learned.reader.inputs(2)], targets.numpy(), strict=True
         ):
             ids, segments = ids[mask], segments[mask]
             assert len(ids) <= max_length
