@@ -81,8 +81,11 @@ def encoder_of(folder, *, packed=False, **wants):
     return model, architecture.load(model, folder)
 
 
-# The slowest files run first, so that of two processes neither waits for the other at the end.
-LONGEST = ("test_loop.py", "test_finetune.py", "test_checkpoint.py", "test_span.py", "test_mistakes.py", "test_qa.py")
+# The slowest files run first, so that of several processes none waits for another at the end.
+LONGEST = (
+    "test_loop.py", "test_compare.py", "test_lineage.py", "test_finetune.py", "test_checkpoint.py", "test_tag_crf.py", "test_span.py",
+    "test_mistakes.py", "test_qa.py",
+)  # fmt: skip
 
 
 def pytest_collection_modifyitems(items):
