@@ -170,6 +170,15 @@ class Reverse(keras.layers.Layer):
         return keras.KerasTensor(x.shape, dtype=x.dtype)
 
 
+def backward(
+    layer: keras.layers.Layer, x: keras.KerasTensor, mask: keras.KerasTensor, name: str
+) -> tuple[keras.KerasTensor, keras.KerasTensor]:
+    """Returns what a recurrent layer gives of rows that are read from their last real token, and the same turned back: both
+    [B, S, D], the first in the order of reading, the second in that of the rows."""
+    turned = layer(Reverse(name=f"{name}_reverse")(x, mask))
+    return turned, Reverse(name=f"{name}_reverse_back")(turned, mask)
+
+
 @register
 class Pooling(keras.layers.Layer):
     """Makes one vector of a sequence: (x [B, S, D], mask [B, S]) -> [B, D]; every row has a real token.

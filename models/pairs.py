@@ -5,7 +5,7 @@ Glossary of shapes: B batch, Q and S lengths of first and second text, D width o
 
 import keras
 
-from models.layers import Reverse
+from models.layers import backward
 
 SECOND = "second_"  # before the names of the second text's inputs
 ATTENTIONS = ("multiplicative", "additive")
@@ -69,10 +69,10 @@ def pair(
         features += [h, a, keras.layers.Multiply(name=f"pair_product_{name}")([h, a])]
     x = keras.layers.Dropout(dropout, seed=1000 * seed + 900, name="pair_dropout")(join(features, "pair_features"))
     x = keras.layers.Dense(width, "relu", name="pair_dense")(x)  # [B, S, W]
-    forward, backward = (
+    forward, to_turn = (
         keras.layers.LSTM(width // 2, return_sequences=True, use_cudnn=False, name=f"pair_{name}")
         for name in ("forward", "backward")
     )
-    turned = backward(Reverse(name="pair_reverse")(x, second["mask"]))
-    x = join([forward(x), Reverse(name="pair_reverse_back")(turned, second["mask"])], "pair_merge")  # [B, S, W]
+    _, turned_back = backward(to_turn, x, second["mask"], "pair")
+    x = join([forward(x), turned_back], "pair_merge")  # [B, S, W]
     return keras.Model(inputs, {"hidden_states": [x]}, name="pair")

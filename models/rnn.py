@@ -1,7 +1,7 @@
 """Recurrent encoders: plain (Elman 1990), LSTM (Hochreiter and Schmidhuber 1997), GRU (Cho et al. 2014); deep, in both directions.
 
 Every row is padded on the right alone. So what a forward layer gives at a real unit depends on no padding, and no mask passes
-through the loop; a backward layer is a forward one over rows that `Reverse` has turned round, real units only.
+through the loop; a backward layer is a forward one over rows that are turned round, real units only (`models.layers.backward`).
 
 Glossary of shapes: B batch, S sequence length, E width of the input, D width, F features of a frame, V vocabulary.
 """
@@ -9,7 +9,7 @@ Glossary of shapes: B batch, S sequence length, E width of the input, D width, F
 import keras
 
 from models.inputs import unit_inputs, units
-from models.layers import Pooling, Reverse
+from models.layers import Pooling, backward
 
 CELLS = {"rnn": keras.layers.SimpleRNN, "lstm": keras.layers.LSTM, "gru": keras.layers.GRU}
 MERGES = ("concatenate", "sum")
@@ -89,24 +89,24 @@ def rnn(
     def drop(x, name):
         return keras.layers.SpatialDropout1D(dropout, seed=next(seeds), name=name)(x)  # the same at every step
 
-    def run(x, name):
+    def recurrent(name):
         # Without cuDNN: what is exported where there is a GPU runs on a CPU as well.
         options = {} if cell == "rnn" else {"use_cudnn": False}
         seed, rate = next(seeds), recurrent_dropout
-        return CELLS[cell](width, return_sequences=True, recurrent_dropout=rate, seed=seed, name=name, **options)(x)
+        return CELLS[cell](width, return_sequences=True, recurrent_dropout=rate, seed=seed, name=name, **options)
 
-    def merge(forward, backward, name):
+    def merge(tensors, name):
         layer = keras.layers.Concatenate if bidirectional == "concatenate" else keras.layers.Add
-        return layer(name=name)([forward, backward])
+        return layer(name=name)(tensors)
 
     hidden_states, ends = [x], []
     for i in range(layers):
         x = drop(x, f"layer_{i}_dropout")
-        y = run(x, f"layer_{i}_forward")  # [B, S, D]
+        y = recurrent(f"layer_{i}_forward")(x)  # [B, S, D]
         if bidirectional:
-            turned = run(Reverse(name=f"layer_{i}_reverse")(x, mask), f"layer_{i}_backward")
+            turned, turned_back = backward(recurrent(f"layer_{i}_backward"), x, mask, f"layer_{i}")
             ends = [y, turned]
-            y = merge(y, Reverse(name=f"layer_{i}_reverse_back")(turned, mask), f"layer_{i}_merge")  # [B, S, D]
+            y = merge([y, turned_back], f"layer_{i}_merge")  # [B, S, D]
         if residual and y.shape[-1] == x.shape[-1]:
             y = keras.layers.Add(name=f"layer_{i}_residual")([x, y])
         if normalisation == "layer":
@@ -117,8 +117,7 @@ def rnn(
         x = y
         hidden_states.append(x)
     if pooling == "last" and bidirectional:
-        forward, backward = (Pooling("last", name=f"pooling_{i}")(x, mask) for i, x in enumerate(ends))
-        pooled = merge(forward, backward, "pooling")  # [B, D]
+        pooled = merge([Pooling("last", name=f"pooling_{i}")(x, mask) for i, x in enumerate(ends)], "pooling")  # [B, D]
     else:
         pooled = Pooling(pooling, name="pooling")(x, mask)
     outputs = {"pooled": pooled} if pooled_only else {"pooled": pooled, "hidden_states": hidden_states}

@@ -2,7 +2,7 @@
 
 from trainer import quiet  # noqa: F401  isort: skip  before all that imports TensorFlow
 
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from trainer.runs.sources import Sources
 from trainer.tasks.kinds import kind_of
 from trainer.tasks.setup import Setup
 from trainer.tasks.table import TASKS
+from trainer.text import counted
 from trainer.training import batches, loop, optim
 from trainer.training.step import training_step
 from trainer.writing import print_json
@@ -82,7 +83,7 @@ class Plan:
         self.options, self.sources = options, sources
         self.task = TASKS[options.task]
         self.kind = kind_of(self.task, options.decoder)
-        self.blueprint = _blueprint(options, sources, lambda: self.train_rows)
+        self.blueprint = _blueprint(options, sources, lambda: self.texts)
         fields = self.task.fields_of(self.train_rows[0])
         self.blueprint.check(options.task, self.task, len(fields))
         setup = Setup(
@@ -126,6 +127,11 @@ class Plan:
     def train_rows(self) -> list[Row]:
         """The rows that the options choose of the training file."""
         return _training_rows(self.options, self.sources.train)
+
+    @cached_property
+    def texts(self) -> counted.Texts:
+        """The texts of the training rows, of which a vocabulary is made where none is given."""
+        return fresh.texts(self.train_rows, self.task)
 
     def _dev_rows(self):
         if not self.sources.dev:
@@ -199,7 +205,6 @@ class Plan:
         unused = ", ".join(self.unused) or "none"
         title = self.blueprint.architecture.title
         recipe = [f"recipe    {recipes.named(options.recipe).describe()}"] if options.recipe else []
-        texts = partial(fresh.texts, self.train_rows, self.task)
         vocabulary = f"vocabulary {sources.vocabulary or fresh.origin(options, tokenizer.unit)}"
         return [
             *recipe,
@@ -210,7 +215,7 @@ class Plan:
             f"train     {sources.train}: {self.train_set}",
             *self._decisions_of_classes(),
             f"dev       {sources.dev}: {self.scorer}" if self.scorer else "dev       none: no scores",
-            f"text      {fresh.describe(tokenizer, None if sources.init or sources.vocabulary else texts)}",
+            f"text      {fresh.describe(tokenizer, None if sources.init or sources.vocabulary else self.texts)}",
             *_decisions_of_work(options, self.work),
         ]
 
@@ -223,14 +228,13 @@ class Plan:
         return [f"{name:<10}{classes.describe(self.train_rows, self.task, self.setup.labels)}{shown}"]
 
 
-def _blueprint(options, sources, rows):
-    """Returns the blueprint of the model to train; `rows()`: those that a vocabulary is made of, where none is given.
+def _blueprint(options, sources, texts):
+    """Returns the blueprint of the model to train; `texts()`: those that a vocabulary is made of, where none is given.
 
     Raises:
         Mistake: It cannot be read, lacks what the task needs, or has fewer positions than --max_length.
     """
     task = TASKS[options.task]
-    texts = lambda: fresh.texts(rows(), task)
     blueprint = (
         Blueprint.of_weights(sources.init) if sources.init else fresh.blueprint(options, sources.vocabulary, texts)
     )

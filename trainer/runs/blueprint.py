@@ -92,8 +92,8 @@ class Blueprint:
         Raises:
             Mistake: It names what is lacking.
         """
-        needs = dict.fromkeys([*kind_of(task).needs, *["pairs"][: texts - 1]])
-        lacking = [need for need in needs if need not in self.architecture.gives]
+        needs = [*kind_of(task).needs, *(["pairs"] if texts > 1 else [])]
+        lacking = [need for need in dict.fromkeys(needs) if need not in self.architecture.gives]
         if lacking:
             wanted = " and ".join(GIVES[need] for need in lacking)
             raise Mistake(f"{task_name}: expected a model that {wanted}; {self.architecture.title} does not")

@@ -82,13 +82,13 @@ def texts(rows: list[Row], task: Task) -> counted.Texts:
     return counted.Texts(Counter(row[field] for row in rows for field in fields), {})
 
 
-def describe(tokenizer: Tokenizer, made_of: Callable[[], counted.Texts] | None) -> str:
-    """Returns what text is read in, for a decision that is printed; `made_of` gives the texts, if the vocabulary was made."""
+def describe(tokenizer: Tokenizer, made_of: counted.Texts | None) -> str:
+    """Returns what text is read in, for a decision that is printed; `made_of`: the texts, if the vocabulary was made of them."""
     about = "lower-cased, without accents" if tokenizer.lower_case else "cased"
     about += f"; {len(tokenizer.vocabulary):,} {tokenizer.unit}"
     if tokenizer.unit == "words":
         about += "; unknown ones: " + FALLBACKS.get(str(tokenizer.fallback), f"{tokenizer.buckets:,} hash buckets")
     if not made_of:
         return about
-    number, share = counted.unknown_share(tokenizer, made_of().texts.items())
+    number, share = counted.unknown_share(tokenizer, made_of.texts.items())
     return f"{about}; made of the training texts, in which {share:.2%} of {number:,} {tokenizer.unit} are unknown"
