@@ -26,7 +26,7 @@ from trainer.tasks.setup import Setup
 from trainer.tasks.table import TASKS
 from trainer.text import counted
 from trainer.training import batches, loop, optim
-from trainer.training.step import training_step
+from trainer.training.step import per_example, training_step
 from trainer.writing import print_json
 
 
@@ -187,10 +187,11 @@ class Plan:
         )
 
     def _loss(self):
-        if not self.class_weights:
-            return self.kind.loss
-        assert self.kind.weighted_loss  # the options have been checked
-        return self.kind.weighted_loss(self.class_weights)
+        loss = self.kind.loss
+        if self.class_weights:
+            assert self.kind.weighted_loss  # the options have been checked
+            loss = self.kind.weighted_loss(self.class_weights)
+        return per_example(loss, self.train_set.asked) if self.train_set.asked else loss
 
     def _report(self):
         assert self.scorer

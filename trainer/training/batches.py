@@ -43,6 +43,8 @@ class Source(Protocol):
 
     number: int
     """Examples of an epoch."""
+    asked: float | None
+    """Targets that an example has on average; None: each is one."""
 
     def plan(self, batch_size: int, *, seed: int, epoch: int) -> Plan:
         """Returns the batches of an epoch: a pure function of its arguments and of the examples."""
@@ -104,6 +106,11 @@ class Examples:
         self.lengths = np.minimum(uncut, reader.max_length)
         self.truncated = int(np.sum(uncut > reader.max_length))
         self.number = sum(len(row[0]) for row in forms) if forms else len(uncut)
+        self.asked = None
+        if isinstance(targets, tf.RaggedTensor):
+            self.asked = max(
+                float(np.mean(targets.flat_values.numpy() >= 0)) * self.ids.flat_values.shape[0] / len(uncut), 1.0
+            )
 
     def plan(self, batch_size: int, *, seed: int, epoch: int) -> Plan:
         """Returns the batches of an epoch: a pure function of its arguments and of the examples."""

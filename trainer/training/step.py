@@ -9,6 +9,18 @@ import tensorflow as tf
 Loss = Callable[[Any, Any], tuple[tf.Tensor, tf.Tensor]]
 
 
+def per_example(loss: Loss, asked: float) -> Loss:
+    """Returns a loss that is divided by the targets that as many examples have on average, `asked` each.
+
+    Divided by those it has, a target in a batch of short rows would count many times one in a batch of long rows.
+    """
+
+    def divided(targets, outputs):
+        return loss(targets, outputs)[0], asked * tf.cast(tf.shape(targets)[0], tf.float32)
+
+    return divided
+
+
 def training_step(
     model: keras.Model,
     loss: Loss,
