@@ -18,6 +18,7 @@ from trainer.text.reader import Reader
 from trainer.text.vocabulary import read_vocabulary
 from trainer.text.word_pieces import WordPieces
 from trainer.training import batches
+from trainer.training.step import per_example
 
 TASK = TASKS["tagging"]
 TOKENIZER = WordPieces(VOCABULARY, lower_case=True)
@@ -167,26 +168,30 @@ def test_training_asks_the_first_piece_of_every_word_once(tmp_path):
         assert len(examples.forms) == 50 and examples.lengths.max() <= max_length
         of_windows = [examples.targets[i].numpy() for i in range(len(examples.lengths))]
         for row, forms in zip(rows, examples.forms, strict=True):
-            row_labels = [labels[i] for window in forms[-1] for i in of_windows[window] if i >= 0]
-            assert [label for label in row_labels if label != "_"] == row["tags"] or len(forms) == 1
+            of_row = [labels[i] for window in forms[0] for i in of_windows[window] if i >= 0]
+            begun = [label for label in of_row if label != "_"]
+            split = "DET NOUN@-1" in of_row
+            assert (
+                begun[-len(row["tags"]) :] == row["tags"]
+            )  # of the words, which come last where they are cut otherwise
+            assert len(begun) == len(row["tags"]) * (1 + split) - split * of_row.count("DET NOUN@-1")
             wide = "人" in row["text"] or "好" in row["text"] or "中" in row["text"]
-            split = any(
-                label == "DET NOUN@-1" for window in forms[0] for label in [labels[i] for i in of_windows[window]]
-            )
-            assert len(forms) <= (1 + split) * (1 + wide)
+            assert len(forms) == 1 or wide
     _, targets = next(iter(batches.dataset(examples, [np.array([0, 1])])))
     logits = tf.one_hot(tf.maximum(targets, 0), len(labels)) * 1e4
     total, count = tag.loss(targets, logits)
     assert float(total) == 0 and float(count) == np.sum(targets.numpy() >= 0)
 
 
-def test_batches_have_rows_of_all_lengths(tmp_path):
-    """So that a label counts about as much in a short row as in a long one: each batch makes one step."""
-    rows = files.read(write_treebank(tmp_path / "a.conllu", 512), TASK, files.ANY)
-    _, examples = tag.examples(rows, setup([], 64))
-    asked = np.array([np.sum(row >= 0) for row in examples.targets.numpy()])
-    of_steps = [sum(asked[batch]) for batch in examples.plan(32, seed=0, epoch=1)[:-1]]
-    assert np.std(of_steps) < 0.2 * np.mean(of_steps)
+def test_a_label_counts_as_much_in_a_short_row_as_in_a_long_one(tmp_path):
+    rows = files.read(write_treebank(tmp_path / "a.conllu", 64), TASK, files.ANY)
+    learned, examples = tag.examples(rows, setup([], 64))
+    loss, shares = per_example(tag.loss, examples.asked), []
+    for _, targets in batches.dataset(examples, [np.array([i]) for i in range(examples.number)]):
+        total, count = loss(targets, tf.zeros([*targets.shape, len(learned.labels)]))
+        shares.append(float(total / count) / np.sum(targets.numpy() >= 0))
+    np.testing.assert_allclose(shares, shares[0], rtol=1e-5)
+    np.testing.assert_allclose(shares[0] * examples.asked, np.log(len(learned.labels)), rtol=1e-5)
 
 
 def test_a_run_finds_words_and_tags(tagging_run, capsys, tmp_path):

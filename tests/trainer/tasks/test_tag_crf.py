@@ -141,6 +141,17 @@ def test_windows_of_a_long_row_are_one_decode():
         assert tags_of(expected, 0) != tags_of(by_softmax, 0)  # neighbours count
 
 
+def test_given_words_are_judged_as_their_tokens():
+    """The best labels of a text stay the best where it is known which words they find."""
+    texts = ["中国人好 a-good film", "不行 unable/un-able, isn't it?", "a"]
+    labels = ["A", "B", "C", "_"]
+    functions = tag.functions(Local(len(labels)), setup(labels, 64))
+    found = functions["serving_default"](tf.constant(texts))
+    assert {"国人", "isn'", "it?"} <= {word.decode() for word in found["words"].numpy().ravel()}
+    given = functions["words"](found["words"])
+    np.testing.assert_array_equal(given["tags"], found["tags"])
+
+
 def test_rows_are_decoded_alike_alone_and_in_any_company():
     draw = np.random.default_rng(0)
     lengths = [3, 0, GROUP + 50, 1, 700, 0, 900, 800, *[7] * 40]

@@ -1,8 +1,8 @@
 """Words with their tags: of a raw text, whose words are found as well, or of words that are given.
 
-The label of a token says which words begin in it (`trainer.tasks.tag.segmentation`) and is read at the token's first piece; of
-a given word, at the word's first piece, where only the plain tags are in question. What is too long for the model is read in
-overlapping windows (`trainer.text.windows`), so nothing is cut.
+The label of a token says which words begin in it (`trainer.tasks.tag.segmentation`) and is read at the token's first piece. The
+tokens of given words are labelled alike; where words begin is known there, and only their tags are in question. What is too
+long for the model is read in overlapping windows (`trainer.text.windows`), so nothing is cut.
 """
 
 from dataclasses import replace

@@ -1,6 +1,6 @@
 """A model's logits as words and tags, inside the graph that is exported.
 
-Glossary of shapes: B batch, W words of a row, P pieces, U units (tokens of a text, or given words) of all rows, C labels.
+Glossary of shapes: B batch, W words of a row, P pieces, U tokens, of texts or of given words, of all rows, C labels.
 """
 
 from typing import Any
@@ -63,19 +63,20 @@ class Tagger:
         }
 
     def of_words(self, words: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Returns the tags of words [B, W]."""
+        """Returns the tags of words [B, W]: a word's first token has a plain tag, in the others no word begins."""
         words = tf.ensure_shape(words, [None, None])
         given = words != ""  # [B, W]
         count = tf.reduce_sum(tf.cast(given, tf.int64), axis=1)
-        of_words = units.units_of_words(self.reader.tokenizer, tf.boolean_mask(words, given), count)
+        tokens, begins = units.units_of_words(self.reader.tokenizer, tf.boolean_mask(words, given), count)
         plain = self.labels.index(segmentation.INSIDE)
-        is_plain = tf.constant([i < plain for i in range(len(self.labels))])  # [C]
-        label, score = self._judge(of_words, tf.broadcast_to(is_plain, [tf.reduce_sum(count), len(self.labels)]))
+        number = tf.range(len(self.labels))
+        label, score = self._judge(tokens, tf.where(begins[:, None], number < plain, number == plain))
+        of_words = lambda x: tf.boolean_mask(x, begins)
         place, shape = tf.where(given), tf.shape(words, tf.int64)
-        tags = tf.gather(tf.constant(self.labels), label)
+        tags = tf.gather(tf.constant(self.labels), of_words(label))
         return {
             "tags": tf.tensor_scatter_nd_update(tf.fill(shape, ""), place, tags),
-            "scores": tf.tensor_scatter_nd_update(tf.fill(shape, -1.0), place, score),
+            "scores": tf.tensor_scatter_nd_update(tf.fill(shape, -1.0), place, of_words(score)),
         }
 
     def _judge(self, of_rows: Units, allowed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

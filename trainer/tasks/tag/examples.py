@@ -13,17 +13,17 @@ from trainer.tasks.tag import segmentation, units
 from trainer.text.reader import Reader
 from trainer.training import batches
 
-# Rows come at random: batches of rows of like length have a hundred labels or a thousand, and each makes one step.
-POOL = 1
+POOL = 4  # batches; more would make batches of rows more alike in kind, which costs accuracy
 
-Form = tuple[np.ndarray, np.ndarray]  # pieces, and the number of the label of each, -1 where none is asked for
+Labelled = tuple[np.ndarray, np.ndarray]  # pieces, and the number of the label of each, -1 where none is asked for
+Form = list[Labelled]  # of a sentence: its text, and its words where they give other pieces
 
 
 def examples(rows: list[Row], setup: Setup, path: str | Path | None = None) -> tuple[Setup, batches.Examples]:
     """See `trainer.tasks.kind.Kind`.
 
-    A sentence is learned from its text and, where that gives other pieces, from its words; Chinese sentences with ASCII
-    punctuation also with the full-width marks that people type. These are the forms of a row, see `batches.Examples`.
+    A sentence is learned from its text and, where that gives other pieces, from its words too, in each epoch. A Chinese sentence
+    with ASCII punctuation has another form, with the full-width marks that people type, see `batches.Examples`.
     Labels of the data: the plain tags, then the other labels of tokens that stand twice or more in the rows.
     """
     reader, labels = setup.reader, setup.labels
@@ -39,17 +39,18 @@ def examples(rows: list[Row], setup: Setup, path: str | Path | None = None) -> t
         labels = segmentation.inventory(as_written, {tag for row in rows for tag in row["tags"]}, path)
     number = {label: i for i, label in enumerate(labels)}
     words = units.words(reader, [row["words"] for row in flat])
-    forms = []
+    forms: list[list[Form]] = []
     for variant, labelled_texts in zip(variants, texts, strict=True):
-        forms_of_row: list[Form] = []
+        forms.append([])
         for row, (ids, firsts, labels_of_row) in zip(variant, labelled_texts, strict=True):
-            numbers = [number[segmentation.known(label, number)] for label in labels_of_row]
-            forms_of_row.append((ids, _targets(len(ids), firsts, numbers)))
-            ids_of_words, firsts = next(words)
+            of_text = [number[segmentation.known(label, number)] for label in labels_of_row]
+            form = [(ids, _targets(len(ids), firsts, of_text))]
+            ids_of_words, firsts, begins = next(words)
             if not np.array_equal(ids_of_words, ids):
-                numbers = [number[tag] for tag in row["tags"]]
-                forms_of_row.append((ids_of_words, _targets(len(ids_of_words), firsts, numbers)))
-        forms.append(forms_of_row)
+                of_words = np.full(len(begins), number[segmentation.INSIDE])
+                of_words[begins] = [number[tag] for tag in row["tags"]]
+                form.append((ids_of_words, _targets(len(ids_of_words), firsts, of_words)))
+            forms[-1].append(form)
     scheme = segmentation.scheme_of(row["tags"] for row in rows) if setup.decoder else None
     return replace(setup, labels=labels, scheme=scheme), _in_windows(forms, reader)
 
@@ -62,7 +63,7 @@ def _targets(length, places, numbers):
 
 def _in_windows(forms: list[list[Form]], reader: Reader) -> batches.Examples:
     """Returns the windows of all forms; forms of a row that need more or fewer windows than its first are left out."""
-    flat = [form for forms_of_row in forms for form in forms_of_row]
+    flat = [labelled for forms_of_row in forms for form in forms_of_row for labelled in form]
     windows = units.cut(reader, tf.constant([len(ids) for ids, _ in flat], tf.int64))
     rows, starts, ends, kept_from, kept_to = (field.numpy() for field in windows)
     pieces, targets = (np.concatenate(column) for column in zip(*flat, strict=True))
@@ -70,12 +71,11 @@ def _in_windows(forms: list[list[Form]], reader: Reader) -> batches.Examples:
     spans = [slice(start, end) for start, end in zip(starts, ends, strict=True)]
     kept = [(place[s] >= a) & (place[s] < b) for s, a, b in zip(spans, kept_from, kept_to, strict=True)]
     ragged = lambda values: tf.RaggedTensor.from_row_lengths(np.concatenate(values), ends - starts)
-    windows_of_form = np.split(np.arange(len(rows)), np.searchsorted(rows, np.arange(1, len(flat))))
-    first, chosen = 0, []
+    windows_of = iter(np.split(np.arange(len(rows)), np.searchsorted(rows, np.arange(1, len(flat)))))
+    chosen = []
     for forms_of_row in forms:
-        windows_of_row = windows_of_form[first : first + len(forms_of_row)]
+        windows_of_row = [np.concatenate([next(windows_of) for _ in form]) for form in forms_of_row]
         chosen.append([form for form in windows_of_row if len(form) == len(windows_of_row[0])])
-        first += len(forms_of_row)
     return batches.Examples(
         reader,
         ragged([pieces[s] for s in spans]),
