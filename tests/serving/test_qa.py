@@ -35,7 +35,7 @@ def write_pairs(path, count=64, seed=0):
 @pytest.fixture(scope="module")
 def nli_run(bert_folder, tmp_path_factory):
     folder = tmp_path_factory.mktemp("nli")
-    return train_tiny("nli", write_pairs, folder, ".tsv", bert_folder, epochs=12, batch_size=8)
+    return train_tiny("nli", write_pairs, folder, ".tsv", bert_folder, epochs=3, rows=512, batch_size=8)
 
 
 @pytest.fixture(scope="module")
