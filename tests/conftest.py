@@ -85,8 +85,8 @@ def encoder_of(folder, *, packed=False, **wants):
 
 # The slowest files run first, so that of several processes none waits for another at the end.
 LONGEST = (
-    "test_loop.py", "test_compare.py", "test_lineage.py", "test_finetune.py", "test_checkpoint.py", "test_tag_crf.py", "test_span.py",
-    "test_mistakes.py", "test_qa.py",
+    "test_finetune.py", "test_compare.py", "test_evaluate.py", "test_lineage.py", "test_qa.py", "test_mistakes.py", "test_tag_crf.py",
+    "test_tables.py", "test_span.py", "test_loop.py", "test_checkpoint.py", "test_server.py", "test_tag.py",
 )  # fmt: skip
 
 
