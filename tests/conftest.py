@@ -4,7 +4,9 @@ Real data and golden values lie outside the project: LINEAGE_DATA names the fold
 checkout, golden values in `golden` beside it). Tests that need them are skipped where they are absent.
 """
 
+import contextlib
 import fcntl
+import io
 import json
 import os
 import signal
@@ -83,8 +85,8 @@ def encoder_of(folder, *, packed=False, **wants):
 
 # The slowest files run first, so that of several processes none waits for another at the end.
 LONGEST = (
-    "test_loop.py", "test_compare.py", "test_lineage.py", "test_finetune.py", "test_checkpoint.py", "test_tag_crf.py", "test_span.py",
-    "test_mistakes.py", "test_qa.py",
+    "test_finetune.py", "test_compare.py", "test_evaluate.py", "test_lineage.py", "test_qa.py", "test_mistakes.py", "test_tag_crf.py",
+    "test_tables.py", "test_span.py", "test_loop.py", "test_checkpoint.py", "test_server.py", "test_tag.py",
 )  # fmt: skip
 
 
@@ -176,48 +178,64 @@ def write_questions(path, count=64, seed=0):
 
 def cli(capsys, *arguments):
     """Runs `python -m trainer` in this process; returns (exit status, standard output, standard error)."""
+    return status_of(*arguments), *capsys.readouterr()
+
+
+def said_by(*arguments):
+    """As `cli`, for fixtures that several tests share."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        return status_of(*arguments), out.getvalue(), err.getvalue()
+
+
+def status_of(*arguments):
     from trainer.__main__ import main
 
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
         main([str(argument) for argument in arguments])
-        status = 0
+        return 0
     except SystemExit as stop:
-        status = stop.code
+        return stop.code
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    out, err = capsys.readouterr()
-    return status, out, err
 
 
 @pytest.fixture(scope="session")
 def run_folder(bert_folder, tmp_path_factory):
     """A finished sentiment run of the tiny BERT, good on its own kind of sentences."""
-    make = lambda folder: train_tiny("sentiment", write_examples, folder, ".txt", bert_folder, epochs=12, batch_size=16)
+    make = lambda folder: train_tiny(
+        "sentiment", write_examples, folder, ".txt", bert_folder, epochs=3, rows=512, batch_size=16
+    )
     return shared(tmp_path_factory, "runs", make)
 
 
 @pytest.fixture(scope="session")
 def tagging_run(bert_folder, tmp_path_factory):
     """A finished tagging run of the tiny BERT, good on its own kind of sentences."""
-    make = lambda folder: train_tiny("tagging", write_treebank, folder, ".conllu", bert_folder, epochs=16, batch_size=8)
+    make = lambda folder: train_tiny(
+        "tagging", write_treebank, folder, ".conllu", bert_folder, epochs=4, rows=512, batch_size=8
+    )
     return shared(tmp_path_factory, "tagging", make)
 
 
 @pytest.fixture(scope="session")
 def qa_run(bert_folder, tmp_path_factory):
     """A finished question answering run of the tiny BERT, good on its own kind of questions."""
-    options = {"epochs": 20, "batch_size": 8, "max_length": 32, "doc_stride": 12}
+    options = {"epochs": 4, "rows": 640, "batch_size": 8, "max_length": 32, "doc_stride": 12}
     make = lambda folder: train_tiny("qa", write_questions, folder, ".json", bert_folder, **options)
     return shared(tmp_path_factory, "qa", make)
 
 
-def train_tiny(task, write, folder, suffix, init, **options):
-    """Writes train and dev files, trains on them; returns the run folder, which lies beside them."""
+def train_tiny(task, write, folder, suffix, init, *, rows=128, **options):
+    """Writes train and dev files, trains on them; returns the run folder, which lies beside them.
+
+    Few epochs of many rows: the graphs that read the data are made anew for each.
+    """
     from trainer.__main__ import main
 
-    train, dev = write(folder / f"train{suffix}", 128), write(folder / f"dev{suffix}", 40, seed=1)
+    train, dev = write(folder / f"train{suffix}", rows), write(folder / f"dev{suffix}", 40, seed=1)
     options = {"learning_rate": 3e-3, "max_length": 16, "seed": 7} | options
     options |= {"train": train, "dev": dev, "init": init, "out": folder / "run"}
     main(["finetune", task, *[f"--{name}={value}" for name, value in options.items()]])

@@ -186,7 +186,7 @@ def test_answers_as_predict_does(server, run_folder, tmp_path, capsys):
     assert status == 0 and json.loads(out)["label"] == "positive"
 
 
-def test_mistakes_are_one_line(server, tmp_path):
+def test_mistakes_are_one_line(server, tmp_path, capsys):
     (tmp_path / "bad.jsonl").write_text('{"text": "a"}\n{"texts": "b"}\n')
     for arguments, status, text in (
         (("sentiments",), 2, "invalid choice: 'sentiments'"),
@@ -202,8 +202,10 @@ def test_mistakes_are_one_line(server, tmp_path):
         (("sentiment", "--text", "a", "--server", server.address, "--model", "x"), 1, "NOT_FOUND: Servable not found"),
         (("sentiment", "--text", "a", "--server", "localhost:9"), 1, "localhost:9: UNAVAILABLE"),
     ):
-        code, out, err = run_client(*arguments)
-        assert (code, out, err.count("\n")) == (status, "", 1) and text in err, (arguments, err)
+        with pytest.raises(SystemExit) as stop:
+            client.main([*map(str, arguments)])
+        out, err = capsys.readouterr()
+        assert (stop.value.code, out, err.count("\n")) == (status, "", 1) and text in err, (arguments, err)
 
 
 def test_failed_answers_leave_the_output_file(tmp_path):

@@ -20,11 +20,24 @@ def odd(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def server(odd):
-    server = Server("--model_name=odd", f"--model_base_path={odd}", "--grpc_max_threads=4")
-    yield server
-    server.process.kill()
+@pytest.fixture(scope="module")
+def start(odd):
+    """Returns a function that starts a server."""
+    servers = []
+
+    def start():
+        servers.append(Server("--model_name=odd", f"--model_base_path={odd}", "--grpc_max_threads=4"))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.process.kill()
+
+
+@pytest.fixture(scope="module")
+def server(start):
+    """A server that the last test ends."""
+    return start()
 
 
 def code(future):
@@ -32,8 +45,9 @@ def code(future):
     return error.code().name if error else "OK"
 
 
-def test_a_load_of_requests(server):
+def test_a_load_of_requests(start):
     """Hundreds in progress over several channels and in gRPC's queues, and more that arrive during the shutdown."""
+    server = start()
     separate = [("grpc.use_local_subchannel_pool", 1)]  # connections
     channels = [grpc.insecure_channel(server.address, options=separate) for _ in range(6)]
     methods = [method(channel) for channel in channels]
@@ -69,25 +83,6 @@ def test_more_than_a_thousand_at_once(server):
         assert Counter(map(code, calls)) == {"OK": 2500}
 
 
-def test_stalled_calls_and_watchers_do_not_delay_the_shutdown(server):
-    never = threading.Event()
-
-    def nothing():
-        never.wait()
-        yield b""
-
-    with grpc.insecure_channel(server.address) as channel:
-        calls = [channel.stream_unary(PREDICT).future(nothing()) for _ in range(20)]
-        states = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service="odd"))
-        assert next(states).status == health_pb2.HealthCheckResponse.SERVING
-        began = time.monotonic()
-        server.process.terminate()
-        assert next(states).status == health_pb2.HealthCheckResponse.NOT_SERVING
-        assert server.stop() == 0 and time.monotonic() - began < 10
-        never.set()
-        assert {code(call) for call in calls} <= {"UNAVAILABLE", "CANCELLED"}
-
-
 def test_watching_the_health(server):
     """Any name can be watched; more calls than threads are refused, and Check is still answered."""
     with grpc.insecure_channel(server.address) as channel:
@@ -109,3 +104,22 @@ def test_watching_the_health(server):
             except grpc.RpcError:
                 assert time.monotonic() < deadline
                 time.sleep(0.05)
+
+
+def test_stalled_calls_and_watchers_do_not_delay_the_shutdown(server):
+    never = threading.Event()
+
+    def nothing():
+        never.wait()
+        yield b""
+
+    with grpc.insecure_channel(server.address) as channel:
+        calls = [channel.stream_unary(PREDICT).future(nothing()) for _ in range(20)]
+        states = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service="odd"))
+        assert next(states).status == health_pb2.HealthCheckResponse.SERVING
+        began = time.monotonic()
+        server.process.terminate()
+        assert next(states).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        assert server.stop() == 0 and time.monotonic() - began < 10
+        never.set()
+        assert {code(call) for call in calls} <= {"UNAVAILABLE", "CANCELLED"}

@@ -1,15 +1,14 @@
 """Tagging served: both signatures answer as `trainer predict` does, from the export and over the port."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
+from serving import client
 from serving.client import Client
 from serving.export import export
-from tests.conftest import ROOT, Server, answers_of_export
+from tests.conftest import Server, answers_of_export
 from trainer.commands.predict import predict
 from trainer.data import files
 from trainer.runs.run import Run
@@ -59,18 +58,21 @@ def test_exported_equals_predict(tagging_export, rows, expected):
     assert sum(len(row["tags"]) for row in answered) > 500
 
 
-def test_client(tagging_export, rows, expected, tmp_path):
+def test_client(tagging_export, rows, expected, capsys):
     server = Server("--model_name=tagging-en", f"--model_base_path={tagging_export[0]}")
     answered = Client(server.address).answer("tagging", rows, model="tagging-en")
     without_scores = lambda rows: [{name: value for name, value in row.items() if name != "scores"} for row in rows]
     assert without_scores(answered) == without_scores(expected)
     for row, expected_row in zip(answered, expected, strict=True):
         np.testing.assert_allclose(row["scores"], expected_row["scores"], atol=1e-5)
-    command = [sys.executable, "-m", "serving.client", "tagging", "--server", server.address, "--model", "tagging-en"]
-    result = subprocess.run([*command, "--text", "a good ab."], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert json.loads(result.stdout)["words"] == ["a", "good", "a", "b", "."]
-    result = subprocess.run([*command, "--words", "a", "film"], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert json.loads(result.stdout)["tags"] == ["DET", "NOUN"]
-    result = subprocess.run([*command, "--words", "a", "--text", "b"], cwd=ROOT, capture_output=True, text=True)
-    assert result.returncode == 2 and result.stderr.endswith("expected --text, or --words, or --input FILE\n")
+
+    def ask(*arguments):
+        client.main(["tagging", "--server", server.address, "--model", "tagging-en", *arguments])
+        return json.loads(capsys.readouterr().out)
+
+    assert ask("--text", "a good ab.")["words"] == ["a", "good", "a", "b", "."]
+    assert ask("--words", "a", "film")["tags"] == ["DET", "NOUN"]
+    with pytest.raises(SystemExit) as stop:
+        ask("--words", "a", "--text", "b")
+    assert stop.value.code == 2 and capsys.readouterr().err.endswith("expected --text, or --words, or --input FILE\n")
     assert server.stop() == 0, server.log

@@ -15,7 +15,7 @@ from trainer.errors import Mistake
 
 def examples(run_folder):
     rows = [line.split(" ", 1) for line in (run_folder.parent / "train.txt").read_text(encoding="utf-8").splitlines()]
-    return [text for _, text in rows], np.array([int(label) for label, _ in rows])
+    return [text for _, text in rows[:128]], np.array([int(label) for label, _ in rows[:128]])
 
 
 def test_from_preset_fits_saves_and_loads(bert_folder, run_folder, tmp_path):
@@ -64,7 +64,7 @@ def test_load_answers_as_the_command_does(run_folder, qa_run, capsys):
 
 def test_finetune_has_the_commands_defaults(run_folder, bert_folder, tmp_path):
     data = run_folder.parent
-    options = {"epochs": 12, "batch_size": 16, "learning_rate": 3e-3, "max_length": 16, "seed": 7}
+    options = {"epochs": 3, "batch_size": 16, "learning_rate": 3e-3, "max_length": 16, "seed": 7}
     result = trainer.finetune(
         "sentiment",
         train=str(data / "train.txt"),

@@ -1,4 +1,4 @@
-"""`compare`: two tiny models with two seeds each, interrupted, finished, failed; and runs that exist."""
+"""`compare`: two tiny models with two seeds each, interrupted, failed, finished; and runs that exist."""
 
 import fcntl
 import json
@@ -12,17 +12,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, cli, write_examples
+from tests.conftest import ROOT, cli, said_by, write_examples
 from trainer.comparison import picture, table
 
 RUNS = ["tiny-seed-1", "weights-seed-1", "tiny-seed-2", "weights-seed-2"]  # in the order of their training
+EPOCHS = 8  # of tiny
 
 
 def command(folder, *more):
     options = [f"tiny:vocabulary={folder}/weights/vocab.txt", "max_length=16", "batch_size=4", "learning_rate=1e-3"]
     models = ["--models", f"tiny,{folder}/weights", "--seeds=2", "--out", folder / "out"]
     data = ["--train", folder / "train.txt", "--dev", folder / "dev.txt"]
-    arguments = [*models, *data, *more, "--options", *options, "epochs=1", "tiny:epochs=15"]
+    arguments = [*models, *data, *more, "--options", *options, "epochs=1", f"tiny:epochs={EPOCHS}"]
     return ["compare", "sentiment", *map(str, arguments)]
 
 
@@ -38,7 +39,7 @@ def interrupted(bert_folder, tmp_path_factory):
     said = []
     for line in process.stderr:
         said.append(line)
-        if line.startswith("epoch 1/15"):
+        if line.startswith(f"epoch 1/{EPOCHS}"):
             process.send_signal(signal.SIGTERM)
     assert process.communicate()[0] == ""
     shutil.copytree(folder / "out", folder / "as-it-was")
@@ -46,12 +47,33 @@ def interrupted(bert_folder, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def comparison(interrupted):
-    """The same command again: (folder, exit status, standard output, standard error)."""
+def failed(interrupted):
+    """The same command again, while another process trains in the folder of one run, and after `finetune` trained another:
+    (folder, exit status, standard output, standard error); its page lies beside, as `failed.md`."""
     folder = interrupted[0]
-    arguments = [sys.executable, "-m", "trainer", *command(folder)]
-    done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True)
-    return folder, done.returncode, done.stdout, done.stderr
+    assert said_by("finetune", "sentiment", *flags_of_tiny(folder))[0] == 0
+    (folder / "out" / "weights-seed-1").mkdir()
+    holder = os.open(folder / "out" / "weights-seed-1", os.O_RDONLY)
+    fcntl.flock(holder, fcntl.LOCK_EX)
+    try:
+        said = said_by(*command(folder))
+    finally:
+        os.close(holder)
+    shutil.copy(folder / "out" / "compare.md", folder / "failed.md")
+    return folder, *said
+
+
+@pytest.fixture(scope="module")
+def comparison(failed):
+    """The same command to its end: (folder, exit status, standard output, standard error)."""
+    return failed[0], *said_by(*command(failed[0]))
+
+
+def flags_of_tiny(folder):
+    """Returns the options of `finetune` that are those of the comparison for its third run."""
+    flags = [f"--vocabulary={folder}/weights/vocab.txt", "--max_length=16", "--batch_size=4", "--learning_rate=1e-3"]
+    flags += [f"--train={folder}/train.txt", f"--dev={folder}/dev.txt", f"--epochs={EPOCHS}"]
+    return [*flags, "--model=tiny", "--seed=2", f"--out={folder}/out/tiny-seed-2"]
 
 
 def result_of(run):
@@ -67,10 +89,24 @@ def test_a_signal_saves_and_ends(interrupted):
     assert any((folder / "as-it-was" / "tiny-seed-1" / "checkpoint").iterdir())
 
 
+def test_a_run_that_fails_is_said_and_the_others_go_on(failed):
+    folder, status, out, err = failed
+    assert "resume    from step" in err and "run       4 of 4: weights, seed 2; about " in err
+    found, name = json.loads(out), f"{folder}/out/weights-seed-1"
+    assert status == 1 and f"failed    {name}; the others go on\n" in err
+    assert list(found["failed"]) == [name] and "another process trains in this folder" in found["failed"][name]
+    assert err.splitlines()[-1].startswith(f"python -m trainer compare: 1 of 4 runs failed ({name}: ")
+    assert {model["model"]: list(model["seeds"]) for model in found["models"]} == {"tiny": ["1", "2"], "weights": ["2"]}
+    assert next(model["spread"] for model in found["models"] if model["model"] == "weights") is None
+    assert "Failed: " in (folder / "failed.md").read_text()
+
+
 def test_it_goes_on_and_writes_what_was_found(comparison):
     folder, status, out, err = comparison
     assert status == 0, err
-    assert "resume    from step" in err and "run       4 of 4: weights, seed 2; about " in err
+    assert [line.split(": ", 1)[1] for line in err.splitlines() if line.startswith("run ") and "before" in line] == [
+        "tiny, seed 1: finished before", "tiny, seed 2: finished before", "weights, seed 2: finished before"
+    ]  # fmt: skip
     found = json.loads(out)
     assert found == json.loads((folder / "out" / "compare.json").read_text(encoding="utf-8"))
     assert (found["task"], found["metric"], found["dev"], found["failed"]) == ("sentiment", "accuracy", "dev.txt", {})
@@ -83,7 +119,7 @@ def test_it_goes_on_and_writes_what_was_found(comparison):
         assert model["score"] == pytest.approx(statistics.mean(scores), abs=1e-6)
         assert model["spread"] == pytest.approx(statistics.stdev(scores), abs=1e-6)
         assert (model["low"], model["high"]) == (min(scores), max(scores))
-        epochs = 15 if model["model"] == "tiny" else 1
+        epochs = EPOCHS if model["model"] == "tiny" else 1
         seconds = sum(result["seconds"] for result in results) / 2
         assert model["seconds_per_epoch"] == pytest.approx(seconds / epochs, abs=0.01)
         assert model["parameters"] == results[0]["parameters"] and model["answers_per_second"] > 0
@@ -93,14 +129,15 @@ def test_it_goes_on_and_writes_what_was_found(comparison):
     assert (folder / "out" / "compare.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_each_run_is_an_ordinary_one(comparison, capsys):
+def test_each_run_is_an_ordinary_one(comparison, failed, capsys):
+    """What `finetune` trained is a run of the comparison, and what the comparison trained one of `finetune`."""
     folder = comparison[0]
     assert sorted(path.name for path in (folder / "out").iterdir() if path.is_dir()) == sorted(RUNS)
-    flags = [f"--vocabulary={folder}/weights/vocab.txt", "--max_length=16", "--batch_size=4", "--learning_rate=1e-3"]
-    flags += [f"--train={folder}/train.txt", f"--dev={folder}/dev.txt", "--model=tiny", "--epochs=15", "--seed=2"]
-    status, out, err = cli(capsys, "finetune", "sentiment", *flags, "--out", folder / "out" / "tiny-seed-2")
+    assert "run       3 of 4: tiny, seed 2: finished before\n" in failed[3]
+    flags = [*flags_of_tiny(folder), "--seed=1", f"--out={folder}/out/tiny-seed-1"]
+    status, out, err = cli(capsys, "finetune", "sentiment", *flags)
     assert status == 0 and "finished" in err
-    assert json.loads(out)["digest"] == result_of(folder / "out" / "tiny-seed-2")["digest"]
+    assert json.loads(out)["digest"] == result_of(folder / "out" / "tiny-seed-1")["digest"]
 
 
 def test_the_same_command_on_a_finished_comparison_ends_at_once(comparison, capsys):
@@ -118,7 +155,7 @@ def test_a_dry_run_says_the_options_of_each(interrupted, capsys, tmp_path):
     runs = json.loads(out)["runs"]
     assert status == 0 and [os.path.basename(run["run"]) for run in runs] == RUNS and not (tmp_path / "out").exists()
     assert [run["options"].get("model") for run in runs] == ["tiny", None] * 2
-    assert [run["options"].get("epochs") for run in runs] == [15, 1] * 2
+    assert [run["options"].get("epochs") for run in runs] == [EPOCHS, 1] * 2
     assert [run["options"]["seed"] for run in runs] == [1, 1, 2, 2]
     assert "run       3 of 4: tiny, seed 2: " in err and "nothing was trained, nothing was written" in err
 
@@ -134,30 +171,6 @@ def test_recipes_are_taken_by_name(interrupted, capsys, tmp_path):
     assert (options["minilm-seed-1"]["init"], options["minilm-seed-1"]["learning_rate"]) == ("minilm", 1e-4)
     assert (options["mine-seed-1"]["init"], options["mine-seed-1"]["epochs"]) == ("minilm", 9)
     assert {each["batch_size"] for each in options.values()} == {8}
-
-
-def test_a_run_that_fails_is_said_and_the_others_go_on(comparison, capsys):
-    """Another process trains in the folder of one run; that of another is not there yet."""
-    folder = comparison[0]
-    shutil.copytree(folder / "out", folder / "failed")
-    for run in ("weights-seed-1", "weights-seed-2"):
-        shutil.rmtree(folder / "failed" / run)
-    (folder / "failed" / "weights-seed-1").mkdir()
-    holder = os.open(folder / "failed" / "weights-seed-1", os.O_RDONLY)
-    fcntl.flock(holder, fcntl.LOCK_EX)
-    try:
-        status, out, err = cli(capsys, *command(folder, "--out", folder / "failed"))
-    finally:
-        os.close(holder)
-    found = json.loads(out)
-    name = f"{folder}/failed/weights-seed-1"
-    assert status == 1 and f"failed    {name}; the others go on\n" in err
-    assert list(found["failed"]) == [name] and "another process trains in this folder" in found["failed"][name]
-    assert err.splitlines()[-1].startswith(f"python -m trainer compare: 1 of 4 runs failed ({name}: ")
-    assert {model["model"]: list(model["seeds"]) for model in found["models"]} == {"tiny": ["1", "2"], "weights": ["2"]}
-    assert next(model["spread"] for model in found["models"] if model["model"] == "weights") is None
-    assert result_of(f"{folder}/failed/weights-seed-2")["digest"] == result_of(f"{folder}/out/weights-seed-2")["digest"]
-    assert "Failed: " in (folder / "failed" / "compare.md").read_text()
 
 
 def test_runs_that_exist(comparison, capsys, tmp_path):
@@ -197,7 +210,7 @@ def test_runs_that_cannot_be_compared(run_folder, tagging_run, bert_folder, caps
 
     unscored, unfinished = changed("unscored"), changed("unfinished")
     result = result_of(unscored)
-    result["final"] = result["best"] = {"epoch": 12, "step": 96}
+    result["final"] = result["best"] = {"epoch": 3, "step": 96}
     (unscored / "metrics.json").write_text(json.dumps(result))
     (unfinished / "metrics.json").unlink()
     write_examples(tmp_path / "dev.txt", 8)

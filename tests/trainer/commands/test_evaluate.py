@@ -1,5 +1,6 @@
 """What `evaluate` says of where a run fails, for every kind of task, and how two runs compare."""
 
+import functools
 import json
 import shutil
 import sys
@@ -8,7 +9,7 @@ import pytest
 import yaml
 
 import trainer
-from tests.conftest import cli, write_examples, write_treebank
+from tests.conftest import cli, said_by, write_examples, write_treebank
 from trainer.runs.run import Run
 
 KINDS = ["run_folder", "tagging_run", "qa_run"]
@@ -30,15 +31,27 @@ def kind(request):
     return request.param, request.getfixturevalue(request.param)
 
 
-def test_the_report_is_that_of_the_training(kind, capsys):
-    """metrics.json has it, of the weights that are kept; Python gives the same."""
+@pytest.fixture(scope="module")
+def of_dev(request, tmp_path_factory):
+    """Returns a function from the name of a run to (what `evaluate` gives of its dev data, its standard error, the errors)."""
+
+    @functools.cache
+    def of_dev(name):
+        run, errors = request.getfixturevalue(name), tmp_path_factory.mktemp(name) / "errors.jsonl"
+        status, out, err = said_by("evaluate", run, "--data", dev_of(run), "--errors", errors)
+        assert status == 0, err
+        return json.loads(out), err, errors.read_text()
+
+    return of_dev
+
+
+def test_the_report_is_that_of_the_training(kind, of_dev):
+    """metrics.json has it, of the weights that are kept."""
     name, run = kind
-    score, err = evaluated(capsys, run, dev_of(run))
+    score, err, _ = of_dev(name)
     kept = json.loads((run / "metrics.json").read_text())["report"]
     assert score["report"] == kept and kept["unit"] == UNITS[name]
     assert err.count("\n") == 1 and err.startswith("data ")  # in a pipe nothing else
-    again = trainer.load(run).evaluate(dev_of(run))
-    assert again | {"seconds": 0} == score | {"seconds": 0}
     for metric, interval in kept["intervals"].items():
         assert interval["low"] <= interval["value"] <= interval["high"]
         assert interval["value"] == score.get(metric, interval["value"])
@@ -46,16 +59,31 @@ def test_the_report_is_that_of_the_training(kind, capsys):
     assert {name for name in inside if not name.startswith("best_")} <= set(kept["intervals"])
 
 
-def test_it_is_printed_where_it_is_asked_for(kind, capsys, monkeypatch):
+def test_python_gives_the_same(qa_run, of_dev):
+    again = trainer.load(qa_run).evaluate(dev_of(qa_run))
+    assert again | {"seconds": 0} == of_dev("qa_run")[0] | {"seconds": 0}
+
+
+def test_it_is_printed_where_it_is_asked_for(kind, capsys):
+    """Against itself a run has no difference."""
     name, run = kind
-    asked, page = evaluated(capsys, run, dev_of(run), "--limit", "9", "--report")
+    asked, page = evaluated(capsys, run, dev_of(run), "--limit", "9", "--report", "--against", run)
     measured = "words " if name == "tagging_run" else "characters"
     for said in (f"(95% interval: percentiles of 2,000 draws of {UNITS[name]})", "score", measured):
         assert said in page
     assert ("class " in page) == (name != "qa_run") and ("first word of the question" in page) == (name == "qa_run")
     assert sum(bucket["examples"] for bucket in next(iter(asked["report"]["lengths"].values()))) == 9
+    for value in asked["against"]["difference"].values():
+        assert value == {"value": 0, "low": 0, "high": 0, "other_sign": 1}
+
+
+def test_a_recipe_or_a_terminal_asks_for_it_too(run_folder, capsys, monkeypatch, tmp_path):
+    recipe = {"report": True, "data": str(dev_of(run_folder)), "limit": 9}
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    status, _, page = cli(capsys, "evaluate", "--config", tmp_path / "recipe.yaml", run_folder)
+    assert status == 0 and "percentiles of 2,000 draws" in page
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    assert evaluated(capsys, run, dev_of(run), "--limit", "9")[1] == page
+    assert evaluated(capsys, run_folder, dev_of(run_folder), "--limit", "9")[1] == page
 
 
 def test_wrong_labels_the_surest_first(run_folder, capsys, tmp_path):
@@ -110,9 +138,9 @@ def test_wrong_answers_are_rows_of_questions(qa_run, capsys, tmp_path):
     assert {group["group"] for group in score["report"]["groups"]["first word of the question"]} == {"a", "b"}
 
 
-def test_nothing_wrong_is_an_empty_file(qa_run, capsys, tmp_path):
-    score, _ = evaluated(capsys, qa_run, dev_of(qa_run), "--errors", tmp_path / "errors.jsonl")
-    assert score["exact"] == 100 and (tmp_path / "errors.jsonl").read_text() == ""
+def test_nothing_wrong_is_an_empty_file(of_dev):
+    score, _, errors = of_dev("qa_run")
+    assert score["exact"] == 100 and errors == ""
 
 
 def relabelled(run, folder):
@@ -126,10 +154,10 @@ def relabelled(run, folder):
     return folder
 
 
-def test_against_another_run(run_folder, capsys, tmp_path):
+def test_against_another_run(run_folder, of_dev, capsys, tmp_path):
     """Labels go by name: a run whose labels stand the other way round is right where the first is wrong."""
     turned = relabelled(run_folder, tmp_path / "turned")
-    alone, _ = evaluated(capsys, run_folder, run_folder.parent / "dev.txt")
+    alone = of_dev("run_folder")[0]
     both, page = evaluated(capsys, run_folder, run_folder.parent / "dev.txt", "--against", turned, "--report")
     against = both.pop("against")
     assert both | {"seconds": 0} == alone | {"seconds": 0}
@@ -139,14 +167,6 @@ def test_against_another_run(run_folder, capsys, tmp_path):
     assert difference["low"] <= difference["value"] <= difference["high"] and difference["other_sign"] == 0
     assert set(against["difference"]) == set(against["intervals"]) == {"accuracy", "loss", "macro_f1"}
     assert f"second    {turned}" in page and "other sign" in page
-
-
-@pytest.mark.parametrize("name", KINDS)
-def test_against_itself_there_is_no_difference(name, request, capsys):
-    run = request.getfixturevalue(name)
-    score, _ = evaluated(capsys, run, dev_of(run), "--against", run)
-    for value in score["against"]["difference"].values():
-        assert value == {"value": 0, "low": 0, "high": 0, "other_sign": 1}
 
 
 def test_runs_that_cannot_be_compared(run_folder, tagging_run, capsys, tmp_path):
@@ -177,12 +197,6 @@ def test_errors_are_never_an_input(run_folder, capsys, tmp_path):
         status, out, err = cli(capsys, "evaluate", run_folder, "--data", data, *flags)
         assert (status, out) == (2, "") and said in err and err.count("\n") == 1, err
     assert data.read_bytes() == before and len((turned / "labels.txt").read_text().splitlines()) == 2
-
-
-def test_a_recipe_may_ask_for_it(run_folder, capsys, tmp_path):
-    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump({"report": True, "data": str(dev_of(run_folder))}))
-    status, _, err = cli(capsys, "evaluate", "--config", tmp_path / "recipe.yaml", run_folder)
-    assert status == 0 and "percentiles of 2,000 draws" in err
 
 
 def test_tags_that_a_run_does_not_know(tagging_run, capsys, tmp_path):

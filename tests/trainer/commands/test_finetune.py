@@ -26,7 +26,7 @@ def test_run_learns_and_is_whole(run_folder):
         "learning_rate"
     ] == 0
     assert steps[-1]["loss"] < steps[0]["loss"] / 2
-    assert len([line for line in lines if "dev" in line]) == 12
+    assert len([line for line in lines if "dev" in line]) == 3
     assert (run_folder / "labels.txt").read_text() == "negative\npositive\n"
     assert any((run_folder / "tensorboard").iterdir())
 
@@ -67,6 +67,7 @@ def finetune(capsys, options, *flags):
 
 
 def test_same_settings_give_the_same_bytes_and_another_seed_others(options, capsys, tmp_path):
+    del options["dev"]
     weights = []
     for name, seed in (("one", 3), ("two", 3), ("three", 4)):
         status, _, err = finetune(capsys, options | {"out": tmp_path / name, "seed": seed})
@@ -89,6 +90,7 @@ def test_finished_run_answers_and_other_settings_are_refused(options, capsys):
 
 
 def test_a_mistake_leaves_what_was_there_and_the_mended_command_runs(options, capsys, tmp_path):
+    del options["dev"]
     status, first, _ = finetune(capsys, options)
     bad = write_bert_folder(tmp_path / "bad")
     (bad / "model.safetensors").unlink()
@@ -114,6 +116,7 @@ def test_recipe_in_a_file_and_flags_win(options, capsys, tmp_path):
 
 
 def test_labels_by_name(options, capsys):
+    del options["dev"]
     status, _, err = finetune(capsys, options, "--labels", "bad", "good")
     assert status == 0, err
     config = json.loads((options["out"] / "config.json").read_text())
@@ -123,10 +126,10 @@ def test_labels_by_name(options, capsys):
 def test_classes_of_the_data_from_random_weights(bert_folder, capsys, tmp_path):
     """Three classes that no option names, and random weights; the run folder is all that prediction needs."""
     texts = {"sports": "a good film", "art": "very bad", "law": "中 国 人"}
-    for name, count in (("train.txt", 60), ("dev.txt", 9)):
+    for name, count in (("train.txt", 240), ("dev.txt", 9)):
         (tmp_path / name).write_text("".join(f"{label} {text}\n" for label, text in texts.items()) * (count // 3))
     options = {"train": tmp_path / "train.txt", "dev": tmp_path / "dev.txt", "out": tmp_path / "run", "max_length": 16}
-    options |= {"model": "tiny", "vocabulary": bert_folder / "vocab.txt", "epochs": 8, "learning_rate": 1e-3}
+    options |= {"model": "tiny", "vocabulary": bert_folder / "vocab.txt", "epochs": 2, "learning_rate": 1e-3}
     options |= {"lines": "labelled"}
     command = ["finetune", "classification", *[f"--{name}={value}" for name, value in options.items()]]
     status, out, err = cli(capsys, *command, "--batch_size=6")
@@ -140,15 +143,11 @@ def test_classes_of_the_data_from_random_weights(bert_folder, capsys, tmp_path):
 def test_pairs_from_file_to_export(bert_folder, capsys, tmp_path):
     """Two texts a row, told apart by their place: `a` after `b` is another class than `b` after `a`."""
     rows = [("a film", "very bad", "one"), ("very bad", "a film", "two"), ("a film", "a film", "three")]
-    lines = ["sentence1\tsentence2\tlabel", *["\t".join(row) for row in rows] * 20]
+    lines = ["sentence1\tsentence2\tlabel", *["\t".join(row) for row in rows] * 80]
     (tmp_path / "train.tsv").write_text("\n".join(lines) + "\n")
-    options = {
-        "train": tmp_path / "train.tsv",
-        "dev": tmp_path / "train.tsv",
-        "out": tmp_path / "run",
-        "max_length": 16,
-    }
-    options |= {"model": "tiny", "vocabulary": bert_folder / "vocab.txt", "epochs": 8, "learning_rate": 1e-3}
+    options = {"train": tmp_path / "train.tsv", "dev": tmp_path / "train.tsv", "out": tmp_path / "run", "dev_limit": 9}
+    options |= {"model": "tiny", "vocabulary": bert_folder / "vocab.txt", "epochs": 2, "learning_rate": 1e-3}
+    options |= {"max_length": 16}
     command = ["finetune", "classification", *[f"--{name}={value}" for name, value in options.items()]]
     status, out, err = cli(capsys, *command, "--batch_size=6")
     assert status == 0 and json.loads(out)["final"]["accuracy"] == 1.0, err
@@ -193,7 +192,7 @@ def test_dropout_and_epsilon_are_options(options, capsys):
 def test_optimiser_schedule_and_clipping_are_options(options, capsys):
     """Each changes the result; a run that is older than an option counts as one with its default."""
     del options["dev"]
-    options |= {"epochs": 3}
+    options |= {"batch_size": 8}  # three steps
     status, out, err = cli(capsys, "finetune", "sentiment", *[f"--{k}={v}" for k, v in options.items()])
     path = options["out"] / "config.json"
     config = json.loads(path.read_text())
@@ -228,7 +227,7 @@ def test_a_run_goes_on_with_the_head_of_another(run_folder, options, capsys, tmp
     for other in (["--labels", "good", "bad"], []):
         task = "sentiment" if other else "classification"
         flags = [f"--{name}={value}" for name, value in (options | {"out": tmp_path / f"{task}-2"}).items()]
-        status, _, err = cli(capsys, "finetune", task, *flags, *other)
+        status, _, err = cli(capsys, "finetune", task, *flags, *other, "--dry_run")
         assert status == 0 and f"{run_folder}; new: classifier; in the file but not used: classifier.bias" in err
 
 

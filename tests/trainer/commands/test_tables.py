@@ -40,10 +40,10 @@ def spreadsheet_run(bert_folder, tmp_path_factory):
     from trainer.__main__ import main
 
     folder = tmp_path_factory.mktemp("spreadsheet")
-    write_spreadsheet(folder / "train.csv", 128)
+    write_spreadsheet(folder / "train.csv", 512)
     write_spreadsheet(folder / "dev.csv", 40, seed=1)
     options = {"train": folder / "train.csv", "dev": folder / "dev.csv", "init": bert_folder, "out": folder / "run"}
-    options |= {"epochs": 12, "batch_size": 16, "learning_rate": 3e-3, "max_length": 32, "seed": 7}
+    options |= {"epochs": 3, "batch_size": 16, "learning_rate": 3e-3, "max_length": 32, "seed": 7}
     main(["finetune", "sentiment", *[f"--{name}={value}" for name, value in options.items()]])
     return folder / "run"
 

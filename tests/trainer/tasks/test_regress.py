@@ -34,8 +34,8 @@ def run(bert_folder, tmp_path_factory):
     from trainer.__main__ import main
 
     folder = tmp_path_factory.mktemp("regression")
-    train, dev = write_scores(folder / "train.tsv", 192), write_scores(folder / "dev.tsv", 40, seed=1)
-    options = {"train": train, "dev": dev, "init": bert_folder, "out": folder / "run", "epochs": 12, "batch_size": 16}
+    train, dev = write_scores(folder / "train.tsv", 768), write_scores(folder / "dev.tsv", 40, seed=1)
+    options = {"train": train, "dev": dev, "init": bert_folder, "out": folder / "run", "epochs": 3, "batch_size": 16}
     options |= {"learning_rate": 5e-3, "max_length": 24}
     main(["finetune", "regression", *[f"--{name}={value}" for name, value in options.items()]])
     return folder / "run"
@@ -47,13 +47,13 @@ def test_from_a_file_to_an_export(run, capsys, tmp_path):
     config = json.loads((run / "config.json").read_text())
     assert config["problem_type"] == "regression" and config["id2label"] == {"0": "score"}
     dev = run.parent / "dev.tsv"
-    status, out, err = cli(capsys, "evaluate", run, "--data", dev, "--output", tmp_path / "out.jsonl")
+    files_of_it = ["--output", tmp_path / "out.jsonl", "--errors", tmp_path / "off.jsonl"]
+    status, out, err = cli(capsys, "evaluate", run, "--data", dev, *files_of_it)
     assert status == 0, err
     assert {name: json.loads(out)[name] for name in ("pearson", "loss")} == {n: result[n] for n in ("pearson", "loss")}
     written = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
     golds, predicted = ([row[name] for row in written] for name in ("score", "predicted"))
     assert metrics.pearson(golds, predicted) == pytest.approx(result["pearson"], abs=1e-5)
-    status, out, err = cli(capsys, "evaluate", run, "--data", dev, "--errors", tmp_path / "off.jsonl")
     intervals = json.loads(out)["report"]["intervals"]
     for name in ("pearson", "loss"):
         assert intervals[name]["value"] == pytest.approx(result[name], abs=2e-6)
@@ -74,7 +74,16 @@ def test_from_a_file_to_an_export(run, capsys, tmp_path):
 
 def test_a_new_head_begins_at_the_mean(run, bert_folder, capsys, tmp_path):
     """Of scores 1, 2.5, 2.5 and 4: what the head says before the first step is 2.5, and the loss their variance."""
-    options = ["--train", run.parent / "train.tsv", "--init", bert_folder, "--out", tmp_path / "run", "--epochs=1"]
+    options = [
+        "--train",
+        run.parent / "train.tsv",
+        "--init",
+        bert_folder,
+        "--out",
+        tmp_path / "run",
+        "--epochs=1",
+        "--limit=192",
+    ]
     status, _, err = cli(capsys, "finetune", "regression", *options, "--learning_rate=1e-9", "--max_length=24")
     assert status == 0, err
     losses = [json.loads(line)["loss"] for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]

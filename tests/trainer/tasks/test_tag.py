@@ -232,13 +232,14 @@ def test_a_run_finds_words_and_tags(tagging_run, capsys, tmp_path):
 def test_spans_of_columns(bert_folder, tmp_path, capsys):
     words = {"good": "O", "film": "B-WORK", "very": "I-WORK", ".": "O"}
     draw = random.Random(0)
-    sentences = ["".join(f"{w} x {words[w]}\n" for w in draw.choices(list(words), k=5)) for _ in range(60)]
+    sentences = ["".join(f"{w} x {words[w]}\n" for w in draw.choices(list(words), k=5)) for _ in range(240)]
     (tmp_path / "train.txt").write_text("\n".join(sentences))
+    (tmp_path / "dev.txt").write_text("\n".join(sentences[:60]))
     options = {
         "train": tmp_path / "train.txt",
-        "dev": tmp_path / "train.txt",
+        "dev": tmp_path / "dev.txt",
         "init": bert_folder,
-        "epochs": 8,
+        "epochs": 2,
         "column": 3,
     }
     options |= {"learning_rate": 3e-3, "out": tmp_path / "run", "max_length": 16}

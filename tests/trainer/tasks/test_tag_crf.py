@@ -202,12 +202,12 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def options(folder, bert_folder):
     files = {
-        "train": write_treebank(folder / "train.conllu", 128),
+        "train": write_treebank(folder / "train.conllu", 512),
         "dev": write_treebank(folder / "dev.conllu", 40, seed=1),
     }
     return files | {
         "init": bert_folder,
-        "epochs": 8,
+        "epochs": 2,
         "batch_size": 8,
         "learning_rate": 3e-3,
         "max_length": 64,
@@ -261,7 +261,7 @@ def test_a_run_learns_and_is_exported_and_goes_on(folder, options, capsys, tmp_p
 
 
 def test_a_stopped_run_ends_as_one_that_was_not(options, tmp_path, monkeypatch, capsys):
-    short = {name: value for name, value in options.items() if name != "dev"} | {"epochs": 1}
+    short = {name: value for name, value in options.items() if name != "dev"} | {"epochs": 1, "limit": 64}
     digests, stop_if_asked = [], loop.Training._stop_if_asked
     for name, stop in (("whole", False), ("stopped", True)):
         if stop:

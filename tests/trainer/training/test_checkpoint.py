@@ -96,7 +96,7 @@ def test_what_counts_is_on_the_disk_before_it_is_relied_on(tmp_path, bert_folder
 # A disk of its own, 400 kB large, that fills while a tiny BERT is trained on it.
 FULL_DISK = """
 mount -t tmpfs -o size=400k tmpfs "$1" && cd "$2" || exit 99
-train() { "$3" -m trainer finetune sentiment --init "$4" --train "$5" --out "$1/run" --epochs 40 --batch_size 8 \
+train() { "$3" -m trainer finetune sentiment --init "$4" --train "$5" --out "$1/run" --epochs 10 --batch_size 8 \
     --max_length 16 --checkpoint_every 0; }
 "$3" -m trainer finetune sentiment --init "$4" --train "$5" --out "$1/small" --limit 8 --max_length 16 >/dev/null 2>"$6/room"
 echo $? >"$6/room_status"
