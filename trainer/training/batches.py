@@ -4,6 +4,7 @@ Glossary of shapes: B batch, P pieces of a text, S sequence length of a batch, N
 """
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -124,6 +125,14 @@ class Examples:
 
     def batch(self, rows: tf.Tensor, epoch: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
         """Returns (inputs of the model, targets) of examples [B], the same in every epoch."""
+        return self._traced(rows)
+
+    @cached_property
+    def _traced(self):
+        """`_batch` as one graph, traced once, not anew for each epoch."""
+        return tf.function(self._batch, input_signature=[tf.TensorSpec([None], tf.int64)], autograph=False)
+
+    def _batch(self, rows):
         second = None if self.second is None else tf.gather(self.second, rows)
         inputs = self.reader.frame(tf.gather(self.ids, rows), second)
         targets = tf.gather(self.targets, rows)
