@@ -10,6 +10,7 @@ from tests.conftest import answers_of_export, cli, write_examples, write_questio
 from trainer.commands import finetune
 from trainer.runs.run import Run
 from trainer.tasks.table import TASKS
+from trainer.training import loop
 from trainer.training import step as step_of
 
 SMALL = ["width=16", "embedding_width=16"]
@@ -124,6 +125,7 @@ def test_wrong_settings(capsys, tmp_path):
 def test_a_run_that_broke_off_ends_as_one_that_did_not(capsys, monkeypatch, tmp_path):
     """The states of all dropouts, and what batch normalisation has seen, are in the checkpoint."""
     path = write_examples(tmp_path / "train.txt", 96)
+    monkeypatch.setattr(loop, "SHARE", float("inf"))  # a checkpoint each step, however long it takes
     options = {"model": "bilstm", "unit": "words", "epochs": 4, "checkpoint_every": 0}
     options["settings"] = [*SMALL, "normalisation=batch", "recurrent_dropout=0.2"]
     (tmp_path / "undisturbed").mkdir()
