@@ -6,6 +6,7 @@ Glossary of shapes: B batch, Q and S lengths of first and second text, D width o
 import keras
 
 from models.layers import backward
+from models.recurrent import RecurrentLayer
 
 SECOND = "second_"  # before the names of the second text's inputs
 ATTENTIONS = ("multiplicative", "additive")
@@ -65,14 +66,11 @@ def pair(
         layer = keras.layers.Attention if attention == "multiplicative" else keras.layers.AdditiveAttention
         attend = layer(use_scale=True, name=f"pair_attention_{name}")
         a = attend([h, asked], mask=[second["mask"], first["mask"]])
-        a = keras.ops.copy(a)  # [B, S, D], without the mask, which would pass into the loop
+        a = keras.ops.copy(a)  # [B, S, D], without the mask, which no recurrent layer takes
         features += [h, a, keras.layers.Multiply(name=f"pair_product_{name}")([h, a])]
     x = keras.layers.Dropout(dropout, seed=1000 * seed + 900, name="pair_dropout")(join(features, "pair_features"))
     x = keras.layers.Dense(width, "relu", name="pair_dense")(x)  # [B, S, W]
-    forward, to_turn = (
-        keras.layers.LSTM(width // 2, return_sequences=True, use_cudnn=False, name=f"pair_{name}")
-        for name in ("forward", "backward")
-    )
+    forward, to_turn = (RecurrentLayer("lstm", width // 2, name=f"pair_{name}") for name in ("forward", "backward"))
     _, turned_back = backward(to_turn, x, second["mask"], "pair")
     x = join([forward(x), turned_back], "pair_merge")  # [B, S, W]
     return keras.Model(inputs, {"hidden_states": [x]}, name="pair")

@@ -10,8 +10,8 @@ import keras
 
 from models.inputs import unit_inputs, units
 from models.layers import Pooling, backward
+from models.recurrent import CELLS, RecurrentLayer
 
-CELLS = {"rnn": keras.layers.SimpleRNN, "lstm": keras.layers.LSTM, "gru": keras.layers.GRU}
 MERGES = ("concatenate", "sum")
 NORMALISATIONS = ("layer", "batch")
 
@@ -52,7 +52,7 @@ def rnn(
         normalisation: `layer` or `batch`, on the output of each layer; None: none.
         pooling: See `models.layers.Pooling`; `last` in both directions: the last state of each, in the last layer.
         dropout: On the input of each layer; variational.
-        recurrent_dropout: On the state; variational. Slower.
+        recurrent_dropout: On the state; variational.
         letters: See `models.inputs.units`.
         frames: F, of an input of frames (a sound's) instead of units; V then means nothing.
         pooled_only: Return `pooled` alone.
@@ -90,10 +90,7 @@ def rnn(
         return keras.layers.SpatialDropout1D(dropout, seed=next(seeds), name=name)(x)  # the same at every step
 
     def recurrent(name):
-        # Without cuDNN: what is exported where there is a GPU runs on a CPU as well.
-        options = {} if cell == "rnn" else {"use_cudnn": False}
-        seed, rate = next(seeds), recurrent_dropout
-        return CELLS[cell](width, return_sequences=True, recurrent_dropout=rate, seed=seed, name=name, **options)
+        return RecurrentLayer(cell, width, recurrent_dropout=recurrent_dropout, seed=next(seeds), name=name)
 
     def merge(tensors, name):
         layer = keras.layers.Concatenate if bidirectional == "concatenate" else keras.layers.Add
@@ -113,7 +110,7 @@ def rnn(
             y = keras.layers.LayerNormalization(name=f"layer_{i}_norm")(y)
         elif normalisation == "batch":
             y = keras.layers.BatchNormalization(name=f"layer_{i}_norm")(y, mask=mask)
-            y = keras.ops.copy(y)  # without the mask, which would pass into the loop
+            y = keras.ops.copy(y)  # without the mask, which no recurrent layer takes
         x = y
         hidden_states.append(x)
     if pooling == "last" and bidirectional:
