@@ -1,7 +1,7 @@
 """A recurrent layer that trains fast on CPUs: plain, LSTM and GRU cells in one loop, with a gradient of its own.
 
 Keras's layers multiply input and state at each step, and TensorFlow differentiates that op by op: each step back multiplies by
-transposed weights, at half the speed or less, and adds to the gradient of all weights. Here
+transposed weights, which takes an LSTM twice the time, and adds to the gradient of all weights. Here
 
 - the input is multiplied by its weights for all steps at once, outside of the loop;
 - a step forward has one product left, that of the state, and keeps the values of the gates;

@@ -36,4 +36,4 @@ class Recurrent(units.Units[Config]):
     }
 
     def with_dropout(self, config: Config, rate: float) -> Config:
-        return replace(config, dropout=rate)  # on states it is another thing, and slower
+        return replace(config, dropout=rate)  # on states it is another thing
