@@ -30,7 +30,7 @@ def test_lines_of_files_packed_or_not(tmp_path):
         ("none.txt", None, "none.txt: no such file"),
         ("no*.txt", None, "no*.txt: no such file"),
         (".", None, "expected a file, found a folder"),
-        ("a.txt.zst", b"", "received .zst; zstd -dc unpacks it"),
+        ("a.txt.bz2", b"", "received .bz2; bzip2 -dc unpacks it"),
         ("a.txt.gz", b"plain", "a.txt.gz: expected a file packed by gzip"),
         ("a.txt.xz", lzma.compress(b"a" * 1000)[:-20], "a.txt.xz: expected a file packed by xz"),
         ("a.txt", b"good\ncaf\xe9\n", "a.txt:2: expected UTF-8, found byte 0xe9 at 3"),
