@@ -3,6 +3,7 @@
 import contextlib
 import sys
 import time
+from collections.abc import Mapping
 
 
 def say(line: str, end: str = "\n") -> None:
@@ -14,27 +15,28 @@ def say(line: str, end: str = "\n") -> None:
 class Progress:
     """The line of a training: rewritten on a terminal; elsewhere a new one every `every` seconds."""
 
-    def __init__(self, steps: int, every: float = 15.0) -> None:
-        self.steps = steps
+    def __init__(self, steps: int, every: float = 15.0, unit: str = "examples") -> None:
+        self.steps, self.unit = steps, unit
         self.terminal = sys.stderr.isatty()
         self.every = 0.5 if self.terminal else every
         self.last_time = time.monotonic()
         self.last_step: int | None = None
         self.examples = 0  # since the last line
-        self.loss: float | None = None
+        self.measures: dict[str, float] = {}
         self.rate: float | None = None  # examples a second
         self.speed: float | None = None  # steps a second
 
-    def step(self, step: int, examples: int, loss: float) -> None:
+    def step(self, step: int, examples: int, measures: Mapping[str, float]) -> None:
         """Counts a step, and shows a line if it is time for one.
 
         Args:
             step: Its number, from 1.
             examples: In this step.
-            loss: Of this step; what is shown is smoothed.
+            measures: Of this step, by name; what is shown is smoothed.
         """
         self.examples += examples
-        self.loss = loss if self.loss is None else 0.95 * self.loss + 0.05 * loss
+        for name, value in measures.items():
+            self.measures[name] = 0.95 * self.measures.get(name, value) + 0.05 * value
         if self.last_step is None:  # the first step compiles: it says nothing about the rate
             self._restart(step)
             return
@@ -46,7 +48,8 @@ class Progress:
         self.rate = _smooth(self.rate, self.examples / seconds)
         self._restart(step)
         left = (self.steps - step) / self.speed
-        _show(f"step {step}/{self.steps}  loss {self.loss:.3f}  {self.rate:.0f} examples/s  {_clock(left)} left")
+        shown = "  ".join(f"{name} {value:.3f}" for name, value in self.measures.items())
+        _show(f"step {step}/{self.steps}  {shown}  {self.rate:.0f} {self.unit}/s  {_clock(left)} left")
 
     def note(self, line: str) -> None:
         """Prints a separate line; the time that its work took is left out of the rate."""

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import tensorflow as tf
 
 from trainer import recipes
 from trainer.data import classes, files, squad
@@ -16,7 +15,7 @@ from trainer.errors import Mistake
 from trainer.options import Finetune, defaults, of_result
 from trainer.progress import say
 from trainer.reports import report
-from trainer.runs import fresh
+from trainer.runs import embeddings, fresh
 from trainer.runs.blueprint import Blueprint
 from trainer.runs.folder import Folder
 from trainer.runs.run import files_of_run, has_head, settings_of_run
@@ -26,6 +25,7 @@ from trainer.tasks.setup import Setup
 from trainer.tasks.table import TASKS
 from trainer.text import counted
 from trainer.training import batches, loop, optim
+from trainer.training.machine import device
 from trainer.training.step import per_example, training_step
 from trainer.writing import print_json
 
@@ -112,8 +112,14 @@ class Plan:
         )
         self.layers_of_task = self.blueprint.layers_of_task(self.kind, self.model)
         self.keeps_head = sources.init is not None and has_head(sources.init, options.task, self.setup)
-        new = () if self.keeps_head else self.layers_of_task
+        self.absent = self.blueprint.absent(self.model, sources.init) if sources.init else ()
+        new = (*self.absent, *(() if self.keeps_head else self.layers_of_task))
         self.unused = self.blueprint.load(self.model, sources.init, ignore=new) if sources.init else []
+        self.known_words = 0
+        if sources.embeddings:
+            self.known_words = embeddings.begin_with(
+                self.model, self.blueprint.tokenizer.vocabulary, sources.embeddings
+            )
         if self.kind.begin and not self.keeps_head:
             self.kind.begin(self.model, self.train_set)
         self.depths = self.blueprint.architecture.depths(self.model, self.kind.layers)
@@ -201,7 +207,7 @@ class Plan:
         """Returns lines that say what will be trained, on what, and how."""
         options, sources, setup, tokenizer = self.options, self.sources, self.setup, self.blueprint.tokenizer
         fields = f", of {setup.fields[0]} and {setup.fields[1]}" if len(setup.fields) > 1 else ""
-        head = "its head goes on" if self.keeps_head else f"new: {', '.join(self.layers_of_task)}"
+        head = "its head goes on" if self.keeps_head else f"new: {', '.join([*self.absent, *self.layers_of_task])}"
         head += "".join(f"; {layer} at {rate:g} times the learning rate" for layer, rate in self.kind.rates.items())
         unused = ", ".join(self.unused) or "none"
         title = self.blueprint.architecture.title
@@ -213,12 +219,18 @@ class Plan:
             f"weights   {sources.init}; {head}; in the file but not used: {unused}"
             if sources.init
             else f"weights   random: {title} of size {' '.join([str(options.model), *(options.settings or ())])}; {vocabulary}",
+            *self._decisions_of_embeddings(),
             f"train     {sources.train}: {self.train_set}",
             *self._decisions_of_classes(),
             f"dev       {sources.dev}: {self.scorer}" if self.scorer else "dev       none: no scores",
             f"text      {fresh.describe(tokenizer, None if sources.init or sources.vocabulary else self.texts)}",
             *_decisions_of_work(options, self.work),
         ]
+
+    def _decisions_of_embeddings(self):
+        size = len(self.blueprint.tokenizer.vocabulary)
+        path = self.sources.embeddings
+        return [f"vectors   {path}: of {self.known_words:,} of {size:,} words of the vocabulary"] if path else []
 
     def _decisions_of_classes(self):
         name = {"label": "classes", "labels": "labels", "score": "scores"}.get(self.task.target)
@@ -307,9 +319,3 @@ def _depth_to_freeze(freeze, layers):
         numbers = f", or 1 to {layers} layers of this model" if layers else " (this model has no layers)"
         raise Mistake(f"--freeze: expected embeddings{numbers}, received {freeze}")
     return 1 + int(freeze)
-
-
-def device() -> str:
-    """Returns the names of the GPUs; without one, the versions of TensorFlow and Keras that run on the CPU."""
-    gpus = tf.config.list_physical_devices("GPU")
-    return ", ".join(gpu.name for gpu in gpus) or f"CPU, TensorFlow {tf.__version__}, Keras {keras.__version__}"

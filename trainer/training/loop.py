@@ -23,6 +23,7 @@ from trainer.runs.folder import Folder
 from trainer.training import checkpoint, optim
 from trainer.training.log import Log
 from trainer.training.signals import Signals
+from trainer.training.step import Measures
 
 LOG_EVERY = 10  # steps between lines of metrics.jsonl
 SHARE = 0.05  # of the time that may go into checkpoints
@@ -38,7 +39,7 @@ class State:
     scores: list[Scores] = field(
         default_factory=list
     )  # of each epoch that ended: {"epoch", "step", and what was scored}
-    losses: list[float] = field(default_factory=list)  # of the steps since the last line of metrics.jsonl
+    measures: list[Measures] = field(default_factory=list)  # of the steps since the last line of metrics.jsonl
     log_bytes: int = 0  # length of metrics.jsonl
     best_digest: str = ""  # of best.safetensors
     report: dict[str, Any] = field(default_factory=dict)  # of the epoch whose weights are kept, once it was scored
@@ -53,12 +54,17 @@ class Work:
         model, optimizer: Built; set from the checkpoint if there is one.
         steps: Steps of the optimiser an epoch.
         epochs: At most.
-        batches: (epoch from 1, steps to leave out) -> iterator of (what `step` takes, number of examples).
-        step: Makes one step; returns the loss.
+        period: What is called an epoch here: pretraining is scored more often than once an epoch.
+        unit: What `batches` counts.
+        shown: Scores that are printed, beside the metric.
+        flops: Floating-point operations that a unit takes at least, to say what share of `ceiling` is reached; 0: unknown.
+        ceiling: Such operations a second, see `trainer.training.machine`.
+        batches: (epoch from 1, steps to leave out) -> iterator of (what `step` takes, number of examples, or of `unit`).
+        step: Makes one step; returns its measures.
         to_bytes: model -> content of its file of weights.
         score: (function to call now and then) -> scores of the model as it is; None: there is nothing to score on.
         report: () -> where the model fails, as `score` last saw it.
-        metric: The score by which epochs are compared, more is better.
+        metric: The score by which epochs are compared, more is better, unless `less_is_better`.
         patience: Stop after so many epochs without a better score; None: never.
         keep_best: Keep the weights of the best epoch, not of the last.
     """
@@ -68,13 +74,19 @@ class Work:
     steps: int
     epochs: int
     batches: Callable[[int, int], Iterator[tuple[Any, int]]]
-    step: Callable[[Any], float]
+    step: Callable[[Any], Measures]
     to_bytes: Callable[[keras.Model], bytes]
     score: Callable[[Callable[[], None]], Scores] | None = None
     report: Callable[[], dict[str, Any]] | None = None
     metric: str = ""
     patience: int | None = None
     keep_best: bool = False
+    period: str = "epoch"
+    unit: str = "examples"
+    shown: tuple[str, ...] = ()
+    flops: float = 0.0
+    ceiling: float = 0.0
+    less_is_better: bool = False
 
     def variables(self) -> list[keras.Variable]:
         """Returns all that a checkpoint holds, in order."""
@@ -82,12 +94,14 @@ class Work:
 
     def best(self, scores: list[Scores]) -> Scores | None:
         """Returns the best score, the first of equals; None without scores."""
-        return max(scores, key=lambda score: (score[self.metric], -score["epoch"])) if scores and self.score else None
+        sign = -1 if self.less_is_better else 1
+        better = lambda score: (sign * score[self.metric], -score[self.period])
+        return max(scores, key=better) if scores and self.score else None
 
     def ended(self, scores: list[Scores]) -> bool:
         """Says whether the run with these scores of its epochs is over."""
         best = self.best(scores)
-        stale = self.patience and best and len(scores) - best["epoch"] >= self.patience
+        stale = self.patience and best and len(scores) - best[self.period] >= self.patience
         return len(scores) == self.epochs or bool(stale)
 
 
@@ -161,12 +175,16 @@ def run(
 def _scores(work, state):
     """Says how the run ended; returns what metrics.json holds of it."""
     final, best = state.scores[-1], work.best(state.scores)
-    if final["epoch"] < work.epochs:
-        say(f"stopped   after epoch {final['epoch']} of {work.epochs}: {work.patience} without a better {work.metric}")
+    if final[work.period] < work.epochs:
+        say(
+            f"stopped   after {work.period} {final[work.period]} of {work.epochs}: {work.patience} without a better {work.metric}"
+        )
     if best:
         kept = "; the weights that are kept"
         for name, score, is_kept in (("final", final, not work.keep_best), ("best ", best, work.keep_best)):
-            say(f"{name}     dev {work.metric} {score[work.metric]:.4f} (epoch {score['epoch']}{kept * is_kept})")
+            say(
+                f"{name}     dev {work.metric} {score[work.metric]:.4f} ({work.period} {score[work.period]}{kept * is_kept})"
+            )
     return {"steps": state.step, "final": final, "best": best}
 
 
@@ -178,11 +196,15 @@ class Training:
         self.checkpoint_every = checkpoint_every
         self.folder, self.best_path = out / "checkpoint", out / "checkpoint" / "best.safetensors"
         self.variables = work.variables()
-        self.state = State(**(checkpoint.load(self.folder, self.variables) or {}))
+        kept = checkpoint.load(self.folder, self.variables) or {}
+        kept |= (
+            {"measures": [{"loss": loss} for loss in kept.pop("losses")]} if "losses" in kept else {}
+        )  # of older runs
+        self.state = State(**kept)
         self.total = work.steps * work.epochs
         if self.state.step:
             say(f"resume    from step {self.state.step} of {self.total}, {self.folder}")
-        self.progress = Progress(self.total)
+        self.progress = Progress(self.total, unit=work.unit)
         self.began = time.monotonic() - self.state.seconds
         self.saved_at, self.cost = time.monotonic(), 0.0  # the last checkpoint: when, and the seconds that it took
         self.saved: tuple[int, int] | None = None  # at which step, after how many scored epochs
@@ -197,8 +219,10 @@ class Training:
                 seconds = time.monotonic() - began
                 line = self._score(epoch)
                 where = f" (from step {first})" if state.step - first < work.steps else ""
-                rate = f"{examples / seconds:.0f} examples/s{where}" if examples else "all steps made before"
-                self.progress.note(f"epoch {epoch}/{work.epochs}: {line}{seconds:.0f} s, {rate}")
+                share = examples / seconds * work.flops / (work.ceiling or 1)
+                where += f", {share:.0%} of the ceiling" if share else ""
+                rate = f"{examples / seconds:.0f} {work.unit}/s{where}" if examples else "all steps made before"
+                self.progress.note(f"{work.period} {epoch}/{work.epochs}: {line}{seconds:.0f} s, {rate}")
             self.log.sync()
             state.seconds = time.monotonic() - self.began
             content = self._read_best() if work.keep_best else work.to_bytes(work.model)
@@ -208,33 +232,42 @@ class Training:
         """Makes the steps of an epoch that are left; returns the number of their examples."""
         work, state, examples = self.work, self.state, 0
         for batch, size in work.batches(epoch, state.step - (epoch - 1) * work.steps):
-            loss = work.step(batch)
-            if not np.isfinite(loss):
-                raise Mistake(
-                    f"the loss became {loss} at step {state.step + 1}; try a smaller --learning_rate, with --overwrite"
-                )
+            measures = work.step(batch)
+            if not np.isfinite(measures["loss"]):
+                raise self._diverged(measures["loss"])
             state.step += 1
             examples += size
-            state.losses.append(loss)
-            self.progress.step(state.step, size, loss)
+            state.measures.append(measures)
+            self.progress.step(state.step, size, measures)
             if state.step % LOG_EVERY == 0 or state.step == self.total:
-                mean, rate = float(np.mean(state.losses)), float(work.optimizer.learning_rate)
-                self._note({"step": state.step, "epoch": epoch, "loss": mean, "learning_rate": rate})
-                state.losses.clear()
+                means = {name: float(np.mean([seen[name] for seen in state.measures])) for name in measures}
+                loss, rate = means.pop("loss"), float(work.optimizer.learning_rate)
+                line = {"step": state.step, work.period: epoch, "loss": loss, "learning_rate": rate}
+                self._note(line | means)
+                state.measures.clear()
             self._stop_if_asked()
             if time.monotonic() - self.saved_at >= max(self.checkpoint_every, self.cost / SHARE):
                 self._save()
         return examples
 
+    def _diverged(self, loss):
+        """Returns the error of a loss that is no number."""
+        rate, kept = float(self.work.optimizer.learning_rate), checkpoint.newest(self.folder)
+        left = f"; the last good checkpoint is {kept}" if kept else ""
+        return Mistake(
+            f"the loss became {loss} at step {self.state.step + 1}, at learning rate {rate:.3g}{left}; "
+            "try a smaller --learning_rate, with --overwrite"
+        )
+
     def _score(self, epoch):
         """Scores the epoch that ended; returns the beginning of the line that says how it went."""
         work, state = self.work, self.state
-        score, line = {"epoch": epoch, "step": state.step}, ""
+        score, line = {work.period: epoch, "step": state.step}, ""
         if work.score:
-            self.progress.note(f"epoch {epoch}: scoring on dev ...")
+            self.progress.note(f"{work.period} {epoch}: scoring on dev ...")
             score |= work.score(self._stop_if_asked)
             self._note({"dev": score})
-            shown = [name for name in score if name in (work.metric, "loss") or name.endswith("_f1")]
+            shown = [name for name in score if name in (work.metric, "loss", *work.shown) or name.endswith("_f1")]
             line = f"dev {', '.join(f'{name} {score[name]:.4f}' for name in shown)}; "
         state.scores.append(score)
         is_best = work.keep_best and work.best(state.scores) is score

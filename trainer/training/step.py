@@ -6,7 +6,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+# (targets, what the model gives) -> (its sum over the batch, over how many); of a loss of several parts both are vectors
 Loss = Callable[[Any, Any], tuple[tf.Tensor, tf.Tensor]]
+Measures = dict[str, float]  # what is known of a step, by name; `loss` first
 
 
 def per_example(loss: Loss, asked: float) -> Loss:
@@ -28,41 +30,49 @@ def training_step(
     signature: list[Any],
     *,
     accumulate: bool = False,
-) -> Callable[[list], float]:
-    """Returns a function [(inputs, targets)] -> loss that makes one step of the optimiser.
+    counts: Callable[[Any], tf.Tensor] | None = None,
+    measures: Callable[[Any, Any], dict[str, tf.Tensor]] | None = None,
+) -> Callable[[list], Measures]:
+    """Returns a function [(inputs, targets)] -> measures that makes one step of the optimiser.
 
     The gradient is that of the loss summed over all that is given, divided once by its number of examples: batches of
-    unequal size count as they should.
+    unequal size count as they should. Of a loss of several parts each is divided by its own number, then they are added.
 
     Args:
         model: From inputs to logits.
-        loss: (targets, logits) -> (its sum over the batch, over how many).
+        loss: See `Loss`.
         optimizer: Built for the model's trainable variables.
         signature: Of inputs and targets, `tf.TensorSpec`s.
         accumulate: Take more than one batch a step, in the memory of one.
+        counts: targets -> the second of what `loss` gives; needed to accumulate a loss of several parts.
+        measures: (targets, what the model gives) -> what else to say of a batch, by name; the last batch of a step counts.
     """
     variables = model.trainable_variables
+    measured = measures or (lambda targets, outputs: {})
 
     @tf.function(input_signature=signature, autograph=False)
     def step(inputs, targets):
         with tf.GradientTape() as tape:
-            total, count = loss(targets, model(inputs, training=True))
-            mean = total / count
+            outputs = model(inputs, training=True)
+            total, count = loss(targets, outputs)
+            mean = tf.reduce_sum(total / count)
         optimizer.apply(tape.gradient(mean, variables), variables)
-        return mean
+        return mean, measured(targets, outputs)
 
     if not accumulate:
-        return lambda batches: float(step(*batches[0]))
+        return lambda batches: _floats(*step(*batches[0]))
 
     sums = [tf.Variable(tf.zeros(variable.shape)) for variable in variables]
 
-    @tf.function(input_signature=signature, autograph=False)
-    def add(inputs, targets):
+    @tf.function(input_signature=[*signature, tf.TensorSpec(None)], autograph=False)
+    def add(inputs, targets, divisor):
         with tf.GradientTape() as tape:
-            total, count = loss(targets, model(inputs, training=True))
+            outputs = model(inputs, training=True)
+            total, count = loss(targets, outputs)
+            total = tf.reduce_sum(total / divisor)
         for gradient_sum, gradient in zip(sums, tape.gradient(total, variables), strict=True):
             gradient_sum.assign_add(tf.convert_to_tensor(gradient))
-        return total, count
+        return total, count, measured(targets, outputs)
 
     @tf.function(input_signature=[tf.TensorSpec([])], autograph=False)
     def apply(count):
@@ -71,8 +81,14 @@ def training_step(
             gradient_sum.assign(tf.zeros_like(gradient_sum))
 
     def step_of_several(batches):
-        losses, counts = zip(*[add(*batch) for batch in batches], strict=True)
-        apply(tf.add_n(counts))
-        return float(tf.add_n(losses) / tf.add_n(counts))
+        divisor = tf.add_n([counts(targets) for _, targets in batches]) if counts else tf.constant(1.0)
+        losses, numbers, seen = zip(*[add(*batch, divisor) for batch in batches], strict=True)
+        number = tf.constant(1.0) if counts else tf.add_n(numbers)
+        apply(number)
+        return _floats(tf.add_n(losses) / number, seen[-1])
 
     return step_of_several
+
+
+def _floats(loss, measures):
+    return {"loss": float(loss)} | {name: float(value) for name, value in measures.items()}
