@@ -68,7 +68,9 @@ def bert(
     layout = Packed(mask) if packed else Padded(mask)
     seeds = iter(range(1000 * seed, 1000 * seed + 3 * layers + 1))
 
-    x = embedding(vocabulary_size, width, "token_embedding")(layout.pack(token_ids, "pack_token_ids"))  # [N, D]
+    x = embedding(vocabulary_size, width, "token_embedding", reversible=True)(
+        layout.pack(token_ids, "pack_token_ids")
+    )  # [N, D]
     x += embedding(segments, width, "segment_embedding")(layout.pack(segment_ids, "pack_segment_ids"))
     places = layout.pack(Positions(name="positions")(mask), "pack_positions")  # [N]
     x += embedding(positions, width, "position_embedding")(places)

@@ -3,12 +3,13 @@
 An encoder is a model to a dict of `pooled` [B, D], one vector a sequence, and `hidden_states`, a list of [B, S, D] of which
 the last is read. Heads as of Devlin et al. 2018, section 4.
 
-Glossary of shapes: B batch, S sequence length, D width, C classes.
+Glossary of shapes: B batch, S sequence length, K masked places of the batch, D width, C classes, V vocabulary.
 """
 
 import keras
 
 from models.crf import CRF
+from models.layers import Bias, Pack, Packing, linear
 from models.pairs import SECOND
 
 LOWEST = -1e9  # below all logits; finite, so that sums of it are
@@ -46,6 +47,33 @@ def span(encoder: keras.Model, classes: int, *, dropout: float, seed: int) -> ke
     places = keras.ops.concatenate([keras.ops.ones_like(context[:, :1]), context[:, 1:]], axis=1)  # [B, S]
     logits = keras.ops.where(keras.ops.expand_dims(places > 0, -1), logits, LOWEST)
     return keras.Model(encoder.input, logits, name="span")
+
+
+def masked_words(
+    encoder: keras.Model, *, next_sentence: bool, activation: str = "gelu", epsilon: float = 1e-12
+) -> keras.Model:
+    """Returns the encoder with the heads that BERT is pretrained with (section 3.1): which words were masked, and whether the
+    second text follows the first.
+
+    Args:
+        encoder: Its layer `token_embedding` is reversible: words are predicted by the rows that they are read with.
+        next_sentence: Whether there is the second head.
+        activation, epsilon: Of the layer before the words, and of its normalisation; the encoder's.
+
+    Returns:
+        A model from the encoder's inputs and `masked` bool [B, S] to `words` [K, V], logits of the masked places alone, in reading
+        order, and `next` [B, 2], if asked for: logits of "it follows" and "it comes from elsewhere".
+    """
+    states = encoder.output["hidden_states"][-1]  # [B, S, D]
+    masked = keras.Input([None], dtype="bool", name="masked")  # [B, S]
+    x = Pack(name="pack_masked")(states, Packing(name="masked_places")(masked))  # [K, D]
+    x = linear(states.shape[-1], "masked_dense", activation)(x)
+    x = keras.layers.LayerNormalization(epsilon=epsilon, name="masked_norm")(x)
+    words = encoder.get_layer("token_embedding")(x, reverse=True)  # [K, V]
+    outputs = {"words": Bias(name="masked_bias")(words)}
+    if next_sentence:
+        outputs["next"] = linear(2, "next_sentence")(encoder.output["pooled"])  # [B, 2]
+    return keras.Model({**encoder.input, "masked": masked}, outputs, name="masked_words")
 
 
 def _drop(x, rate, seed):

@@ -18,10 +18,26 @@ def linear(units: int, name: str, activation: str | None = None) -> keras.layers
     return keras.layers.Dense(units, activation=activation, kernel_initializer=initializer, name=name)
 
 
-def embedding(size: int, width: int, name: str) -> keras.layers.Embedding:
-    """Returns an embedding of `size` rows [size, D], with the initial weights of `linear`."""
+def embedding(size: int, width: int, name: str, *, reversible: bool = False) -> keras.layers.Embedding:
+    """Returns an embedding of `size` rows [size, D], with the initial weights of `linear`; `reversible`: what predicts tokens
+    multiplies by the same rows."""
+    layer = keras.layers.ReversibleEmbedding if reversible else keras.layers.Embedding
     initializer = keras.initializers.TruncatedNormal(stddev=0.02)
-    return keras.layers.Embedding(size, width, embeddings_initializer=initializer, name=name)
+    return layer(size, width, embeddings_initializer=initializer, name=name)
+
+
+@register
+class Bias(keras.layers.Layer):
+    """Adds a learned vector, zero at first: [..., V] -> [..., V]."""
+
+    def build(self, x_shape: tuple[int | None, ...]) -> None:
+        self.bias = self.add_weight(shape=(x_shape[-1],), initializer="zeros", name="bias")
+
+    def call(self, x):
+        return x + self.bias
+
+    def compute_output_spec(self, x):
+        return keras.KerasTensor(x.shape, dtype=x.dtype)
 
 
 class Padded:

@@ -158,6 +158,10 @@ class Architecture(Generic[AnyConfig]):
         file = pretrained.read_tensors(folder)
         return tensors.load(model, file, self.table(model), ignore=ignore, prefix=self.prefix)
 
+    def absent(self, folder: str | Path) -> tuple[str, ...]:
+        """Returns the layers of the encoder that a folder of weights may lack, and does."""
+        return ()
+
     def to_bytes(self, model: keras.Model) -> bytes:
         """Returns the weights as the content of a `model.safetensors`."""
         return tensors.to_bytes(model, self.table(model))

@@ -4,13 +4,17 @@ import contextlib
 import os
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from trainer.data import answered, datasets, files, squad
+from trainer.data.plain_text import PlainText
 from trainer.errors import Mistake
 from trainer.options import Evaluate
 from trainer.progress import say
 from trainer.reports import report, table
+from trainer.runs import PRETRAINING
+from trainer.runs.folder import is_pretrained, lineage
 from trainer.tasks.table import TASKS
 from trainer.writing import AnyPath, check, is_plain, json_line, opened, print_json
 
@@ -23,6 +27,9 @@ def run(options: Evaluate) -> None:
         check(path, {"--data": options.data, **options.runs()}, name)
         if not os.path.isdir(os.path.dirname(os.path.realpath(path))):
             raise Mistake(f"{name} {path}: expected a file in a folder that is there")
+    if is_pretrained(Path(options.run)):
+        print_json(score_text(options))
+        return
     result = evaluate(options)
     if options.report or sys.stderr.isatty():
         say(f"\n{_page(result, options)}\n")
@@ -37,6 +44,29 @@ def score_answers(options: Evaluate) -> dict[str, Any]:
     path = datasets.path_of(options.data, "dev", "qa")
     rows = files.read(path, TASKS["qa"], files.ANY, limit=options.limit, layout=options.layout(TASKS["qa"], "qa"))
     return squad.score_file(files.content(options.run), options.run, rows)
+
+
+def score_text(options: Evaluate) -> dict[str, Any]:
+    """Returns the scores of a run of pretraining: on plain text; of word2vec, on pairs of words or analogies.
+
+    Raises:
+        Mistake: Options that speak of rows; the text cannot be read.
+    """
+    more = (options.column, options.output, options.errors, options.against, options.report)
+    if any(more) or options.null_threshold is not None:
+        raise Mistake(f"expected --data and --limit beside a run of pretraining ({options.run}), received more")
+    from trainer import quiet  # noqa: F401  isort: skip  before all that imports TensorFlow
+    from trainer.pretraining.run import Pretrained
+    from trainer.pretraining.word_vectors import vectors_of
+
+    begun = time.monotonic()
+    if lineage(Path(options.run)).get("method") == "word2vec":
+        scores = vectors_of(Path(options.run)).score(options.data)
+        return {"task": PRETRAINING, "data": options.data, **scores, "seconds": round(time.monotonic() - begun, 1)}
+    scorer = Pretrained(Path(options.run)).scorer(
+        PlainText([options.data], "--data"), options.batch_size, options.limit
+    )
+    return {"task": PRETRAINING, "data": options.data, **scorer(), "seconds": round(time.monotonic() - begun, 1)}
 
 
 def evaluate(options: Evaluate) -> dict[str, Any]:

@@ -14,6 +14,9 @@ from typing import Any
 from trainer.data import datasets
 from trainer.errors import Mistake
 from trainer.options import ExportHuggingFace
+from trainer.pretraining.run import Pretrained
+from trainer.runs import PRETRAINING
+from trainer.runs.folder import is_pretrained, lineage
 from trainer.runs.run import Run
 from trainer.weights import pretrained
 from trainer.writing import naming, new_folder, print_json
@@ -43,6 +46,13 @@ def export_hf(run: str | Path, to: str | Path) -> dict[str, Any]:
         FileExistsError, ValueError: `to` exists and holds files, or cannot be made.
     """
     folder, to = Path(run), Path(to)
+    if is_pretrained(folder):
+        if lineage(folder).get("method") == "word2vec":
+            raise Mistake(
+                f"{folder}: expected a run of a model that transformers has, found word2vec (vectors writes its vectors)"
+            )
+        learned = Pretrained(folder)
+        return _write(folder, to, PRETRAINING, learned, card_of_pretraining(learned, to.resolve().name))
     trained = Run(folder)
     architecture, tokenizer = trained.blueprint.architecture, trained.blueprint.tokenizer
     if not architecture.family:
@@ -54,24 +64,71 @@ def export_hf(run: str | Path, to: str | Path) -> dict[str, Any]:
             f"{folder}: expected a run that transformers can answer as, found one of --decoder {trained.setup.decoder}, which "
             "transformers does not have"
         )
-    config = {name: value for name, value in trained.settings.items() if name not in OURS}
-    settings = pretrained.tokenizer_config(tokenizer.lower_case)
+    return _write(folder, to, trained.task_name, trained, card(trained, to.resolve().name))
+
+
+def _write(folder: Path, to: Path, task: str, run: Run | Pretrained, readme: str) -> dict[str, Any]:
+    """Writes a run's weights and settings as a folder, with a model card; see `export_hf`."""
+    config = {name: value for name, value in run.settings.items() if name not in OURS}
+    tokenizer = run.blueprint.tokenizer
     contents = {
         "config.json": json.dumps(config, ensure_ascii=False, indent=2) + "\n",
-        "tokenizer_config.json": json.dumps(settings, indent=2) + "\n",
+        "tokenizer_config.json": json.dumps(pretrained.tokenizer_config(tokenizer.lower_case), indent=2) + "\n",
         "vocab.txt": "\n".join(tokenizer.vocabulary) + "\n",
-        "README.md": card(trained, to.resolve().name),
+        "README.md": readme,
     }
     with new_folder(to) as temporary:
         shutil.copyfile(folder / "model.safetensors", temporary / "model.safetensors")
         for name, content in contents.items():
             (temporary / name).write_text(content, encoding="utf-8")
     return {
-        "task": trained.task_name,
+        "task": task,
         "path": str(to),
         "architecture": config["architectures"][0],
         "files": sorted([*contents, "model.safetensors"]),
     }
+
+
+def card_of_pretraining(run: Pretrained, name: str) -> str:
+    """Returns the model card of a run of pretraining: what it learned from, its scores, how to use it."""
+    options, names, scores = run.options, run.lineage["names"], run.scores
+    masked = "words, all their pieces," if options["masking"] == "words" else "pieces"
+    follows = ", and whether a second text follows the first" if "nsp" in options["objectives"] else ""
+    settings = ("model", "steps", "batch_size", "accumulate", "max_length", "learning_rate", "masked_share", "seed")
+    front_matter = {"library_name": "transformers", "pipeline_tag": "fill-mask", "tags": ["lineage", "bert"]}
+    return "\n".join(
+        [
+            "---",
+            *(f"{key}: {json.dumps(value)}" for key, value in front_matter.items()),
+            "---",
+            "",
+            f"# {name}",
+            "",
+            f"A BERT of {run.model.count_params():,} parameters, pretrained with Lineage on {', '.join(names['text'])}: masked"
+            f" {masked} {options['masked_share']:.0%} of all{follows}.",
+            f"It began with {names['init'] or 'random weights'}. The licences of the text and of those weights apply.",
+            "",
+            "## Scores",
+            "",
+            "On documents of the same text that were held out:" if scores else "It was not scored.",
+            "",
+            *(f"- {metric}: {value:g}" for metric, value in scores.items() if isinstance(value, float)),
+            "",
+            "## Training",
+            "",
+            f"{', '.join(f'{name} {options[name]}' for name in settings)}.",
+            "",
+            "## Use",
+            "",
+            "```python",
+            "from transformers import AutoModelForMaskedLM, AutoTokenizer, pipeline",
+            "",
+            f'tokenizer, model = AutoTokenizer.from_pretrained("{name}"), AutoModelForMaskedLM.from_pretrained("{name}")',
+            'print(pipeline("fill-mask", model=model, tokenizer=tokenizer)("a [MASK] text"))',
+            "```",
+            "",
+        ]
+    )
 
 
 def card(run: Run, name: str) -> str:

@@ -4,6 +4,7 @@ from trainer import quiet  # noqa: F401  isort: skip  before all that imports Te
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import tensorflow as tf
 
@@ -11,12 +12,17 @@ from trainer.data import answered, files
 from trainer.data.schema import Row
 from trainer.errors import Mistake
 from trainer.options import Predict
+from trainer.pretraining.word_vectors import vectors_of
+from trainer.runs.folder import is_pretrained, lineage
 from trainer.runs.run import Run
 from trainer.tasks.table import answers, requests
-from trainer.writing import opened
+from trainer.writing import json_line, opened
 
 
 def run(options: Predict) -> None:
+    if is_pretrained(Path(options.run)):
+        _neighbours(options)
+        return
     trained = Run(options.run, null_threshold=options.null_threshold)
     if options.signature and options.signature not in trained.task.more:
         expected = f"one of {', '.join(trained.task.more)}" if trained.task.more else f"none for {trained.task_name}"
@@ -32,6 +38,30 @@ def run(options: Predict) -> None:
             given = files.Given(rows, [None] * len(rows), None)
         answers = predict(trained, given.rows, signature=options.signature, batch_size=options.batch_size)
         answered.write(file, options.output, given, answers)
+
+
+def _neighbours(options):
+    """Prints the words that are most like those of --text, of a run of word2vec.
+
+    Raises:
+        Mistake: Another run of pretraining, or a word that it does not know.
+    """
+    given = options.given()
+    if lineage(Path(options.run)).get("method") != "word2vec":
+        raise Mistake(
+            f"{options.run}: expected a run of a task, received one of pretraining (finetune --init begins with it)"
+        )
+    if tuple(given) != ("text",):
+        raise Mistake("a run of word2vec answers --text, a word each; received others")
+    vectors = vectors_of(Path(options.run))
+    if unknown := [word for word in given["text"] if word.lower() not in vectors.ids]:
+        raise Mistake(
+            f"--text {unknown[0]}: expected a word of the {len(vectors.ids):,} that the run knows, received another"
+        )
+    with opened(options.output, {"the run": options.run}) as file:
+        for word in given["text"]:
+            found = [{"word": other, "score": score} for other, score in vectors.neighbours(word.lower())]
+            file.write(json_line({"text": word, "neighbours": found}) + "\n")
 
 
 def rows_of(options: Predict, trained: Run) -> list[Row]:

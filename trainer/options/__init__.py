@@ -7,6 +7,7 @@ are base classes; their docstrings are the headings of `--help`. Imports no fram
     base.py       what all commands have        checks.py   checks of single values
     comparison.py   those of `compare`
     columns.py    the columns of a table, which the commands that read rows share
+    pretraining.py   those of `corpus` and `pretrain`, which read plain text
 """
 
 from trainer.options.base import Command, defaults, of_result
@@ -24,12 +25,14 @@ from trainer.options.commands import (
 )
 from trainer.options.comparison import Compare
 from trainer.options.groups import ModelOptions, Optimisation, RunFolder, TrainingData
+from trainer.options.pretraining import Corpus, Pretrain, VectorFile
 
 __all__ = [
     "Columns",
     "Command",
     "Compare",
     "Convert",
+    "Corpus",
     "Datasets",
     "Evaluate",
     "ExportHuggingFace",
@@ -37,9 +40,11 @@ __all__ = [
     "ModelOptions",
     "Optimisation",
     "Predict",
+    "Pretrain",
     "Recipes",
     "RunFolder",
     "TrainingData",
+    "VectorFile",
     "Vocabulary",
     "Weights",
     "defaults",

@@ -73,6 +73,8 @@ class ModelOptions:
     """What random weights read text in: pieces, as BERT does, words, of Chinese the longest that the vocabulary has, or characters (default: characters where a vocabulary is made of Chinese texts, else pieces)."""
     unknown: str | int | None = None
     """Of --unit words, what an unknown word becomes: unk (the default: [UNK]), characters, which the vocabulary then has, too, or one of a number N of hash buckets."""
+    embeddings: str | None = None
+    """Of --unit words, vectors that the embeddings begin with: a file of word2vec's text or binary form (.bin) or of GloVe's, or a run of `pretrain word2vec`; --freeze embeddings keeps them."""
     max_length: int | None = None
     """Pieces read at once, [CLS] and [SEP] included (default: 128; qa 384); longer texts lose their end, the longer of two first, or are tagged and searched for answers in windows that overlap."""
     doc_stride: int | None = None
@@ -93,6 +95,9 @@ class ModelOptions:
             if self.init is not None and getattr(self, name) is not None:
                 raise Mistake(f"--{name}: expected with --model, received with --init, whose vocabulary is its own")
         self._check_text()
+        if self.embeddings and (self.init is not None or self.unit != "words"):
+            received = "--init" if self.init is not None else f"--unit {self.unit or UNITS[0]}"
+            raise Mistake(f"--embeddings: expected with --model and --unit words, received with {received}")
         if self.settings and not self.model:
             raise Mistake("--settings: expected with --model, received with --init, whose settings are its own")
         for setting in self.settings or ():

@@ -117,6 +117,18 @@ class Blueprint:
         between = [layer.name for layer in model.layers if layer.name.startswith("pair_") and layer.weights]
         return (*between, *kind.layers)
 
+    def absent(self, model: keras.Model, folder: str | Path) -> tuple[str, ...]:
+        """Returns the layers of a model's encoder that a folder of weights may lack, and does.
+
+        Raises:
+            Mistake: It cannot be read.
+        """
+        try:
+            names = self.architecture.absent(folder)
+        except (OSError, ValueError) as error:
+            raise Mistake(described(error)) from None
+        return tuple(layer.name for layer in model.layers if layer.name in names)
+
     def load(self, model: keras.Model, folder: str | Path, *, ignore: Iterable[str] = ()) -> list[str]:
         """Sets a model's weights from a folder; see `trainer.weights.tensors.load`.
 

@@ -26,7 +26,7 @@ import numpy as np
 from trainer import writing
 from trainer.errors import Mistake
 from trainer.progress import say
-from trainer.runs import TRAINED
+from trainer.runs import PRETRAINING, TRAINED
 
 
 class Folder:
@@ -153,6 +153,14 @@ class Folder:
 def lineage(out: Path) -> dict[str, Any]:
     """Returns what a run's `config.json` says of the run."""
     return json.loads((out / "config.json").read_text(encoding="utf-8"))["lineage"]
+
+
+def is_pretrained(out: Path) -> bool:
+    """Says whether a folder holds a run of `pretrain`, finished or not."""
+    try:
+        return lineage(out).get("task") == PRETRAINING
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
 
 
 def environment() -> dict[str, Any]:

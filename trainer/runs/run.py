@@ -9,6 +9,7 @@ from typing import Any
 from trainer.data.schema import Row
 from trainer.errors import Mistake, described
 from trainer.runs.blueprint import Blueprint
+from trainer.runs.folder import is_pretrained
 from trainer.tasks.kind import Scorer
 from trainer.tasks.kinds import kind_of
 from trainer.tasks.setup import Setup
@@ -103,6 +104,10 @@ class Run:
 
     def __init__(self, folder: str | os.PathLike[str], *, null_threshold: float | None = None) -> None:
         folder = Path(folder)
+        if is_pretrained(folder):
+            raise Mistake(
+                f"{folder}: expected a run of a task, found one of pretraining (finetune --init begins with it)"
+            )
         state = _what_is(folder)
         if state != "a finished run":
             raise Mistake(f"{folder}: expected a finished run (written by `python -m trainer finetune`), found {state}")

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trainer.data import classes, datasets
+from trainer.errors import Mistake
 from trainer.options import Finetune
 from trainer.weights import hub
 
@@ -17,6 +18,7 @@ class Sources:
     init: Path | None
     vocabulary: Path | None
     class_weights: Path | None
+    embeddings: Path | None
     names: dict[str, str | None]  # by which readers elsewhere know them, see `datasets.title`
 
     @classmethod
@@ -32,9 +34,14 @@ class Sources:
         names["init"] = options.init and hub.repository_of(options.init)
         weights = options.class_weights
         file = Path(weights) if weights and weights != classes.BALANCED else None
-        return cls(train, dev, init, vocabulary, file, names)
+        embeddings = Path(options.embeddings) if options.embeddings else None
+        if embeddings and not embeddings.exists():
+            raise Mistake(f"--embeddings {embeddings}: no such file")
+        return cls(train, dev, init, vocabulary, file, embeddings, names)
 
     def inputs(self) -> dict[str, Path]:
         """Returns {option: path} of those that the run has."""
-        paths = {name: getattr(self, name) for name in ("train", "dev", "init", "vocabulary", "class_weights")}
+        paths = {
+            name: getattr(self, name) for name in ("train", "dev", "init", "vocabulary", "class_weights", "embeddings")
+        }
         return {name: path for name, path in paths.items() if path}

@@ -76,6 +76,9 @@ def table(model: keras.Model) -> dict[str, Stored]:
     names = {layer.name for layer in model.layers}
     layers = 1 + max(int(name.split("_")[1]) for name in names if name.startswith("layer_"))
     stored = encoder_table(layers) | _dense("classifier", "classifier") | _dense("qa_outputs", "qa_outputs")
+    stored |= _dense("masked_dense", "cls.predictions.transform.dense")
+    stored |= _norm("masked_norm", "cls.predictions.transform.LayerNorm")
+    stored |= {"masked_bias/bias": Stored(("cls.predictions.bias",))} | _dense("next_sentence", "cls.seq_relationship")
     stored |= {f"crf/{name}": Stored((f"crf.{name}",)) for name in ("transitions", "starts", "ends")}
     return {path: tensors for path, tensors in stored.items() if path.split("/")[0] in names}
 

@@ -1,0 +1,86 @@
+"""`python -m trainer pretrain METHOD`: from plain text to a run folder."""
+
+from trainer import quiet  # noqa: F401  isort: skip  before all that imports TensorFlow
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+from trainer.data.plain_text import PlainText
+from trainer.options import Pretrain, defaults, of_result
+from trainer.pretraining import bert, word_vectors
+from trainer.progress import say
+from trainer.runs import PRETRAINING
+from trainer.runs.folder import Folder
+from trainer.training import loop
+from trainer.weights import hub
+from trainer.writing import print_json
+
+
+class Plan(Protocol):
+    """What a run will learn, from what, and how: everything is made with the plan, nothing is trained."""
+
+    @property
+    def work(self) -> loop.Work:
+        """The job of the run."""
+
+    def settings(self) -> dict[str, Any]:
+        """Returns the run's `config.json`; `Folder.start` adds its options."""
+
+    def files(self) -> dict[str, str]:
+        """Returns {name: content} of the files beside `config.json` that a run has from its first moment."""
+
+    def decisions(self) -> list[str]:
+        """Returns lines that say what will be trained, on what, and how."""
+
+
+# (options, text, {name: path} of what the run reads) -> its plan
+PLANS: dict[str, Callable[[Pretrain, PlainText, dict[str, Path]], Plan]] = {
+    "bert": bert.Plan,
+    "word2vec": word_vectors.Plan,
+}
+
+
+def run(options: Pretrain) -> None:
+    print_json(pretrain(options))
+
+
+def pretrain(options: Pretrain) -> dict[str, Any]:
+    """Trains a model on plain text.
+
+    Args:
+        options: Checked.
+
+    Returns:
+        The result that metrics.json holds; of a dry run, the plan.
+
+    Raises:
+        Mistake, Failure, Interrupted: See `trainer.errors`.
+    """
+    text = PlainText(options.text or [])
+    fetch = not options.dry_run
+    inputs = {f"text ({number})": Path(path) for number, path in enumerate(text.paths, 1)}
+    if options.init:
+        inputs["init"] = hub.folder_of(options.init, fetch=fetch)
+    if options.vocabulary:
+        inputs["vocabulary"] = hub.vocabulary_of(options.vocabulary, fetch=fetch)
+    # The files themselves are compared by their content
+    of_text = {"text": [Path(path).name for path in text.paths]}
+    folder = Folder(
+        options.out, of_result(options) | of_text, inputs, overwrite=options.overwrite, defaults=defaults(Pretrain)
+    )
+    finished = folder.result()
+    if finished:
+        say(f"{options.out} holds this run, finished; here is its result (--overwrite trains anew)")
+        return finished
+    plan = PLANS[options.method](options, text, inputs)
+    return loop.run(
+        plan.work,
+        folder,
+        settings=plan.settings(),
+        files=plan.files(),
+        decisions=plan.decisions(),
+        result={"task": PRETRAINING, "model": options.method, "seed": options.seed},
+        checkpoint_every=options.checkpoint_every,
+        dry_run=options.dry_run,
+    )

@@ -1,0 +1,222 @@
+"""How BERT is pretrained: a run's model, text and steps."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from trainer.corpora.shards import describe
+from trainer.data.plain_text import PlainText
+from trainer.errors import Mistake, described
+from trainer.options import Pretrain
+from trainer.pretraining import masked
+from trainer.pretraining import run as of_run
+from trainer.pretraining.passages import SIGNATURE, TARGETS
+from trainer.runs import PRETRAINING
+from trainer.runs.blueprint import Blueprint
+from trainer.text.vocabulary import MASK, read_vocabulary
+from trainer.training import batches, loop, optim
+from trainer.training.machine import ceiling, device
+from trainer.training.step import training_step
+from trainer.weights import pretrained
+
+OF_HEADS = ("id2label", "label2id", "problem_type")  # settings of the weights it began with, which another head left
+
+
+class Plan:
+    """What a run will learn, from what, and how: everything is made with the plan, nothing is trained.
+
+    Raises:
+        Mistake: Text or weights cannot be read, or do not fit each other or the options.
+    """
+
+    def __init__(self, options: Pretrain, text: PlainText, inputs: dict[str, Path]) -> None:
+        self.options, self.text, self.inputs = options, text, inputs
+        self.values = asdict(options)
+        self.pairs = of_run.has_pairs(self.values)
+        self.new = _new(inputs["init"]) if "init" in inputs else ()
+        self.blueprint = _blueprint(options, inputs)
+        tokenizer = self.blueprint.tokenizer
+        self.corpus = of_run.corpus_of(text, tokenizer, self.values)
+        held_out, trained = _divided(self.corpus.documents, options.held_out, least=1 + self.pairs)
+        if self.pairs and len(trained) < 2:
+            raise Mistake(
+                f"--objectives mlm,nsp: expected two documents or more to train on, with a blank line between them, found "
+                f"{len(trained)}; --objectives mlm needs no second text"
+            )
+        passages = lambda documents: of_run.passages_of(self.corpus, tokenizer, self.values, documents)
+        self.train_set, self.dev_set = passages(trained), passages(held_out)
+        if not self.train_set.number:
+            raise Mistake(f"--text {self.text.paths[0]}: expected documents to train on, found none")
+        keras.utils.set_random_seed(options.seed)
+        trained_as = self.blueprint if options.dropout is None else self.blueprint.with_dropout(options.dropout)
+        self.model = of_run.model_of(trained_as, self.values)
+        self.unused: list[str] = []
+        if "init" in inputs:
+            self.unused = self.blueprint.load(self.model, inputs["init"], ignore=self.new)
+        self.scorer = masked.Scorer(
+            self.model,
+            self.dev_set,
+            options.batch_size,
+            options.dev_limit,
+            _shares(self.corpus.frequencies(tokenizer.size)),
+        )
+
+    @cached_property
+    def work(self) -> loop.Work:
+        """The job of the run."""
+        options = self.options
+        every = min(options.evaluate_every, options.steps)
+        rounds = options.steps // every  # the options have been checked
+        variables = self.model.trainable_variables
+        total = rounds * every
+        optimizer = optim.optimizer(
+            variables,
+            optim.Schedule(options.peak, round(options.warmup * total), total, options.schedule),
+            weight_decay=options.weight_decay,
+            clip_norm=options.clip_norm,
+        )
+        scored = self.scorer if self.dev_set.number else None
+        return loop.Work(
+            model=self.model,
+            optimizer=optimizer,
+            steps=every,
+            epochs=rounds,
+            batches=lambda number, skip: self._batches((number - 1) * every + skip, number * every),
+            step=training_step(
+                self.model,
+                masked.loss,
+                optimizer,
+                [SIGNATURE, TARGETS],
+                accumulate=options.accumulate > 1,
+                counts=masked.counts(pairs=self.pairs),
+                measures=masked.measures,
+            ),
+            to_bytes=self.blueprint.architecture.to_bytes,
+            score=scored,
+            metric="loss",
+            less_is_better=True,
+            period="round",
+            unit="tokens",
+            shown=("masked_loss", "unigram_loss", "masked_accuracy", "next_accuracy"),
+            flops=of_run.flops(self.blueprint, self.values),
+            ceiling=ceiling(),
+        )
+
+    def _batches(self, first: int, last: int) -> Iterator[tuple[list, int]]:
+        """Yields (batches, number of their tokens) of steps from `first` until before `last`, counted over all passes."""
+        options, source = self.options, self.train_set
+        size = options.batch_size * options.accumulate
+        of_pass = -(-source.number // size)
+        while first < last:
+            number, place = divmod(first, of_pass)
+            steps = source.plan(size, seed=options.seed, epoch=number)[place : place + last - first]
+            for step, _ in batches.steps(source, steps, options.batch_size, number):
+                yield step, sum(int(np.sum(inputs["mask"])) for inputs, _ in step)
+            first += len(steps)
+
+    def settings(self) -> dict[str, Any]:
+        """Returns the run's `config.json`; `Folder.start` adds its options."""
+        architecture = self.blueprint.architecture
+        settings = architecture.to_settings(self.blueprint.config)
+        return {name: value for name, value in settings.items() if name not in OF_HEADS} | {
+            "architectures": [f"{architecture.family}{of_run.CLASSES[self.options.objectives]}"],
+            "lineage": {
+                "task": PRETRAINING,
+                "max_length": self.options.max_length,
+                "names": {"text": [Path(path).name for path in self.text.paths], "init": self.options.init},
+            },
+        }
+
+    def files(self) -> dict[str, str]:
+        """Returns {name: content} of the files beside `config.json` that a run has from its first moment."""
+        tokenizer = self.blueprint.tokenizer
+        settings = pretrained.tokenizer_config(tokenizer.lower_case, tokenizer.unit, tokenizer.fallback)
+        return {
+            "vocab.txt": "\n".join(tokenizer.vocabulary) + "\n",
+            "tokenizer_config.json": json.dumps(settings, indent=2) + "\n",
+        }
+
+    def decisions(self) -> list[str]:
+        """Returns lines that say what will be trained, on what, and how."""
+        options, work = self.options, self.work
+        size = options.batch_size * options.accumulate
+        of_pass = -(-self.train_set.number // size)
+        weights = f"weights   random: {self.blueprint.architecture.title} of size {options.model}"
+        if "init" in self.inputs:
+            unused = ", ".join(self.unused) or "none"
+            weights = f"weights   {self.inputs['init']}; in the file but not used: {unused}"
+        follows = "and whether the second text follows the first" if self.pairs else "of one text a sequence"
+        batching = f"batches of {options.batch_size}" + (
+            f" times {options.accumulate}" if options.accumulate > 1 else ""
+        )
+        total = work.steps * work.epochs
+        _, after = optim.SCHEDULES[options.schedule]
+        return [
+            *describe(self.corpus),
+            f"task      masked {options.masking}, {follows}; {of_run.predicted(self.values):.1%} of the pieces of a full sequence, {options.max_predictions} at most",
+            weights,
+            f"train     {self.train_set.number:,} sequences of {options.max_length} pieces at most, of {len(self.train_set.documents):,} documents",
+            f"dev       {min(self.dev_set.number, options.dev_limit):,} sequences, of {len(self.dev_set.documents):,} other documents",
+            f"model     {self.model.count_params():,} parameters; {optim.describe(self.model.trainable_variables)}",
+            f"steps     {total:,} of {batching}, {total / of_pass:.2f} passes over the text; learning rate {options.peak:g} "
+            f"after {round(options.warmup * total)} steps, {after}; seed {options.seed}",
+            f"device    {device()}; matrix products at {work.ceiling / 1e9:.0f} GFLOP/s, the ceiling",
+        ]
+
+
+def _blueprint(options, inputs):
+    """Returns the blueprint of the encoder.
+
+    Raises:
+        Mistake: It is no BERT, cannot be read, or has fewer positions than --max_length.
+    """
+    if "init" in inputs:
+        blueprint = Blueprint.of_weights(inputs["init"])
+    else:
+        try:
+            vocabulary = read_vocabulary(inputs["vocabulary"])
+        except (OSError, ValueError) as error:
+            raise Mistake(described(error)) from None
+        blueprint = Blueprint.new(options.model, vocabulary, lower_case=pretrained.is_lower_case(vocabulary))
+    if MASK not in blueprint.tokenizer.vocabulary:
+        raise Mistake(f"{inputs.get('vocabulary') or inputs['init']}: expected a vocabulary with {MASK}, found none")
+    if blueprint.architecture.name != "bert":
+        raise Mistake(f"pretrain bert: expected a BERT, received {blueprint.architecture.title}")
+    positions = blueprint.architecture.longest(blueprint.config)
+    if options.max_length > positions:
+        raise Mistake(f"--max_length {options.max_length} is more than the {positions} positions of the model")
+    return blueprint
+
+
+def _new(folder):
+    """Returns the layers that a folder of weights does not have.
+
+    Raises:
+        Mistake: It cannot be read.
+    """
+    try:
+        names = pretrained.read_tensors(folder).readers
+    except (OSError, ValueError) as error:
+        raise Mistake(described(error)) from None
+    has = lambda part: any(part in name for name in names)
+    words = () if has("cls.predictions.transform") else of_run.HEAD[:3]
+    follows = () if has("cls.seq_relationship") else of_run.HEAD[3:]
+    return (*words, *follows, *(() if has("pooler.dense") else ("pooler",)))
+
+
+def _shares(counts):
+    """Returns the share of each id, one added to each count, so that none is 0."""
+    return (counts + 1) / np.sum(counts + 1)
+
+
+def _divided(number: int, share: float, least: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns (the documents that are scored, evenly spaced, so many at least; those that are trained on)."""
+    count = min(max(round(number * share), least), number - least) if share else 0
+    held_out = np.linspace(0, number - 1, max(count, 0) + 2)[1:-1].round().astype(np.int64)
+    return np.unique(held_out), np.setdiff1d(np.arange(number), held_out)
