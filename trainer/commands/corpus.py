@@ -35,7 +35,7 @@ def run(options: options_of.Corpus) -> None:
         say(line)
     for line in examples(corpus, tokenizer, options.examples):
         say(f"example   {line}")
-    facts = {name: value for name, value in corpus.index.items() if name not in ("shards", "files")}
+    facts = {name: value for name, value in corpus.index.items() if name not in ("shards", "sizes", "files")}
     facts |= {"files": len(corpus.index["files"]), "shards": len(corpus.sizes), "path": str(corpus.folder)}
     print_json(facts | {"seconds": round(time.monotonic() - begun, 1)})
 

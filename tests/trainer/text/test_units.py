@@ -200,8 +200,8 @@ def test_a_reader_frames_letters_beside_ids():
 def test_a_given_word_of_which_nothing_is_left_is_unknown():
     for letters, empty in ((0, 1), (3, [1, 0, 0, 0])):
         reader = Reader(UNITS["words"](WORDS, lower_case=True, letters=letters), 9)
-        ((ids, first),) = tagged.words(reader, [["\u200b", "good"]])
-        assert ids.tolist()[0] == empty and first.tolist() == [True, True]
+        ((ids, first, begins),) = tagged.words(reader, [["\u200b", "good"]])
+        assert ids.tolist()[0] == empty and first.tolist() == begins.tolist() == [True, True]
 
 
 def test_a_lookup_finds_its_entries_alone():

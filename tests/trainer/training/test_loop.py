@@ -193,8 +193,10 @@ def test_early_stopping_and_the_best_weights(tmp_path, capsys):
 
 def test_a_loss_that_is_no_number_ends_the_run(tmp_path):
     toy = Toy(tmp_path / "run")
-    toy.work = replace(toy.work, step=lambda batch: float("nan"))
-    with pytest.raises(Mistake, match="the loss became nan at step 1; try a smaller --learning_rate"):
+    toy.work = replace(toy.work, step=lambda batch: {"loss": float("nan")})
+    with pytest.raises(
+        Mistake, match=r"the loss became nan at step 1, at learning rate .*; try a smaller --learning_rate"
+    ):
         toy.run()
 
 
