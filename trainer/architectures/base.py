@@ -50,6 +50,7 @@ class Architecture(Generic[AnyConfig]):
     # Defaults
     reader_class: ClassVar[type[Reader]] = Reader
     family: ClassVar[str | None] = None  # of classes in transformers, `Bert`, if it has this architecture
+    optional: ClassVar[tuple[str, ...]] = ()  # layers of the encoder that published weights need not have
     prefix: ClassVar[str] = ""  # see `trainer.weights.tensors.load`
 
     def configuration(self, size: dict[str, Any], vocabulary_size: int) -> AnyConfig:
@@ -158,9 +159,10 @@ class Architecture(Generic[AnyConfig]):
         file = pretrained.read_tensors(folder)
         return tensors.load(model, file, self.table(model), ignore=ignore, prefix=self.prefix)
 
-    def absent(self, folder: str | Path) -> tuple[str, ...]:
-        """Returns the layers of the encoder that a folder of weights may lack, and does."""
-        return ()
+    def absent(self, model: keras.Model, folder: str | Path, layers: Iterable[str] = ()) -> tuple[str, ...]:
+        """Returns those of some layers of a model, and of its `optional` ones, that a folder of weights does not have."""
+        file = pretrained.read_tensors(folder)
+        return tensors.absent(file, self.table(model), (*self.optional, *layers), prefix=self.prefix)
 
     def to_bytes(self, model: keras.Model) -> bytes:
         """Returns the weights as the content of a `model.safetensors`."""

@@ -9,7 +9,7 @@ import keras
 from models import bert as builder
 from trainer.architectures import base
 from trainer.weights import bert as published
-from trainer.weights import pretrained, tensors
+from trainer.weights import tensors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +33,7 @@ class Bert(base.Architecture[Config]):
     name, title, family = "bert", "BERT", "Bert"
     config_class = Config
     gives = ("pooled", "hidden_states", "pairs")
+    optional = ("pooler",)  # a model of masked words alone has none
     prefix = published.PREFIX
     sizes: ClassVar = {
         "tiny": {"layers": 2, "width": 128, "heads": 2},
@@ -70,10 +71,6 @@ class Bert(base.Architecture[Config]):
 
     def head_dropout(self, config: Config) -> float:
         return config.dropout if config.classifier_dropout is None else config.classifier_dropout
-
-    def absent(self, folder: str | Path) -> tuple[str, ...]:
-        names = pretrained.read_tensors(folder).readers
-        return () if any("pooler.dense" in name for name in names) else ("pooler",)  # of a model of masked words alone
 
     def table(self, model: keras.Model) -> dict[str, tensors.Stored]:
         return published.table(model)

@@ -10,11 +10,10 @@ from trainer import options as options_of
 from trainer.corpora import making
 from trainer.corpora.shards import Corpus, describe
 from trainer.data.plain_text import PlainText
-from trainer.errors import Mistake, described
 from trainer.progress import say
+from trainer.runs.blueprint import vocabulary_of
 from trainer.text.segmenter import segmenter
 from trainer.text.tokenizer import Tokenizer
-from trainer.text.vocabulary import read_vocabulary
 from trainer.text.word_pieces import WordPieces
 from trainer.weights import hub, pretrained
 from trainer.writing import print_json
@@ -22,11 +21,7 @@ from trainer.writing import print_json
 
 def run(options: options_of.Corpus) -> None:
     begun = time.monotonic()
-    path = hub.vocabulary_of(options.vocabulary)
-    try:
-        vocabulary = read_vocabulary(path)
-    except (OSError, ValueError) as error:
-        raise Mistake(described(error)) from None
+    vocabulary = vocabulary_of(hub.vocabulary_of(options.vocabulary))
     tokenizer = WordPieces(vocabulary, lower_case=pretrained.is_lower_case(vocabulary))
     corpus = making.corpus(
         PlainText(options.text or []), tokenizer, segmenter() if options.segment else None, cores=options.cores

@@ -14,7 +14,7 @@ from trainer.options import Evaluate
 from trainer.progress import say
 from trainer.reports import report, table
 from trainer.runs import PRETRAINING
-from trainer.runs.folder import is_pretrained, lineage
+from trainer.runs.folder import method_of
 from trainer.tasks.table import TASKS
 from trainer.writing import AnyPath, check, is_plain, json_line, opened, print_json
 
@@ -27,7 +27,7 @@ def run(options: Evaluate) -> None:
         check(path, {"--data": options.data, **options.runs()}, name)
         if not os.path.isdir(os.path.dirname(os.path.realpath(path))):
             raise Mistake(f"{name} {path}: expected a file in a folder that is there")
-    if is_pretrained(Path(options.run)):
+    if method_of(Path(options.run)):
         print_json(score_text(options))
         return
     result = evaluate(options)
@@ -59,14 +59,13 @@ def score_text(options: Evaluate) -> dict[str, Any]:
     from trainer.pretraining.run import Pretrained
     from trainer.pretraining.word_vectors import vectors_of
 
-    begun = time.monotonic()
-    if lineage(Path(options.run)).get("method") == "word2vec":
-        scores = vectors_of(Path(options.run)).score(options.data)
-        return {"task": PRETRAINING, "data": options.data, **scores, "seconds": round(time.monotonic() - begun, 1)}
-    scorer = Pretrained(Path(options.run)).scorer(
-        PlainText([options.data], "--data"), options.batch_size, options.limit
-    )
-    return {"task": PRETRAINING, "data": options.data, **scorer(), "seconds": round(time.monotonic() - begun, 1)}
+    begun, folder = time.monotonic(), Path(options.run)
+    if method_of(folder) == "word2vec":
+        scores = vectors_of(folder).score(options.data)
+    else:
+        text = PlainText([options.data], "--data")
+        scores = Pretrained(folder).scorer(text, options.batch_size, options.limit)()
+    return {"task": PRETRAINING, "data": options.data, **scores, "seconds": round(time.monotonic() - begun, 1)}
 
 
 def evaluate(options: Evaluate) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from trainer.errors import Mistake
 from trainer.options import ExportHuggingFace
 from trainer.pretraining.run import Pretrained
 from trainer.runs import PRETRAINING
-from trainer.runs.folder import is_pretrained, lineage
+from trainer.runs.folder import method_of
 from trainer.runs.run import Run
 from trainer.weights import pretrained
 from trainer.writing import naming, new_folder, print_json
@@ -24,6 +24,14 @@ from trainer.writing import naming, new_folder, print_json
 PATHS = ("train", "dev", "init", "vocabulary")  # options that name files
 # Keys of `config.json` that this program alone reads, or that speak of another machine
 OURS = ("lineage", "_name_or_path", "transformers_version")
+
+
+LIMITS = """
+## Limits
+
+It knows what its training data show, with their errors and their bias; the scores above hold for text of that kind. It was \
+not tested for fairness or against texts that are meant to mislead it.
+"""
 
 
 def run(options: ExportHuggingFace) -> None:
@@ -46,8 +54,8 @@ def export_hf(run: str | Path, to: str | Path) -> dict[str, Any]:
         FileExistsError, ValueError: `to` exists and holds files, or cannot be made.
     """
     folder, to = Path(run), Path(to)
-    if is_pretrained(folder):
-        if lineage(folder).get("method") == "word2vec":
+    if method := method_of(folder):
+        if method == "word2vec":
             raise Mistake(
                 f"{folder}: expected a run of a model that transformers has, found word2vec (vectors writes its vectors)"
             )
@@ -96,35 +104,47 @@ def card_of_pretraining(run: Pretrained, name: str) -> str:
     follows = ", and whether a second text follows the first" if "nsp" in options["objectives"] else ""
     settings = ("model", "steps", "batch_size", "accumulate", "max_length", "learning_rate", "masked_share", "seed")
     front_matter = {"library_name": "transformers", "pipeline_tag": "fill-mask", "tags": ["lineage", "bert"]}
+    about = [
+        f"A BERT of {run.model.count_params():,} parameters, pretrained with Lineage on {', '.join(names['text'])}: masked"
+        f" {masked} {options['masked_share']:.0%} of all{follows}.",
+        f"It began with {names['init'] or 'random weights'}. The licences of the text and of those weights apply.",
+    ]
+    program = [
+        "from transformers import AutoModelForMaskedLM, AutoTokenizer, pipeline",
+        "",
+        f'tokenizer, model = AutoTokenizer.from_pretrained("{name}"), AutoModelForMaskedLM.from_pretrained("{name}")',
+        'print(pipeline("fill-mask", model=model, tokenizer=tokenizer)("a [MASK] text"))',
+    ]
+    scored = "On documents of the same text that were held out:" if scores else ""
+    return _page(front_matter, name, about, scored, scores, {option: options[option] for option in settings}, program)
+
+
+def _page(front_matter, name, about, scored, scores, settings, program):
+    """Returns what every card has: front matter, what the model is, its scores (`scored`: on what; "": on nothing), settings, use."""
     return "\n".join(
         [
             "---",
-            *(f"{key}: {json.dumps(value)}" for key, value in front_matter.items()),
+            *(f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in front_matter.items()),
             "---",
             "",
             f"# {name}",
             "",
-            f"A BERT of {run.model.count_params():,} parameters, pretrained with Lineage on {', '.join(names['text'])}: masked"
-            f" {masked} {options['masked_share']:.0%} of all{follows}.",
-            f"It began with {names['init'] or 'random weights'}. The licences of the text and of those weights apply.",
+            *about,
             "",
             "## Scores",
             "",
-            "On documents of the same text that were held out:" if scores else "It was not scored.",
+            scored or "It was not scored.",
             "",
             *(f"- {metric}: {value:g}" for metric, value in scores.items() if isinstance(value, float)),
             "",
             "## Training",
             "",
-            f"{', '.join(f'{name} {options[name]}' for name in settings)}.",
+            f"{', '.join(f'{option} {value}' for option, value in settings.items())}.",
             "",
             "## Use",
             "",
             "```python",
-            "from transformers import AutoModelForMaskedLM, AutoTokenizer, pipeline",
-            "",
-            f'tokenizer, model = AutoTokenizer.from_pretrained("{name}"), AutoModelForMaskedLM.from_pretrained("{name}")',
-            'print(pipeline("fill-mask", model=model, tokenizer=tokenizer)("a [MASK] text"))',
+            *program,
             "```",
             "",
         ]
@@ -161,45 +181,18 @@ def card(run: Run, name: str) -> str:
         if value is not None and value is not False and option not in (*PATHS, "labels")
     }
     first_rows = f", its first {options['dev_limit']:,} rows" if options.get("dev_limit") else ""
-    return "\n".join(
-        [
-            "---",
-            *(f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in front_matter.items()),
-            "---",
-            "",
-            f"# {name}",
-            "",
-            f"A BERT of {run.model.count_params():,} parameters for {run.task_name}, trained with Lineage"
-            f" from {initial} on {names['train']}.",
-            f"The licences of the data{f' ({data_set.licence})' if data_set else ''} and of the weights it began with apply.",
-            "",
-            f"- Reads {' and '.join(run.fields)}, {run.setup.reader.max_length} pieces at once;"
-            f" {'lower-cased, without accents' if run.blueprint.tokenizer.lower_case else 'cased'}.",
-            *([_labels(run)] if run.task.kind != "span" else []),
-            "",
-            "## Scores",
-            "",
-            f"On {names['dev']}{first_rows}:" if names.get("dev") else "It was not scored.",
-            "",
-            *(f"- {metric}: {value:g}" for metric, value in run.scores.items() if isinstance(value, float)),
-            "",
-            "## Training",
-            "",
-            f"{', '.join(f'{name} {value}' for name, value in settings.items())}.",
-            "",
-            "## Use",
-            "",
-            "```python",
-            *published.snippet.format(class_name=class_name, name=name).splitlines(),
-            "```",
-            "",
-            "## Limits",
-            "",
-            "It knows what its training data show, with their errors and their bias; the scores above hold for text of that"
-            " kind. It was not tested for fairness or against texts that are meant to mislead it.",
-            "",
-        ]
-    )
+    about = [
+        f"A BERT of {run.model.count_params():,} parameters for {run.task_name}, trained with Lineage"
+        f" from {initial} on {names['train']}.",
+        f"The licences of the data{f' ({data_set.licence})' if data_set else ''} and of the weights it began with apply.",
+        "",
+        f"- Reads {' and '.join(run.fields)}, {run.setup.reader.max_length} pieces at once;"
+        f" {'lower-cased, without accents' if run.blueprint.tokenizer.lower_case else 'cased'}.",
+        *([_labels(run)] if run.task.kind != "span" else []),
+    ]
+    scored = f"On {names['dev']}{first_rows}:" if names.get("dev") else ""
+    program = published.snippet.format(class_name=class_name, name=name).splitlines()
+    return _page(front_matter, name, about, scored, run.scores, settings, program) + LIMITS
 
 
 def _labels(run):

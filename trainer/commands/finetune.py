@@ -13,7 +13,6 @@ from trainer.data import classes, files, squad
 from trainer.data.schema import Row
 from trainer.errors import Mistake
 from trainer.options import Finetune, defaults, of_result
-from trainer.progress import say
 from trainer.reports import report
 from trainer.runs import embeddings, fresh
 from trainer.runs.blueprint import Blueprint
@@ -55,9 +54,7 @@ def finetune(options: Finetune) -> dict[str, Any]:
         overwrite=options.overwrite,
         defaults=defaults(Finetune),  # for runs that are older than an option
     )
-    finished = folder.result()
-    if finished:
-        say(f"{options.out} holds this run, finished; here is its result (--overwrite trains anew)")
+    if finished := folder.finished():
         return finished
     plan = Plan(options, sources)
     return loop.run(

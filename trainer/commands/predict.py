@@ -13,14 +13,14 @@ from trainer.data.schema import Row
 from trainer.errors import Mistake
 from trainer.options import Predict
 from trainer.pretraining.word_vectors import vectors_of
-from trainer.runs.folder import is_pretrained, lineage
+from trainer.runs.folder import method_of
 from trainer.runs.run import Run
 from trainer.tasks.table import answers, requests
 from trainer.writing import json_line, opened
 
 
 def run(options: Predict) -> None:
-    if is_pretrained(Path(options.run)):
+    if method_of(Path(options.run)):
         _neighbours(options)
         return
     trained = Run(options.run, null_threshold=options.null_threshold)
@@ -47,7 +47,7 @@ def _neighbours(options):
         Mistake: Another run of pretraining, or a word that it does not know.
     """
     given = options.given()
-    if lineage(Path(options.run)).get("method") != "word2vec":
+    if method_of(Path(options.run)) != "word2vec":
         raise Mistake(
             f"{options.run}: expected a run of a task, received one of pretraining (finetune --init begins with it)"
         )

@@ -9,7 +9,6 @@ from typing import Any, Protocol
 from trainer.data.plain_text import PlainText
 from trainer.options import Pretrain, defaults, of_result
 from trainer.pretraining import bert, word_vectors
-from trainer.progress import say
 from trainer.runs import PRETRAINING
 from trainer.runs.folder import Folder
 from trainer.training import loop
@@ -69,9 +68,7 @@ def pretrain(options: Pretrain) -> dict[str, Any]:
     folder = Folder(
         options.out, of_result(options) | of_text, inputs, overwrite=options.overwrite, defaults=defaults(Pretrain)
     )
-    finished = folder.result()
-    if finished:
-        say(f"{options.out} holds this run, finished; here is its result (--overwrite trains anew)")
+    if finished := folder.finished():
         return finished
     plan = PLANS[options.method](options, text, inputs)
     return loop.run(

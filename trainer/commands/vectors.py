@@ -12,6 +12,6 @@ from trainer.writing import print_json
 
 def run(options: VectorFile) -> None:
     found = vectors_of(Path(options.run))
-    words = [word.replace(" ", "_") for word in found.words[found.special :]]
+    words = found.words[found.special :]
     vectors.write(options.to, words, found.vectors[found.special :])
     print_json({"path": options.to, "words": len(words), "width": int(found.vectors.shape[1])})

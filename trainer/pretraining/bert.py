@@ -1,6 +1,5 @@
 """How BERT is pretrained: a run's model, text and steps."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from functools import cached_property
@@ -12,14 +11,15 @@ import numpy as np
 
 from trainer.corpora.shards import describe
 from trainer.data.plain_text import PlainText
-from trainer.errors import Mistake, described
+from trainer.errors import Mistake
 from trainer.options import Pretrain
 from trainer.pretraining import masked
 from trainer.pretraining import run as of_run
 from trainer.pretraining.passages import SIGNATURE, TARGETS
 from trainer.runs import PRETRAINING
-from trainer.runs.blueprint import Blueprint
-from trainer.text.vocabulary import MASK, read_vocabulary
+from trainer.runs.blueprint import Blueprint, vocabulary_of
+from trainer.runs.run import tokenizer_files
+from trainer.text.vocabulary import MASK
 from trainer.training import batches, loop, optim
 from trainer.training.machine import ceiling, device
 from trainer.training.step import training_step
@@ -39,8 +39,14 @@ class Plan:
         self.options, self.text, self.inputs = options, text, inputs
         self.values = asdict(options)
         self.pairs = of_run.has_pairs(self.values)
-        self.new = _new(inputs["init"]) if "init" in inputs else ()
         self.blueprint = _blueprint(options, inputs)
+        keras.utils.set_random_seed(options.seed)
+        trained_as = self.blueprint if options.dropout is None else self.blueprint.with_dropout(options.dropout)
+        self.model = of_run.model_of(trained_as, self.values)
+        self.unused: list[str] = []
+        if init := inputs.get("init"):
+            new = self.blueprint.absent(self.model, init, of_run.HEAD)
+            self.unused = self.blueprint.load(self.model, init, ignore=new)
         tokenizer = self.blueprint.tokenizer
         self.corpus = of_run.corpus_of(text, tokenizer, self.values)
         held_out, trained = _divided(self.corpus.documents, options.held_out, least=1 + self.pairs)
@@ -53,12 +59,6 @@ class Plan:
         self.train_set, self.dev_set = passages(trained), passages(held_out)
         if not self.train_set.number:
             raise Mistake(f"--text {self.text.paths[0]}: expected documents to train on, found none")
-        keras.utils.set_random_seed(options.seed)
-        trained_as = self.blueprint if options.dropout is None else self.blueprint.with_dropout(options.dropout)
-        self.model = of_run.model_of(trained_as, self.values)
-        self.unused: list[str] = []
-        if "init" in inputs:
-            self.unused = self.blueprint.load(self.model, inputs["init"], ignore=self.new)
         self.scorer = masked.Scorer(
             self.model,
             self.dev_set,
@@ -135,12 +135,7 @@ class Plan:
 
     def files(self) -> dict[str, str]:
         """Returns {name: content} of the files beside `config.json` that a run has from its first moment."""
-        tokenizer = self.blueprint.tokenizer
-        settings = pretrained.tokenizer_config(tokenizer.lower_case, tokenizer.unit, tokenizer.fallback)
-        return {
-            "vocab.txt": "\n".join(tokenizer.vocabulary) + "\n",
-            "tokenizer_config.json": json.dumps(settings, indent=2) + "\n",
-        }
+        return tokenizer_files(self.blueprint.tokenizer)
 
     def decisions(self) -> list[str]:
         """Returns lines that say what will be trained, on what, and how."""
@@ -179,10 +174,7 @@ def _blueprint(options, inputs):
     if "init" in inputs:
         blueprint = Blueprint.of_weights(inputs["init"])
     else:
-        try:
-            vocabulary = read_vocabulary(inputs["vocabulary"])
-        except (OSError, ValueError) as error:
-            raise Mistake(described(error)) from None
+        vocabulary = vocabulary_of(inputs["vocabulary"])
         blueprint = Blueprint.new(options.model, vocabulary, lower_case=pretrained.is_lower_case(vocabulary))
     if MASK not in blueprint.tokenizer.vocabulary:
         raise Mistake(f"{inputs.get('vocabulary') or inputs['init']}: expected a vocabulary with {MASK}, found none")
@@ -192,22 +184,6 @@ def _blueprint(options, inputs):
     if options.max_length > positions:
         raise Mistake(f"--max_length {options.max_length} is more than the {positions} positions of the model")
     return blueprint
-
-
-def _new(folder):
-    """Returns the layers that a folder of weights does not have.
-
-    Raises:
-        Mistake: It cannot be read.
-    """
-    try:
-        names = pretrained.read_tensors(folder).readers
-    except (OSError, ValueError) as error:
-        raise Mistake(described(error)) from None
-    has = lambda part: any(part in name for name in names)
-    words = () if has("cls.predictions.transform") else of_run.HEAD[:3]
-    follows = () if has("cls.seq_relationship") else of_run.HEAD[3:]
-    return (*words, *follows, *(() if has("pooler.dense") else ("pooler",)))
 
 
 def _shares(counts):

@@ -17,7 +17,6 @@ from trainer.pretraining.passages import SIGNATURE, TARGETS, Passages
 from trainer.training import batches
 
 PASS_OF_SCORES = 2**31  # the pass over the data whose draws are scored: none that is trained on
-OBJECTIVES = ("mlm", "nsp")
 
 
 def loss(targets: dict[str, tf.Tensor], outputs: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:

@@ -16,7 +16,7 @@ from trainer.pretraining.masked import Scorer
 from trainer.pretraining.masking import Masking
 from trainer.pretraining.passages import Passages
 from trainer.runs.blueprint import Blueprint
-from trainer.runs.folder import is_pretrained
+from trainer.runs.folder import method_of
 from trainer.text.segmenter import segmenter
 from trainer.text.tokenizer import Tokenizer
 from trainer.text.vocabulary import MASK
@@ -84,7 +84,7 @@ class Pretrained:
     """
 
     def __init__(self, folder: Path) -> None:
-        if not is_pretrained(folder) or not (folder / "metrics.json").is_file():
+        if method_of(folder) != "bert" or not (folder / "metrics.json").is_file():
             raise Mistake(f"{folder}: expected a finished run of `python -m trainer pretrain`, found none")
         self.blueprint = Blueprint.of_weights(folder)
         self.settings, _ = pretrained.read_config(folder)

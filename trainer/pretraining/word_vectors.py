@@ -1,6 +1,5 @@
 """How word2vec is trained: a run's vocabulary, text and steps; and a finished run, whose vectors are compared."""
 
-import json
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -14,20 +13,22 @@ from models.word2vec import word2vec as build
 from trainer.corpora import making
 from trainer.corpora.shards import describe
 from trainer.data.plain_text import PlainText
-from trainer.errors import Mistake, described
+from trainer.errors import Mistake
 from trainer.options import Pretrain
 from trainer.pretraining import word2vec
 from trainer.pretraining.similarity import Vectors
 from trainer.progress import say
 from trainer.runs import PRETRAINING
-from trainer.runs.folder import is_pretrained, lineage
+from trainer.runs.blueprint import vocabulary_of
+from trainer.runs.folder import method_of
+from trainer.runs.run import tokenizer_files
 from trainer.text import counted
 from trainer.text.segmenter import segmenter
-from trainer.text.vocabulary import SPECIAL, read_vocabulary
+from trainer.text.vocabulary import SPECIAL
 from trainer.text.whole_words import Words
 from trainer.training import batches, loop
 from trainer.training.machine import device
-from trainer.weights import pretrained, tensors
+from trainer.weights import tensors
 
 LEAST = 1e-4  # of the learning rate at the beginning, at the end: as in the paper's code
 
@@ -74,10 +75,7 @@ class Plan:
     def _vocabulary(self, path, segment):
         options = self.options
         if path:
-            try:
-                return read_vocabulary(path)
-            except (OSError, ValueError) as error:
-                raise Mistake(described(error)) from None
+            return vocabulary_of(path)
         say(f"words     counting those of {self.text.size / 1e6:.1f} MB")
         counts = counted.count_lines(self.text, segment=segment)
         entries = counted.of_counts("words", counts, options.vocabulary_size, minimum=options.vocabulary_min_count)
@@ -119,18 +117,13 @@ class Plan:
             "width": self.options.width,
             "lineage": {
                 "task": PRETRAINING,
-                "method": "word2vec",
                 "names": {"text": [Path(path).name for path in self.text.paths]},
             },
         }
 
     def files(self) -> dict[str, str]:
         """Returns {name: content} of the files beside `config.json` that a run has from its first moment."""
-        settings = pretrained.tokenizer_config(True, self.tokenizer.unit, self.tokenizer.fallback)
-        return {
-            "vocab.txt": "\n".join(self.tokenizer.vocabulary) + "\n",
-            "tokenizer_config.json": json.dumps(settings, indent=2) + "\n",
-        }
+        return tokenizer_files(self.tokenizer)
 
     def decisions(self) -> list[str]:
         """Returns lines that say what will be trained, on what, and how."""
@@ -155,10 +148,10 @@ def vectors_of(folder: Path) -> Vectors:
     Raises:
         Mistake: It is none of word2vec, or not finished.
     """
-    if not is_pretrained(folder) or lineage(folder).get("method") != "word2vec":
+    if method_of(folder) != "word2vec":
         raise Mistake(f"{folder}: expected a run of `python -m trainer pretrain word2vec`, found another folder")
     if not (folder / "metrics.json").is_file():
         raise Mistake(f"{folder}: expected a finished run, found an unfinished one")
-    words = read_vocabulary(folder / "vocab.txt")
+    words = vocabulary_of(folder / "vocab.txt")
     table = load_file(folder / "model.safetensors")["words_embedding/embeddings"]
     return Vectors(words, table, special=len(SPECIAL))

@@ -117,17 +117,16 @@ class Blueprint:
         between = [layer.name for layer in model.layers if layer.name.startswith("pair_") and layer.weights]
         return (*between, *kind.layers)
 
-    def absent(self, model: keras.Model, folder: str | Path) -> tuple[str, ...]:
-        """Returns the layers of a model's encoder that a folder of weights may lack, and does.
+    def absent(self, model: keras.Model, folder: str | Path, layers: Iterable[str] = ()) -> tuple[str, ...]:
+        """Returns the layers that a folder of weights need not have, and has not; see `Architecture.absent`.
 
         Raises:
             Mistake: It cannot be read.
         """
         try:
-            names = self.architecture.absent(folder)
+            return self.architecture.absent(model, folder, layers)
         except (OSError, ValueError) as error:
             raise Mistake(described(error)) from None
-        return tuple(layer.name for layer in model.layers if layer.name in names)
 
     def load(self, model: keras.Model, folder: str | Path, *, ignore: Iterable[str] = ()) -> list[str]:
         """Sets a model's weights from a folder; see `trainer.weights.tensors.load`.
@@ -139,6 +138,18 @@ class Blueprint:
             return self.architecture.load(model, folder, ignore=ignore)
         except (OSError, ValueError) as error:
             raise Mistake(described(error)) from None
+
+
+def vocabulary_of(path: str | Path, content: bytes | None = None) -> list[str]:
+    """Returns what `read_vocabulary` does.
+
+    Raises:
+        Mistake: It cannot be read.
+    """
+    try:
+        return read_vocabulary(path, content)
+    except (OSError, ValueError) as error:
+        raise Mistake(described(error)) from None
 
 
 def _tokenizer(config, unit, vocabulary, lower_case, fallback) -> Tokenizer:

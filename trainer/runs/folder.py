@@ -92,6 +92,13 @@ class Folder:
         shutil.rmtree(out / "checkpoint", ignore_errors=True)  # where a kill came right after the result
         return json.loads((out / "metrics.json").read_text(encoding="utf-8"))
 
+    def finished(self) -> dict[str, Any] | None:
+        """Returns what `result` does, and says so."""
+        result = self.result()
+        if result:
+            say(f"{self.out} holds this run, finished; here is its result (--overwrite trains anew)")
+        return result
+
     @contextmanager
     def owned(self) -> Iterator[None]:
         """Makes the folder if need be, and holds it: no second process trains in it meanwhile.
@@ -155,12 +162,13 @@ def lineage(out: Path) -> dict[str, Any]:
     return json.loads((out / "config.json").read_text(encoding="utf-8"))["lineage"]
 
 
-def is_pretrained(out: Path) -> bool:
-    """Says whether a folder holds a run of `pretrain`, finished or not."""
+def method_of(out: Path) -> str | None:
+    """Returns the method of the run of `pretrain` that a folder holds, finished or not; None: it holds another, or none."""
     try:
-        return lineage(out).get("task") == PRETRAINING
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return False
+        run = lineage(out)
+        return run["options"]["method"] if run["task"] == PRETRAINING else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def environment() -> dict[str, Any]:

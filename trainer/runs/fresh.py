@@ -6,13 +6,13 @@ from pathlib import Path
 
 from trainer.architectures import table
 from trainer.data.schema import Row
-from trainer.errors import Mistake, described
+from trainer.errors import Mistake
 from trainer.options import Finetune
-from trainer.runs.blueprint import Blueprint
+from trainer.runs.blueprint import Blueprint, vocabulary_of
 from trainer.tasks.table import Task
 from trainer.text import counted
 from trainer.text.tokenizer import Tokenizer
-from trainer.text.vocabulary import SPECIAL, read_vocabulary
+from trainer.text.vocabulary import SPECIAL
 from trainer.weights import pretrained
 
 FALLBACKS = {"unk": "[UNK]", "characters": "spelled"}  # what becomes of unknown words, for people
@@ -34,10 +34,7 @@ def blueprint(options: Finetune, path: Path | None, texts: Callable[[], counted.
     fallback = int(unknown) if unknown.isdecimal() else unknown
     lower_case = True
     if path:
-        try:
-            vocabulary = read_vocabulary(path)
-        except (OSError, ValueError) as error:
-            raise Mistake(described(error)) from None
+        vocabulary = vocabulary_of(path)
         lower_case = pretrained.is_lower_case(vocabulary)
     else:
         size = options.vocabulary_size or counted.SIZES[unit]

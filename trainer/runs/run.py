@@ -9,11 +9,12 @@ from typing import Any
 from trainer.data.schema import Row
 from trainer.errors import Mistake, described
 from trainer.runs.blueprint import Blueprint
-from trainer.runs.folder import is_pretrained
+from trainer.runs.folder import method_of
 from trainer.tasks.kind import Scorer
 from trainer.tasks.kinds import kind_of
 from trainer.tasks.setup import Setup
 from trainer.tasks.table import TASKS
+from trainer.text.tokenizer import Tokenizer
 from trainer.weights import pretrained
 
 # What `config.json` holds of a run's `Setup` and its reader, beside the labels
@@ -82,11 +83,14 @@ def settings_of_run(blueprint: Blueprint, task_name: str, setup: Setup, names: d
 
 def files_of_run(blueprint: Blueprint, setup: Setup) -> dict[str, str]:
     """Returns {name: content} of the files beside `config.json` that a run has from its first moment."""
-    tokenizer = blueprint.tokenizer
+    return tokenizer_files(blueprint.tokenizer) | {"labels.txt": "\n".join(setup.labels) + "\n"}
+
+
+def tokenizer_files(tokenizer: Tokenizer) -> dict[str, str]:
+    """Returns {name: content} of the files of which a tokenizer is made again."""
     settings = pretrained.tokenizer_config(tokenizer.lower_case, tokenizer.unit, tokenizer.fallback)
     return {
         "vocab.txt": "\n".join(tokenizer.vocabulary) + "\n",
-        "labels.txt": "\n".join(setup.labels) + "\n",
         "tokenizer_config.json": json.dumps(settings, indent=2) + "\n",
     }
 
@@ -104,7 +108,7 @@ class Run:
 
     def __init__(self, folder: str | os.PathLike[str], *, null_threshold: float | None = None) -> None:
         folder = Path(folder)
-        if is_pretrained(folder):
+        if method_of(folder):
             raise Mistake(
                 f"{folder}: expected a run of a task, found one of pretraining (finetune --init begins with it)"
             )

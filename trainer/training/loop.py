@@ -197,9 +197,8 @@ class Training:
         self.folder, self.best_path = out / "checkpoint", out / "checkpoint" / "best.safetensors"
         self.variables = work.variables()
         kept = checkpoint.load(self.folder, self.variables) or {}
-        kept |= (
-            {"measures": [{"loss": loss} for loss in kept.pop("losses")]} if "losses" in kept else {}
-        )  # of older runs
+        if "losses" in kept:  # of a run from before a step had more measures
+            kept["measures"] = [{"loss": loss} for loss in kept.pop("losses")]
         self.state = State(**kept)
         self.total = work.steps * work.epochs
         if self.state.step:

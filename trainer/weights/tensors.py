@@ -60,7 +60,7 @@ def load(
     Raises:
         ValueError: A tensor, which is named, is missing, cannot be read, or has another shape than the model's.
     """
-    bare = not any(name.startswith(prefix) for name in file.readers)
+    in_file = _names_in(file, prefix)
     variables = {variable.path: variable for variable in model.variables}
     used = set()
     for path, stored in table.items():
@@ -70,7 +70,7 @@ def load(
         shape = (*shape[:-1], shape[-1] // len(stored.names)) if shape else shape  # of each tensor
         tensors = []
         for name in stored.names:
-            name = name.removeprefix(prefix) if bare else name
+            name = in_file(name)
             if name not in file.readers:
                 raise ValueError(f"{file.path}: tensor {name} is missing ({len(file.readers)} others are there)")
             used.add(name)
@@ -84,6 +84,22 @@ def load(
         value = np.concatenate(tensors, axis=-1) if len(tensors) > 1 else tensors[0]
         variables[path].assign(value.astype(variables[path].dtype))
     return sorted(file.names[name] for name in file.readers.keys() - used)
+
+
+def absent(file: TensorFile, table: dict[str, Stored], layers: Iterable[str], *, prefix: str = "") -> tuple[str, ...]:
+    """Returns those of some layers of which a file has no tensor; args as `load`."""
+    in_file = _names_in(file, prefix)
+    there = {
+        path.split("/")[0] for path, stored in table.items() if {*map(in_file, stored.names)} & file.readers.keys()
+    }
+    here = {path.split("/")[0] for path in table}
+    return tuple(layer for layer in layers if layer in here - there)
+
+
+def _names_in(file, prefix):
+    """Returns the function from a name of a table to that of the tensor in a file, which may hold the bare encoder."""
+    bare = not any(name.startswith(prefix) for name in file.readers)
+    return lambda name: name.removeprefix(prefix) if bare else name
 
 
 def to_bytes(model: keras.Model, table: dict[str, Stored]) -> bytes:
