@@ -3,13 +3,13 @@
 An encoder is a model to a dict of `pooled` [B, D], one vector a sequence, and `hidden_states`, a list of [B, S, D] of which
 the last is read. Heads as of Devlin et al. 2018, section 4.
 
-Glossary of shapes: B batch, S sequence length, K masked places of the batch, D width, C classes, V vocabulary.
+Glossary of shapes: B batch, S sequence length, K masked places of the batch, P places of a row, D width, C classes, V vocabulary.
 """
 
 import keras
 
 from models.crf import CRF
-from models.layers import Bias, Pack, Packing, linear
+from models.layers import Bias, Pack, Packing, linear, register
 from models.pairs import SECOND
 
 LOWEST = -1e9  # below all logits; finite, so that sums of it are
@@ -50,7 +50,12 @@ def span(encoder: keras.Model, classes: int, *, dropout: float, seed: int) -> ke
 
 
 def masked_words(
-    encoder: keras.Model, *, next_sentence: bool, activation: str = "gelu", epsilon: float = 1e-12
+    encoder: keras.Model,
+    *,
+    next_sentence: bool,
+    activation: str = "gelu",
+    epsilon: float = 1e-12,
+    places: bool = False,
 ) -> keras.Model:
     """Returns the encoder with the heads that BERT is pretrained with (section 3.1): which words were masked, and whether the
     second text follows the first.
@@ -59,21 +64,40 @@ def masked_words(
         encoder: Its layer `token_embedding` is reversible: words are predicted by the rows that they are read with.
         next_sentence: Whether there is the second head.
         activation, epsilon: Of the layer before the words, and of its normalisation; the encoder's.
+        places: Read as many places of every row, by their numbers. Same answers; where `masked` needs a backend with dynamic
+            shapes (TensorFlow), this runs on all of them.
 
     Returns:
         A model from the encoder's inputs and `masked` bool [B, S] to `words` [K, V], logits of the masked places alone, in reading
         order, and `next` [B, 2], if asked for: logits of "it follows" and "it comes from elsewhere".
+        With `places`: from the encoder's inputs and `places` int32 [B, P] to `words` [B, P, V] and `next`.
     """
     states = encoder.output["hidden_states"][-1]  # [B, S, D]
-    masked = keras.Input([None], dtype="bool", name="masked")  # [B, S]
-    x = Pack(name="pack_masked")(states, Packing(name="masked_places")(masked))  # [K, D]
+    masked = keras.Input([None], dtype="int32" if places else "bool", name="places" if places else "masked")
+    if places:
+        x = AtPlaces(name="at_places")(states, masked)  # [B, P, D]
+    else:
+        x = Pack(name="pack_masked")(states, Packing(name="masked_places")(masked))  # [K, D]
     x = linear(states.shape[-1], "masked_dense", activation)(x)
     x = keras.layers.LayerNormalization(epsilon=epsilon, name="masked_norm")(x)
     words = encoder.get_layer("token_embedding")(x, reverse=True)  # [K, V]
     outputs = {"words": Bias(name="masked_bias")(words)}
     if next_sentence:
         outputs["next"] = linear(2, "next_sentence")(encoder.output["pooled"])  # [B, 2]
-    return keras.Model({**encoder.input, "masked": masked}, outputs, name="masked_words")
+    return keras.Model({**encoder.input, masked.name: masked}, outputs, name="masked_words")
+
+
+@register
+class AtPlaces(keras.layers.Layer):
+    """Keeps some places of each row, by their numbers: (x [B, S, D], places [B, P]) -> [B, P, D]."""
+
+    def call(self, x, places):
+        # As a product, whose gradient is one, too: that of a gather adds row by row
+        chosen = keras.ops.one_hot(places, keras.ops.shape(x)[1], dtype=x.dtype)  # [B, P, S]
+        return keras.ops.matmul(chosen, x)
+
+    def compute_output_spec(self, x, places):
+        return keras.KerasTensor([*places.shape, x.shape[-1]], dtype=x.dtype)
 
 
 def _drop(x, rate, seed):

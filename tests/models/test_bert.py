@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from models import heads
 from models.bert import bert
 from tests.conftest import GOLDEN, encoder_of, needs
 from trainer.architectures.bert import Bert
@@ -123,3 +124,22 @@ def test_half_precision_masks_without_overflow():
     finally:
         keras.config.set_dtype_policy(policy)
     assert np.isfinite(pooled).all()
+
+
+def test_words_at_places_are_those_of_a_mask():
+    encoder = bert(50, **SIZE)
+    inputs = batch([9, 4, 7])
+    masked = np.zeros(inputs["mask"].shape, bool)
+    chosen = [[1, 3, 8], [2], [0, 6]]
+    places = np.zeros((3, 4), "int32")  # as many a row; those behind the last mean nothing
+    for row, of_row in enumerate(chosen):
+        masked[row, of_row], places[row, : len(of_row)] = True, of_row
+    by_mask, by_places = (heads.masked_words(encoder, next_sentence=True, places=places) for places in (False, True))
+    for model in (by_mask, by_places):  # each has a head of its own
+        for name in ("masked_dense", "next_sentence"):
+            model.get_layer(name).set_weights(by_mask.get_layer(name).get_weights())
+    expected, found = by_mask(inputs | {"masked": masked}), by_places(inputs | {"places": places})
+    assert found["words"].shape == (3, 4, 50)
+    words = np.concatenate([found["words"][row, : len(of_row)] for row, of_row in enumerate(chosen)])
+    np.testing.assert_allclose(words, expected["words"], atol=1e-6)
+    np.testing.assert_allclose(found["next"], expected["next"], atol=1e-6)
