@@ -49,7 +49,12 @@ def make(options: Vocabulary, text: PlainText) -> tuple[list[str], dict[str, Any
     words = counted.number_of_words(counts)
     say(f"words     {sample.seen:,} lines, {words:,} words, {len(counts):,} different; {_clock(begun)}")
     entries = counted.of_counts(
-        options.unit, counts, options.size or counted.SIZES[options.unit], fallback=options.unknown, minimum=minimum
+        options.unit,
+        counts,
+        options.size or counted.SIZES[options.unit],
+        fallback=options.unknown,
+        minimum=minimum,
+        of_characters=options.character_min_count,
     )
     if len(entries) == len(SPECIAL):
         raise Mistake(f"--min_count {minimum}: expected {options.unit} that stand in the text so often, found none")

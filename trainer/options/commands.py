@@ -225,6 +225,8 @@ class Vocabulary(Command):
     """Entries, special tokens included (default: 8000 pieces, 20000 words, 8000 characters)."""
     min_count: int | None = None
     """How often an entry stands in the text at least (default: 2 for words, so that what stands for unknown ones is trained; 1 for pieces and characters)."""
+    character_min_count: int = 1
+    """Of pieces, how often a character stands in the text at least; a rarer one is unknown. Chinese has thousands of them."""
     unknown: str = UNKNOWN[0]
     """Of words, what an unknown one becomes: unk; characters, all of which the vocabulary then has, too, beyond --size."""
     segment: bool = False
@@ -241,6 +243,8 @@ class Vocabulary(Command):
             for name, given in (("segment", self.segment), (f"unknown {self.unknown}", self.unknown != UNKNOWN[0])):
                 if given:
                     raise Mistake(f"--{name}: expected with --unit words, received with {self.unit}")
-        positive(min_count=self.min_count)
+        positive(min_count=self.min_count, character_min_count=self.character_min_count)
+        if self.unit != "pieces" and self.character_min_count > 1:
+            raise Mistake(f"--character_min_count: expected with --unit pieces, received with {self.unit}")
         more_than_special("size", self.size)
         return self

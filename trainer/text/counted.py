@@ -51,7 +51,13 @@ def vocabulary(
 
 
 def of_counts(
-    unit: str, words: Mapping[str, int], size: int, *, fallback: Fallback = "unk", minimum: int | None = None
+    unit: str,
+    words: Mapping[str, int],
+    size: int,
+    *,
+    fallback: Fallback = "unk",
+    minimum: int | None = None,
+    of_characters: int = 1,
 ) -> list[str]:
     """Returns the vocabulary of words: special tokens, then what stands there most often, ties by first appearance.
 
@@ -62,12 +68,13 @@ def of_counts(
         fallback: With "characters", those of all words that are not Chinese follow, beyond `size`: so unknown words can be
             spelled.
         minimum: How often an entry stands there at least, of pieces two that are merged; by default see `MINIMA`.
+        of_characters: Of pieces, how often a character stands there at least.
     """
     minimum = MINIMA[unit] if minimum is None else minimum
     if unit != "characters":
         words = {word: number for word, number in words.items() if len(word.encode()) <= LONGEST_ENTRY}
     if unit == "pieces":
-        return pieces(words, size, minimum)
+        return pieces(words, size, minimum, of_characters)
     chosen = words if unit == "words" else characters(words)
     chosen = {entry: number for entry, number in chosen.items() if number >= minimum}
     entries = [*SPECIAL, *first(chosen, size - len(SPECIAL))]
@@ -197,9 +204,10 @@ def _spelled(word):
     return [word[0], *(f"##{character}" for character in word[1:])]
 
 
-def pieces(words: Mapping[str, int], size: int, minimum: int = 1) -> list[str]:
+def pieces(words: Mapping[str, int], size: int, minimum: int = 1, of_characters: int = 1) -> list[str]:
     """Returns a vocabulary of word pieces: special tokens, characters, the most frequent first, then the two pieces that most
-    often stand side by side, merged, and so on, until there are `size` or none stand side by side `minimum` times.
+    often stand side by side, merged, and so on, until there are `size` or none stand side by side `minimum` times; characters
+    that stand there less than `of_characters` times are left out.
 
     Reference: Sennrich et al. 2016, byte-pair encoding, whose merges are pieces here that are matched longest first: the
     trainer of WordPiece vocabularies of Hugging Face's `tokenizers`.
@@ -210,7 +218,8 @@ def pieces(words: Mapping[str, int], size: int, minimum: int = 1) -> list[str]:
     from tokenizers import Tokenizer as Trained
     from tokenizers import models, pre_tokenizers, trainers
 
-    alphabet = first(characters(words), size - len(SPECIAL))
+    often = {entry: number for entry, number in characters(words).items() if number >= of_characters}
+    alphabet = first(often, size - len(SPECIAL))
     if len(SPECIAL) + len(alphabet) == size:  # no room to merge
         return [*SPECIAL, *alphabet]
     trainer = trainers.WordPieceTrainer(

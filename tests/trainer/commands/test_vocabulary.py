@@ -35,6 +35,8 @@ def test_a_file_that_is_there_is_kept(text, tmp_path, capsys):
     assert (status, out) == (2, "") and "vocab.txt: exists; --overwrite replaces it" in err
     status, _, err = cli(capsys, *options, "--overwrite", "--min_count=9", "--unit=words")
     assert status == 2 and "--min_count 9: expected words that stand in the text so often, found none" in err
+    status, _, err = cli(capsys, *options, "--overwrite", "--character_min_count=9", "--unit=words")
+    assert status == 2 and "--character_min_count: expected with --unit pieces, received with words" in err
     assert (tmp_path / "vocab.txt").read_text() == "mine" and len([*tmp_path.iterdir()]) == 2
     assert cli(capsys, *options, "--overwrite", "--size=30")[0] == 0
     assert len(read_vocabulary(tmp_path / "vocab.txt")) == 30

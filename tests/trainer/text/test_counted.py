@@ -115,6 +115,8 @@ def test_pieces_are_the_same_every_time():
     assert 1 not in ids.flat_values.numpy()
     rare = counted.vocabulary("pieces", texts_of(["ab ab cd"]), 99, minimum=2)
     assert rare[5:] == ["a", "##b", "c", "##d", "b", "d", "ab"]
+    words = counted.count(texts_of(["ab ab cd"]))
+    assert counted.of_counts("pieces", words, 99, of_characters=2)[5:] == ["a", "##b", "b", "ab"]
 
 
 def test_the_share_of_unknown_tokens():
