@@ -24,6 +24,7 @@ from trainer.tasks.setup import Setup
 from trainer.tasks.table import TASKS
 from trainer.text import counted
 from trainer.training import batches, loop, optim
+from trainer.training.decay import EPSILON, count, describe
 from trainer.training.machine import device
 from trainer.training.step import per_example, training_step
 from trainer.writing import print_json
@@ -165,7 +166,7 @@ class Plan:
             name=options.optimizer,
             weight_decay=options.weight_decay,
             clip_norm=options.clip_norm,
-            epsilon=optim.EPSILON if options.epsilon is None else options.epsilon,
+            epsilon=EPSILON if options.epsilon is None else options.epsilon,
             scales=optim.layer_scales(variables, self.depths, options.layer_decay, self.kind.rates),
         )
 
@@ -281,7 +282,7 @@ def _decisions_of_work(options, work):
     """Returns the decisions about the optimisation, and the device."""
     variables, total = work.model.trainable_variables, work.steps * work.epochs
     frozen = options.freeze if options.freeze == "embeddings" else f"embeddings and the first {options.freeze} layers"
-    trained = f", {optim.count(variables):,} of them trained (frozen: {frozen})" if options.freeze else ""
+    trained = f", {count(variables):,} of them trained (frozen: {frozen})" if options.freeze else ""
     dropout = "" if options.dropout is None else f"; dropout {options.dropout:g}"
     batching = f"batches of {options.batch_size}"
     if options.accumulate > 1:
@@ -293,7 +294,7 @@ def _decisions_of_work(options, work):
     _, after = optim.SCHEDULES[options.schedule]
     stop = f"; stops after {options.patience} without a better {work.metric}" if options.patience else ""
     return [
-        f"model     {work.model.count_params():,} parameters{trained}; {optim.describe(variables)}{dropout}",
+        f"model     {work.model.count_params():,} parameters{trained}; {describe(variables)}{dropout}",
         f"steps     {total} in {options.epochs} epochs of {batching}; learning rate {options.learning_rate:g}{decay} after "
         f"{round(options.warmup * total)} steps, {after}; {clipping}{optimizer}; seed {options.seed}{stop}",
         f"device    {device()}",

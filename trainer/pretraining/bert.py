@@ -20,7 +20,7 @@ from trainer.runs import PRETRAINING
 from trainer.runs.blueprint import Blueprint, vocabulary_of
 from trainer.runs.run import tokenizer_files
 from trainer.text.vocabulary import MASK
-from trainer.training import batches, loop, optim
+from trainer.training import batches, decay, loop, optim
 from trainer.training.machine import ceiling, device
 from trainer.training.step import training_step
 from trainer.weights import pretrained
@@ -158,7 +158,7 @@ class Plan:
             weights,
             f"train     {self.train_set.number:,} sequences of {options.max_length} pieces at most, of {len(self.train_set.documents):,} documents",
             f"dev       {min(self.dev_set.number, options.dev_limit):,} sequences, of {len(self.dev_set.documents):,} other documents",
-            f"model     {self.model.count_params():,} parameters; {optim.describe(self.model.trainable_variables)}",
+            f"model     {self.model.count_params():,} parameters; {decay.describe(self.model.trainable_variables)}",
             f"steps     {total:,} of {batching}, {total / of_pass:.2f} passes over the text; learning rate {options.peak:g} "
             f"after {round(options.warmup * total)} steps, {after}; seed {options.seed}",
             f"device    {device()}; matrix products at {work.ceiling / 1e9:.0f} GFLOP/s, the ceiling",

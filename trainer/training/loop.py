@@ -20,7 +20,7 @@ from trainer import writing
 from trainer.errors import Failure, Interrupted, Mistake
 from trainer.progress import Progress, say
 from trainer.runs.folder import Folder
-from trainer.training import checkpoint, optim
+from trainer.training import checkpoint, decay
 from trainer.training.log import Log
 from trainer.training.signals import Signals
 from trainer.training.step import Measures
@@ -141,7 +141,7 @@ def run(
     if dry_run:
         say("\n".join(decisions))
         say("dry run   nothing was trained, nothing was written")
-        trained = optim.count(model.trainable_variables)
+        trained = decay.count(model.trainable_variables)
         counts = {"parameters": model.count_params(), "trained_parameters": trained, "checkpoint_bytes": size}
         return result | {"dry_run": True, "steps": work.steps * work.epochs} | counts
     with folder.owned():

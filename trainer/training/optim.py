@@ -1,6 +1,5 @@
 """Optimisers with decoupled decay, schedules of the learning rate, clipping by global norm; by default as BERT is fine-tuned."""
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -8,15 +7,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-EPSILON = 1e-6  # of google-research/bert; Keras has 1e-7, transformers 1e-8
+from trainer.training.decay import EPSILON, falling, is_decayed
+
 MOMENTUM = 0.9  # of SGD
-UNDECAYED = r"(bias|gamma|beta)$"  # biases and layer normalisation
 
 Rate: TypeAlias = float | keras.optimizers.schedules.LearningRateSchedule
-
-
-def _linear(step, warmup, total):
-    return (total - step) / max(total - warmup, 1)
 
 
 def _cosine(step, warmup, total):
@@ -34,7 +29,7 @@ def _constant(step, warmup, total):
 
 # What follows the warm-up, by name: (step, warmup, total) -> share of the peak; and in words
 SCHEDULES: dict[str, tuple[Callable[[tf.Tensor, int, int], tf.Tensor], str]] = {
-    "linear": (_linear, "then linearly to 0"),  # `get_linear_schedule_with_warmup` of transformers
+    "linear": (falling, "then linearly to 0"),  # `get_linear_schedule_with_warmup` of transformers
     "cosine": (_cosine, "then along a cosine to 0"),
     # Vaswani et al. 2017
     "inverse_square_root": (_inverse_square_root, "then with the inverse square root of the steps"),
@@ -164,26 +159,11 @@ def optimizer(
         schedule,
         epsilon,
         scales=[1.0] * len(variables) if scales is None else scales,
-        decays=[weight_decay if _decayed(variable) else 0.0 for variable in variables],
+        decays=[weight_decay if is_decayed(variable) else 0.0 for variable in variables],
         global_clipnorm=clip_norm or None,
     )
     result.build(variables)
     return result
-
-
-def _decayed(variable):
-    return not re.search(UNDECAYED, variable.path)
-
-
-def describe(variables: Sequence[keras.Variable]) -> str:
-    """Returns in words how many of the variables, and of their parameters, are decayed."""
-    decayed = [variable for variable in variables if _decayed(variable)]
-    return f"weight decay on {len(decayed)} of {len(variables)} variables ({count(decayed):,} parameters)"
-
-
-def count(variables: Sequence[keras.Variable]) -> int:
-    """Returns the number of parameters of the variables."""
-    return sum(int(np.prod(variable.shape)) for variable in variables)
 
 
 def freeze(model: keras.Model, depths: Mapping[str, int], below: int) -> None:
