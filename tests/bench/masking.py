@@ -52,7 +52,7 @@ def count(data, vocabulary_name, folder, pattern, segment, positions):
     corpus = making.corpus(PlainText([str(data / folder / pattern)]), tokenizer, segment and segment())
     masking = Seen(vocabulary.index(MASK), len(vocabulary))
     passages = Passages(
-        corpus, tokenizer, masking, max_length=128, pairs=True, whole_words=True, short=0.1,
+        corpus, vocabulary, masking, max_length=128, pairs=True, whole_words=True, short=0.1,
         documents=np.arange(corpus.documents), seed=0,
     )  # fmt: skip
     read = random = sequences = row = 0

@@ -29,7 +29,7 @@ from trainer.corpora import making
 from trainer.data.plain_text import PlainText
 from trainer.pretraining import masked
 from trainer.pretraining.masking import Masking
-from trainer.pretraining.passages import SIGNATURE, TARGETS, Passages
+from trainer.pretraining.source import SIGNATURE, TARGETS, Source
 from trainer.runs.blueprint import Blueprint
 from trainer.text.vocabulary import MASK, read_vocabulary
 from trainer.training import batches, optim
@@ -49,9 +49,9 @@ def main():
     vocabulary = read_vocabulary(data / "vocab" / "bert-base-uncased" / "vocab.txt")
     blueprint = Blueprint.new(options.model, vocabulary)
     corpus = making.corpus(PlainText([str(data / "text-en" / "wikipedia_squad_train.txt.xz")]), blueprint.tokenizer)
-    passages = Passages(
+    passages = Source(
         corpus,
-        blueprint.tokenizer,
+        vocabulary,
         Masking(vocabulary.index(MASK), len(vocabulary)),
         max_length=LENGTH,
         pairs=True,

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from trainer.pretraining.masking import NOTHING
-from trainer.pretraining.passages import SIGNATURE, TARGETS, Passages
+from trainer.pretraining.source import SIGNATURE, TARGETS, Source
 from trainer.training import batches
 
 PASS_OF_SCORES = 2**31  # the pass over the data whose draws are scored: none that is trained on
@@ -73,7 +73,7 @@ class Scorer:
     def __init__(
         self,
         model: keras.Model,
-        passages: Passages,
+        passages: Source,
         batch_size: int,
         limit: int,
         frequencies: np.ndarray | None = None,

@@ -3,31 +3,24 @@
 Reference: Devlin et al. 2018, appendix A.2; `create_instances_from_document` of google-research/bert. There the second text of
 half the pairs is drawn once, and what a drawn one leaves of its passage is read again; here texts and masks are drawn anew for
 each pass over the data, and what is left is not read in that pass: so every pass has the same number of examples. A sentence that fills more than half a sequence is cut; a pair has two sentences or more, so that
-only documents of one need a second text from elsewhere, which the others make up for.
+only documents of one need a second text from elsewhere, which the others make up for. Imports no framework: see
+`trainer.pretraining.source` and `trainer.pretraining.mixture` for what reads it.
 
 Glossary of shapes: B batch, S sequence length of a batch, E examples.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
-import tensorflow as tf
 
 from trainer.corpora.shards import Corpus, Shard
 from trainer.pretraining.masking import NOTHING, Masking
 from trainer.text import layout
-from trainer.text.tokenizer import Tokenizer
 from trainer.text.vocabulary import PADDING, SEPARATOR, START
-from trainer.training import batches
 
-SIGNATURE = {
-    "token_ids": tf.TensorSpec([None, None], tf.int32),
-    "segment_ids": tf.TensorSpec([None, None], tf.int32),
-    "mask": tf.TensorSpec([None, None], tf.bool),
-    "masked": tf.TensorSpec([None, None], tf.bool),
-}
-TARGETS = {"words": tf.TensorSpec([None, None], tf.int32), "next": tf.TensorSpec([None], tf.int32)}
+OPEN = 2**14  # documents whose ends of sentences are held: a book has many, and is drawn from often
 
 
 @dataclass(frozen=True)
@@ -41,11 +34,11 @@ class Example:
 
 
 class Passages:
-    """The passages of a corpus; a `trainer.training.batches.Source`.
+    """The passages of a corpus.
 
     Args:
         corpus: Of documents.
-        tokenizer: That it was made by.
+        vocabulary: By which it was cut.
         masking: Of the sequences.
         max_length: Longest sequence in pieces, special tokens included.
         pairs: Two texts a sequence.
@@ -55,12 +48,10 @@ class Passages:
         seed: Of all draws.
     """
 
-    asked: float | None = None
-
     def __init__(
         self,
         corpus: Corpus,
-        tokenizer: Tokenizer,
+        vocabulary: Sequence[str],
         masking: Masking,
         *,
         max_length: int,
@@ -72,11 +63,10 @@ class Passages:
     ) -> None:
         self.corpus, self.masking, self.pairs, self.seed, self.max_length = corpus, masking, pairs, seed, max_length
         self.whole_words = whole_words
-        self.start, self.separator, self.padding = (
-            tokenizer.vocabulary.index(token) for token in (START, SEPARATOR, PADDING)
-        )
+        self.start, self.separator, self.padding = (vocabulary.index(token) for token in (START, SEPARATOR, PADDING))
         self.room = layout.room(max_length, 2 if pairs else 1)
         self.documents = documents
+        self._document = lru_cache(OPEN)(self._cut_document)
         # Of a document, the first and the one behind the last of its sentences (of one text: of its pieces), the wanted length
         self.passages: np.ndarray = np.fromiter(self._passages(short), np.dtype((np.int32, 4)))
         self.number = len(self.passages)
@@ -105,34 +95,24 @@ class Passages:
                         yield number, first, sentence, wanted
                     first, wanted = sentence, self._wanted(draw, short)
 
-    def _document(self, number: int) -> tuple[Shard, np.ndarray]:
+    def _cut_document(self, number: int) -> tuple[Shard, np.ndarray]:
         """Returns what `Corpus.document` does, sentences that fill more than half a sequence cut: so all of them are read."""
         shard, ends = self.corpus.document(number)
         most, lengths = self.room // 2, np.diff(ends)
         if not self.pairs or np.all(lengths <= most):
             return shard, ends
-        cut = [np.arange(end - length + most, end, most) for end, length in zip(ends[1:], lengths, strict=True)]
+        long = lengths > most
+        cut = [
+            np.arange(end - length + most, end, most) for end, length in zip(ends[1:][long], lengths[long], strict=True)
+        ]
         return shard, np.unique(np.concatenate([ends, *cut]))
 
     def _wanted(self, draw, short):
         return int(draw.integers(2, self.room + 1)) if short and draw.random() < short else self.room
 
-    def plan(self, batch_size: int, *, seed: int, epoch: int) -> batches.Plan:
-        """See `batches.Source`: passages in random order; nearly all are of full length."""
-        order = np.random.default_rng([seed, epoch]).permutation(self.number)
-        return [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
-
-    def batch(self, rows: tf.Tensor, epoch: tf.Tensor) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
-        """See `batches.Source`: (`SIGNATURE`, `TARGETS`)."""
-        dtypes = [tf.int32, tf.int32, tf.bool, tf.int32, tf.int32]
-        ids, segments, mask, targets, random = tf.numpy_function(self._batch, [rows, epoch], dtypes, stateful=False)
-        for tensor in (ids, segments, mask, targets):
-            tensor.set_shape([None, None])
-        random.set_shape([None])
-        inputs = {"token_ids": ids, "segment_ids": segments, "mask": mask, "masked": targets != NOTHING}
-        return inputs, {"words": targets, "next": random}
-
-    def _batch(self, rows, epoch):
+    def arrays(self, rows: Sequence[int], epoch: int) -> tuple[np.ndarray, ...]:
+        """Returns examples as they are in a pass over the data: ids int32 [B, S], segments int32 [B, S], mask bool [B, S], targets
+        int32 [B, S], and int32 [B], 1 where the second text comes from elsewhere."""
         examples = [self.example(row, epoch) for row in rows]
         shape = (len(examples), max(len(example.ids) for example in examples))
         ids, segments = np.full(shape, self.padding, np.int32), np.zeros(shape, np.int32)

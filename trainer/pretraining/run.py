@@ -14,7 +14,7 @@ from trainer.data.plain_text import PlainText
 from trainer.errors import Mistake
 from trainer.pretraining.masked import Scorer
 from trainer.pretraining.masking import Masking
-from trainer.pretraining.passages import Passages
+from trainer.pretraining.source import Source
 from trainer.runs.blueprint import Blueprint
 from trainer.runs.folder import method_of
 from trainer.text.segmenter import segmenter
@@ -46,12 +46,12 @@ def corpus_of(text: PlainText, tokenizer: Tokenizer, settings: Settings) -> Corp
     return making.corpus(text, tokenizer, segmenter() if settings["segment"] else None)
 
 
-def passages_of(corpus: Corpus, tokenizer: Tokenizer, settings: Settings, documents: np.ndarray) -> Passages:
+def passages_of(corpus: Corpus, tokenizer: Tokenizer, settings: Settings, documents: np.ndarray) -> Source:
     """Returns the passages of documents of a corpus, as a run reads them."""
     mask = tokenizer.vocabulary.index(MASK)
-    return Passages(
+    return Source(
         corpus,
-        tokenizer,
+        tokenizer.vocabulary,
         Masking(mask, tokenizer.size, settings["masked_share"], settings["max_predictions"]),
         max_length=settings["max_length"],
         pairs=has_pairs(settings),

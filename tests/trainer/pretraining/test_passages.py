@@ -6,11 +6,9 @@ import pytest
 from tests.conftest import VOCABULARY
 from trainer.corpora.shards import Shard
 from trainer.pretraining.masking import NOTHING, Masking
-from trainer.pretraining.passages import Passages
-from trainer.text.word_pieces import WordPieces
+from trainer.pretraining.source import Source
 from trainer.training import batches
 
-TOKENIZER = WordPieces(VOCABULARY, lower_case=True)
 FIRST = 100  # the ids of the corpus: all different
 
 
@@ -43,7 +41,7 @@ CORPUS = Numbers(300)
 def passages(**options):
     options = {"max_length": 64, "pairs": True, "whole_words": True, "short": 0.1, "seed": 1} | options
     documents = options.pop("documents", np.arange(CORPUS.documents))
-    return Passages(CORPUS, TOKENIZER, Masking(VOCABULARY.index("[MASK]"), 10), documents=documents, **options)
+    return Source(CORPUS, VOCABULARY, Masking(VOCABULARY.index("[MASK]"), 10), documents=documents, **options)
 
 
 def whole(example):
