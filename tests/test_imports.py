@@ -36,6 +36,15 @@ FORBIDDEN = {
     "trainer/comparison/table.py": {"models", "tensorflow", "keras"},
     "trainer/comparison/picture.py": {"models", "tensorflow", "keras"},
     "trainer/writing.py": {"models", "tensorflow", "keras"},
+    "trainer/pretraining/masking.py": {"tensorflow", "keras", "jax"},
+    "trainer/pretraining/passages.py": {"tensorflow", "keras", "jax"},
+    "trainer/pretraining/mixture.py": {"tensorflow", "keras", "jax"},
+    "trainer/pretraining/prepared.py": {"tensorflow", "keras", "jax"},
+    "trainer/pretraining/choices.py": {"tensorflow", "keras", "jax"},
+    "trainer/pretraining/train.py": {"tensorflow", "keras", "jax"},
+    "trainer/pretraining/steps.py": {"tensorflow"},
+    "trainer/pretraining/held_out.py": {"tensorflow"},
+    "trainer/pretraining/training.py": {"tensorflow"},
     "trainer/weights/hub.py": {"models", "tensorflow", "keras"},
 }
 

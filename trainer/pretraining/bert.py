@@ -15,6 +15,7 @@ from trainer.errors import Mistake
 from trainer.options import Pretrain
 from trainer.pretraining import masked
 from trainer.pretraining import run as of_run
+from trainer.pretraining.prepared import divided
 from trainer.pretraining.source import SIGNATURE, TARGETS
 from trainer.runs import PRETRAINING
 from trainer.runs.blueprint import Blueprint, vocabulary_of
@@ -49,7 +50,7 @@ class Plan:
             self.unused = self.blueprint.load(self.model, init, ignore=new)
         tokenizer = self.blueprint.tokenizer
         self.corpus = of_run.corpus_of(text, tokenizer, self.values)
-        held_out, trained = _divided(self.corpus.documents, options.held_out, least=1 + self.pairs)
+        held_out, trained = divided(self.corpus.documents, options.held_out, least=1 + self.pairs)
         if self.pairs and len(trained) < 2:
             raise Mistake(
                 f"--objectives mlm,nsp: expected two documents or more to train on, with a blank line between them, found "
@@ -189,10 +190,3 @@ def _blueprint(options, inputs):
 def _shares(counts):
     """Returns the share of each id, one added to each count, so that none is 0."""
     return (counts + 1) / np.sum(counts + 1)
-
-
-def _divided(number: int, share: float, least: int) -> tuple[np.ndarray, np.ndarray]:
-    """Returns (the documents that are scored, evenly spaced, so many at least; those that are trained on)."""
-    count = min(max(round(number * share), least), number - least) if share else 0
-    held_out = np.linspace(0, number - 1, max(count, 0) + 2)[1:-1].round().astype(np.int64)
-    return np.unique(held_out), np.setdiff1d(np.arange(number), held_out)

@@ -12,6 +12,7 @@ Imports no framework before it is asked for what a run depends on: to look at a 
 
 import fcntl
 import hashlib
+import importlib
 import json
 import os
 import platform
@@ -20,8 +21,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from trainer import writing
 from trainer.errors import Mistake
@@ -174,9 +173,9 @@ def method_of(out: Path) -> str | None:
 def environment() -> dict[str, Any]:
     """Returns what the bits of a run depend on beside its options and data."""
     import keras
-    import tensorflow as tf
 
-    versions = {"tensorflow": tf.__version__, "keras": keras.__version__, "numpy": np.__version__}
+    backend = keras.backend.backend()  # TensorFlow, but for `trainer.pretraining.train`
+    versions = {name: importlib.import_module(name).__version__ for name in (backend, "keras", "numpy")}
     return versions | {"cores": os.cpu_count(), "machine": platform.machine()}
 
 

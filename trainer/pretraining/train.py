@@ -1,0 +1,88 @@
+"""`KERAS_BACKEND=jax python -m trainer.pretraining.train FOLDER --out RUN`: pretrains a BERT from a folder that
+`trainer.pretraining.prepare` wrote, on a machine that has JAX, and neither TensorFlow nor the text.
+
+The steps are those of `python -m trainer pretrain bert`, on batches of one shape, drawn by other processes; the run folder is one
+that every other command reads. The same command again goes on where it was interrupted.
+"""
+
+import argparse
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from trainer.errors import Failure, Interrupted, Mistake
+from trainer.pretraining.choices import Options
+from trainer.pretraining.mixture import Makers
+from trainer.pretraining.prepared import FACTS, Prepared
+from trainer.progress import say
+from trainer.runs.folder import Folder, lineage
+from trainer.writing import print_json
+
+
+def parsed(arguments: list[str] | None = None) -> Options:
+    """Returns the options of a command line.
+
+    Raises:
+        SystemExit: They are wrong, or asked for.
+    """
+    parser = argparse.ArgumentParser(prog="trainer.pretraining.train", description=__doc__.splitlines()[0])
+    parser.add_argument("folder", help="what trainer.pretraining.prepare wrote")
+    parser.add_argument("--out", required=True)
+    for field in fields(Options)[2:]:
+        if isinstance(field.default, bool):
+            parser.add_argument(f"--{field.name}", action="store_true")
+        else:
+            kind = {"steps": int, "seconds": float}.get(field.name, type(field.default))
+            parser.add_argument(f"--{field.name}", type=kind, default=field.default)
+    options = Options(**vars(parser.parse_args(arguments)))
+    if (options.steps is None) == (options.seconds is None):
+        parser.error("expected either --steps or --seconds")
+    if min(options.batch_size, options.rounds) < 1 or options.processes < 0:
+        parser.error("expected --batch_size and --rounds above 0, and --processes of 0 or more")
+    if options.precision not in ("float32", "mixed_bfloat16"):
+        parser.error(f"--precision: expected float32 or mixed_bfloat16, received {options.precision}")
+    return options
+
+
+def train(options: Options) -> dict[str, Any]:
+    """Trains a run folder from where it stands to its end; returns the result that metrics.json holds.
+
+    Raises:
+        Mistake, Failure, Interrupted: See `trainer.errors`.
+    """
+    prepared = Prepared.of(Path(options.folder))
+    size = options.batch_size
+    given = prepared.reading | options.of_result() | {"method": "bert", "accumulate": 1}
+    inputs = {"prepared": Path(options.folder) / FACTS, "vocabulary": Path(options.folder) / "vocab.txt"}
+    begun = Path(options.out) / "config.json"
+    if options.steps is None and begun.is_file() and not options.overwrite:
+        given["steps"] = lineage(Path(options.out))["options"].get("steps")  # what was measured then
+    folder = Folder(options.out, given, inputs, overwrite=options.overwrite)
+    if finished := folder.finished():
+        return finished
+    mixture, held_out = prepared.mixtures()
+    with Makers(lambda number: mixture.batch(number, size), options.processes) as batches:
+        # Not before the processes are forked: their copies of the threads of a framework would not run
+        from trainer.pretraining.training import Training
+
+        with folder.owned():
+            return Training(options, given, prepared, mixture, held_out, batches, folder).run()
+
+
+def main() -> None:
+    try:
+        print_json(train(parsed()))
+    except Mistake as error:
+        status, line = 2, str(error)
+    except Failure as error:
+        status, line = 1, str(error)
+    except Interrupted as error:
+        status, line = error.status, str(error)
+    else:
+        return
+    say(line)
+    raise SystemExit(status)
+
+
+if __name__ == "__main__":
+    main()
