@@ -213,12 +213,13 @@ def pieces(words: Mapping[str, int], size: int, minimum: int = 1, of_characters:
     trainer of WordPiece vocabularies of Hugging Face's `tokenizers`.
 
     By itself that trainer numbers `##x` in the order of a hash table that is another in every run, and breaks ties by these
-    numbers. So all characters are given to it as tokens: the same words give the same pieces.
+    numbers. So all characters are given to it as tokens, and no word that has others: the same words give the same pieces.
     """
     from tokenizers import Tokenizer as Trained
     from tokenizers import models, pre_tokenizers, trainers
 
     often = {entry: number for entry, number in characters(words).items() if number >= of_characters}
+    words = {word: number for word, number in words.items() if often.keys() >= {*_spelled(word)}}
     alphabet = first(often, size - len(SPECIAL))
     if len(SPECIAL) + len(alphabet) == size:  # no room to merge
         return [*SPECIAL, *alphabet]

@@ -117,6 +117,13 @@ def test_pieces_are_the_same_every_time():
     assert rare[5:] == ["a", "##b", "c", "##d", "b", "d", "ab"]
     words = counted.count(texts_of(["ab ab cd"]))
     assert counted.of_counts("pieces", words, 99, of_characters=2)[5:] == ["a", "##b", "b", "ab"]
+    words = counted.count(texts_of([*TEXTS, *random_strings(400)]))
+    once, *others = (counted.pieces(words, 250, of_characters=9) for _ in range(6))
+    assert all(other == once for other in others)
+    often = {piece for piece, number in counted.characters(words).items() if number >= 9}
+    assert {piece for piece in once[5:] if len(piece.removeprefix("##")) == 1} <= {
+        form for piece in often for form in (piece, piece.removeprefix("##"), f"##{piece.removeprefix('##')}")
+    }
 
 
 def test_the_share_of_unknown_tokens():
