@@ -7,6 +7,7 @@ import signal
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from tests.conftest import cli
 from trainer.training import loop
@@ -91,6 +92,21 @@ def test_a_run_learns_is_scored_and_begins_another(name, unit, cased, letters, t
     assert status == 0 and json.loads(out)["label"] in ("a", "b"), err
     status, _, err = cli(capsys, "predict", tmp_path / "run", "--text", "a")
     assert status == 2 and "received one of pretraining" in err
+    status, _, err = cli(capsys, "export_hf", tmp_path / "run", "--to", tmp_path / "hf")
+    assert status == 2 and ("that reads word pieces" if name == "gpt" else "of a model that transformers has") in err
+
+
+def test_transformers_form(text, capsys, tmp_path):
+    """Names and settings of GPT-2; `tests/models/test_gpt.py` shows that they mean the same."""
+    status, _, err = pretrain(capsys, text, tmp_path / "run", name="gpt", steps=2, evaluate_every=2)
+    assert status == 0, err
+    status, out, err = cli(capsys, "export_hf", tmp_path / "run", "--to", tmp_path / "hf")
+    assert status == 0 and json.loads(out)["architecture"] == "GPT2LMHeadModel", err
+    settings = json.loads((tmp_path / "hf" / "config.json").read_text())
+    assert settings["model_type"] == "gpt2" and settings["n_inner"] is None and "lineage" not in settings
+    names = {*load_file(tmp_path / "hf" / "model.safetensors")}
+    assert {"transformer.wte.weight", "transformer.h.0.attn.c_attn.weight", "transformer.ln_f.bias"} <= names
+    assert "text-generation" in (tmp_path / "hf" / "README.md").read_text()
 
 
 def test_other_files_may_be_scored(text, capsys, tmp_path):
