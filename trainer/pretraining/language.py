@@ -50,7 +50,10 @@ class Plan:
         self.values = asdict(options)
         self.blueprint = _blueprint(options, text, inputs)
         keras.utils.set_random_seed(options.seed)
-        self.model = model_of(self.blueprint, options.seed, options.dropout)
+        try:
+            self.model = model_of(self.blueprint, options.seed, options.dropout)
+        except ValueError as error:
+            raise Mistake(f"--settings: {error}") from None
         self.unused: list[str] = []
         if init := inputs.get("init"):
             new = self.blueprint.absent(self.model, init, HEAD)
@@ -248,10 +251,6 @@ def _blueprint(options: Pretrain, text: PlainText, inputs: dict[str, Path]) -> B
     positions = architecture.longest(config)
     if positions and options.max_length > positions:
         raise Mistake(f"--max_length {options.max_length} is more than the {positions} positions of the model")
-    try:
-        architecture.build_language_model(config, seed=0)
-    except ValueError as error:
-        raise Mistake(f"--settings: {error}") from None
     return blueprint
 
 
