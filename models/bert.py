@@ -77,7 +77,7 @@ def bert(
     x = keras.layers.LayerNormalization(epsilon=epsilon, name="embedding_norm")(x)
     x = keras.layers.Dropout(dropout, seed=next(seeds), name="embedding_dropout")(x)
 
-    hidden_states, maps = transformer(
+    hidden_states, maps, _ = transformer(
         x,
         layout,
         layers=layers,

@@ -9,6 +9,7 @@ Glossary of shapes: B batch, S sequence length, K masked places of the batch, P 
 import keras
 
 from models.crf import CRF
+from models.inputs import embedding_of_units
 from models.layers import Bias, Pack, Packing, linear, register
 from models.pairs import SECOND
 
@@ -98,6 +99,42 @@ class AtPlaces(keras.layers.Layer):
 
     def compute_output_spec(self, x, places):
         return keras.KerasTensor([*places.shape, x.shape[-1]], dtype=x.dtype)
+
+
+def next_units(encoder: keras.Model, vocabulary_size: int, *, bias: bool, dropout: float, seed: int) -> keras.Model:
+    """Returns an encoder that reads from left to right, or ELMo, with the head of a language model: what comes next at each place.
+
+    Units are predicted by the rows that they are read with (Press and Wolf 2017, arXiv 1608.05859), behind a dense layer where a
+    state is not as wide as a row; by rows of their own, where they are read by their letters.
+
+    Args:
+        encoder: With the states that it carries on: to `hidden_states`, or `last_states` of each direction, and `states`.
+        vocabulary_size: V.
+        bias: Whether a unit has a bias; GPT's have none.
+        dropout: On the last states.
+        seed: Of the dropout.
+
+    Returns:
+        A model from the encoder's inputs to `features` [B, S, E], what the rows [V, E] are multiplied by, and `logits` [B, S, V],
+        each a list with one of them for each direction, and `states`.
+    """
+    last_states = encoder.output.get("last_states") or encoder.output["hidden_states"][-1:]  # each [B, S, D]
+    width = last_states[0].shape[-1]
+    if "token_embedding" in {layer.name for layer in encoder.layers}:
+        embedding = encoder.get_layer("token_embedding")
+    else:
+        embedding = embedding_of_units(vocabulary_size, width)
+        embedding.build([None, None])
+    project = drop = lambda x: x
+    if embedding.output_dim != width:
+        project = linear(embedding.output_dim, "next_projection", deviation=width**-0.5)
+    if dropout:
+        drop = keras.layers.Dropout(dropout, seed=1000 * seed + 999, name="next_dropout")
+    features = [project(drop(x)) for x in last_states]  # each [B, S, E]
+    add = Bias(name="next_bias") if bias else lambda x: x
+    logits = [add(embedding(x, reverse=True)) for x in features]  # each [B, S, V]
+    outputs = {"features": features, "logits": logits, "states": encoder.output["states"]}
+    return keras.Model(encoder.input, outputs, name="next_units")
 
 
 def _drop(x, rate, seed):

@@ -40,14 +40,19 @@ def units(
         width: D.
         deviation: Standard deviation of the first embeddings.
     """
-    initializer = keras.initializers.RandomNormal(stddev=deviation)
-    x = keras.layers.Embedding(vocabulary_size, width, embeddings_initializer=initializer, name="token_embedding")(
-        inputs["token_ids"]
-    )  # [B, S, D]
+    x = embedding_of_units(vocabulary_size, width, deviation)(inputs["token_ids"])  # [B, S, D]
     if "letters" not in inputs:
         return x
     y = LetterConvolution(name="letters_of_words")(inputs["letters"])  # [B, S, 128]
     return keras.layers.Concatenate(name="word_and_letters")([x, y])
+
+
+def embedding_of_units(vocabulary_size: int, width: int, deviation: float = 0.1) -> keras.layers.ReversibleEmbedding:
+    """Returns the layer `token_embedding` with rows [V, D], which what predicts units may multiply by; args as `units`."""
+    initializer = keras.initializers.RandomNormal(stddev=deviation)
+    return keras.layers.ReversibleEmbedding(
+        vocabulary_size, width, embeddings_initializer=initializer, name="token_embedding"
+    )
 
 
 @register

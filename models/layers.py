@@ -12,10 +12,24 @@ from keras import ops
 register = keras.saving.register_keras_serializable(package="lineage")  # so that a saved model can be loaded
 
 
-def linear(units: int, name: str, activation: str | None = None) -> keras.layers.Dense:
-    """Returns a dense layer with BERT's initial weights: normal, standard deviation 0.02, cut off at two of them."""
-    initializer = keras.initializers.TruncatedNormal(stddev=0.02)
-    return keras.layers.Dense(units, activation=activation, kernel_initializer=initializer, name=name)
+@register
+def gelu_tanh(x: Any) -> Any:
+    """Gelu by its approximation with tanh (Hendrycks and Gimpel 2016), as GPT-2 computes it."""
+    return keras.activations.gelu(x, approximate=True)
+
+
+def linear(units: int, name: str, activation: str | None = None, *, deviation: float = 0.02) -> keras.layers.Dense:
+    """Returns a dense layer with BERT's initial weights: normal, of a standard deviation, cut off at two of them.
+
+    Args:
+        units: Outputs.
+        name: Of the layer.
+        activation: `gelu_tanh`, or one of Keras's.
+        deviation: Standard deviation.
+    """
+    initializer = keras.initializers.TruncatedNormal(stddev=deviation)
+    function = gelu_tanh if activation == "gelu_tanh" else activation
+    return keras.layers.Dense(units, activation=function, kernel_initializer=initializer, name=name)
 
 
 def embedding(size: int, width: int, name: str, *, reversible: bool = False) -> keras.layers.Embedding:
@@ -112,13 +126,15 @@ class Unpack(keras.layers.Layer):
 
 @register
 class Positions(keras.layers.Layer):
-    """Position of every token within its sequence: mask [B, S] -> [B, S], each row 0 ... S-1."""
+    """Position of every token within its sequence: mask [B, S] -> [B, S], each row 0 ... S-1; behind P tokens, of which `past`
+    [B, H, P, ...] tells, P ... P+S-1."""
 
-    def call(self, mask):
+    def call(self, mask, past=None):
         batch, length = ops.shape(mask)
-        return ops.broadcast_to(ops.arange(length, dtype="int32"), [batch, length])
+        first = 0 if past is None else ops.shape(past)[2]
+        return ops.broadcast_to(ops.arange(length, dtype="int32") + first, [batch, length])
 
-    def compute_output_spec(self, mask):
+    def compute_output_spec(self, mask, past=None):
         return keras.KerasTensor(mask.shape, dtype="int32")
 
 
@@ -251,14 +267,17 @@ class SelfAttention(keras.layers.Layer):
         heads: H; must divide the width.
         dropout: Rate on the attention probabilities, as in the paper's code.
         first_query_only: Attend from the first token alone; read [B, 1, ...] for the results.
+        causal: No query attends to what stands behind it. Padding, on the right, is then seen by padding alone.
         seed: Of the dropout.
 
     Call arguments:
         queries_keys_values: [B, S, 3*D], side by side.
         mask: [B, S], true at real tokens; no query attends to the others.
+        past: Keys and values of P tokens before the first one, each [B, H, P, D/H]; they are attended to as well.
 
     Returns:
-        context [B, S, D] and the attention map [B, H, S, S], after softmax and before dropout.
+        context [B, S, D] and the attention map [B, H, S, S], after softmax and before dropout; with `past` the map is
+        [B, H, S, P+S], and keys and values follow, each [B, H, P+S, D/H].
     """
 
     def __init__(
@@ -267,16 +286,17 @@ class SelfAttention(keras.layers.Layer):
         dropout: float = 0.0,
         *,
         first_query_only: bool = False,
+        causal: bool = False,
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.heads = heads
-        self.first_query_only = first_query_only
+        self.first_query_only, self.causal = first_query_only, causal
         self.rate, self.seed = dropout, seed
         self.dropout = keras.layers.Dropout(dropout, seed=seed, name="dropout")
 
-    def call(self, queries_keys_values, mask, training=None):
+    def call(self, queries_keys_values, mask, past=None, training=None):
         batch, length = ops.shape(mask)
         width = queries_keys_values.shape[-1] // 3
         size = width // self.heads
@@ -284,23 +304,37 @@ class SelfAttention(keras.layers.Layer):
         queries, keys, values = ops.unstack(ops.transpose(x, [2, 0, 3, 1, 4]))  # each [B, H, S, D/H]
         if self.first_query_only:
             queries = queries[:, :, :1]  # [B, H, 1, D/H]
-        scores = ops.matmul(queries * size**-0.5, ops.transpose(keys, [0, 1, 3, 2]))  # [B, H, S, S]
+        if past is not None:
+            keys, values = (ops.concatenate([old, new], axis=2) for old, new in zip(past, (keys, values), strict=True))
+        scores = ops.matmul(queries * size**-0.5, ops.transpose(keys, [0, 1, 3, 2]))  # [B, H, S, P+S]
+        seen = self._behind(queries, keys) if self.causal else mask[:, None, None, :]
         # -1e9 would overflow in float16
-        hidden = ops.where(mask, 0.0, -3e4 if scores.dtype == "float16" else -1e9)[:, None, None, :]
+        hidden = ops.where(seen, 0.0, -3e4 if scores.dtype == "float16" else -1e9)
         probabilities = ops.softmax(scores + ops.cast(hidden, scores.dtype))
         context = ops.matmul(self.dropout(probabilities, training=training), values)  # [B, H, S, D/H]
         context = ops.reshape(ops.transpose(context, [0, 2, 1, 3]), [batch, -1, width])
-        return context, probabilities
+        return (context, probabilities) if past is None else (context, probabilities, keys, values)
+
+    @staticmethod
+    def _behind(queries, keys):
+        """Returns which keys each query sees, [S, P+S]: those of the past, of itself and of what stands before it."""
+        length, all_keys = ops.shape(queries)[2], ops.shape(keys)[2]
+        place = ops.arange(all_keys, dtype="int32")
+        return place[None, :] <= place[all_keys - length :, None]
 
     def get_config(self):
         arguments = {"heads": self.heads, "dropout": self.rate, "seed": self.seed}
-        return super().get_config() | arguments | {"first_query_only": self.first_query_only}
+        return super().get_config() | arguments | {"first_query_only": self.first_query_only, "causal": self.causal}
 
-    def compute_output_spec(self, queries_keys_values, mask, training=None):
+    def compute_output_spec(self, queries_keys_values, mask, past=None, training=None):
         batch, length, triple = queries_keys_values.shape
-        queries = 1 if self.first_query_only else length
-        dtype = queries_keys_values.dtype
+        queries, dtype = 1 if self.first_query_only else length, queries_keys_values.dtype
+        cached = (
+            [] if past is None else [keras.KerasTensor([*x.shape[:2], None, x.shape[3]], dtype=dtype) for x in past]
+        )
+        keys = None if cached else length
         return (
             keras.KerasTensor([batch, queries, triple // 3], dtype=dtype),
-            keras.KerasTensor([batch, self.heads, queries, length], dtype=dtype),
+            keras.KerasTensor([batch, self.heads, queries, keys], dtype=dtype),
+            *cached,
         )

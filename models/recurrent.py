@@ -20,9 +20,11 @@ Glossary of shapes: B batch, S sequence length, E width of the input, D width, G
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from models.layers import register
@@ -103,17 +105,20 @@ CELLS = {
 
 @register
 class RecurrentLayer(keras.layers.Layer):
-    """Reads a sequence, x [B, S, E] -> h after each step [B, S, D]; what stands behind a step changes nothing there.
+    """Reads a sequence, x [B, S, E] -> h after each step [B, S, D], or [B, S, P] with a projection; what stands behind a step
+    changes nothing there.
 
-    Weights and answers are those of `keras.layers.SimpleRNN`, `LSTM` and `GRU`. References: Elman 1990; Hochreiter and
+    Weights and answers are those of `keras.layers.SimpleRNN`, `LSTM` and `GRU`, which have no projection. References: Elman 1990; Hochreiter and
     Schmidhuber 1997, with the forget gate of Gers et al. 2000; Cho et al. 2014 (arXiv 1406.1078), version 1, which has the reset
-    gate behind the recurrent product.
+    gate behind the recurrent product; Sak et al. 2014 (arXiv 1402.1128) for the projection.
 
     Args:
         cell: `rnn`, `lstm` or `gru`.
         units: D.
+        projection: P, of a matrix [D, P] that h of an LSTM is multiplied by, for the gates of the next step and for the output;
+            0: none.
         recurrent_dropout: On h where it is multiplied, the same at every step (Gal and Ghahramani 2016, arXiv 1512.05287).
-        return_state: Return also the last states, each [B, D], behind the output.
+        return_state: Return also the last states, each [B, D], behind the output; h as it is before a projection.
         seed: Of the dropout.
 
     Call arguments:
@@ -126,24 +131,42 @@ class RecurrentLayer(keras.layers.Layer):
         cell: str,
         units: int,
         *,
+        projection: int = 0,
         recurrent_dropout: float = 0.0,
         return_state: bool = False,
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.kind, self.units, self.rate = cell, units, recurrent_dropout
+        if projection and cell != "lstm":
+            raise ValueError(f"projection: expected with the cell lstm, received with {cell}")
+        self.kind, self.units, self.projection, self.rate = cell, units, projection, recurrent_dropout
         self.return_state, self.seed = return_state, seed
         self.cell = CELLS[cell].owner(units, seed=seed, name=CELLS[cell].name)
 
     def build(self, x_shape: tuple[int | None, ...], initial_state_shape: Any = None) -> None:
-        self.cell.build([None, x_shape[-1]])
+        if not self.projection:
+            self.cell.build([None, x_shape[-1]])
+            self.matrices = [self.cell.kernel, self.cell.recurrent_kernel]
+            self.bias = self.cell.bias
+            return
+        shapes = {
+            "kernel": (x_shape[-1], 4 * self.units),
+            "projection": (self.units, self.projection),
+            "recurrent_kernel": (self.projection, 4 * self.units),
+        }
+        self.matrices = [
+            self.add_weight(shape=shape, initializer="glorot_uniform", name=name) for name, shape in shapes.items()
+        ]
+        forget = np.repeat([0.0, 1.0, 0.0, 0.0], self.units)  # 1 for the forget gate, as Keras has it
+        initializer = lambda shape, dtype: ops.convert_to_tensor(forget, dtype)
+        self.bias = self.add_weight(shape=(4 * self.units,), initializer=initializer, name="bias")
 
     def call(self, x, initial_state=None, training=False):
         cell = CELLS[self.kind]
-        owned = (self.cell.kernel, self.cell.recurrent_kernel, self.cell.bias)
-        kernel, weights, bias = map(ops.copy, owned)  # tensors: `gradient` is not told of variables
-        (batch, length, inputs), width = ops.shape(x), weights.shape[1]
+        # Tensors: `gradient` is not told of variables
+        bias, kernel, *weights = map(ops.copy, [self.bias, *self.matrices])
+        (batch, length, inputs), width = ops.shape(x), kernel.shape[1]
         zeros = ops.zeros([batch, self.units], x.dtype)
         if initial_state is None:
             initial_state = [zeros] * cell.states
@@ -155,22 +178,27 @@ class RecurrentLayer(keras.layers.Layer):
         a = ops.reshape(sum(bias_of_a, by_step @ kernel), [length, batch, width])  # [S, B, G]
         h, *states = recur(cell, a, weights, bias_of_u, initial_state, drop=drop, training=training)
         h = ops.transpose(h, [1, 0, 2])  # [B, S, D]
+        if self.projection:
+            h = h @ weights[0]  # [B, S, P]
         return (h, *states) if self.return_state else h
 
     def get_config(self):
-        arguments = {"cell": self.kind, "units": self.units, "recurrent_dropout": self.rate}
-        return super().get_config() | arguments | {"return_state": self.return_state, "seed": self.seed}
+        arguments = {"cell": self.kind, "units": self.units, "projection": self.projection}
+        arguments |= {"recurrent_dropout": self.rate, "return_state": self.return_state, "seed": self.seed}
+        return super().get_config() | arguments
 
     def compute_output_spec(self, x, initial_state=None, training=False):
         shapes = [x.shape[:2], *[x.shape[:1]] * CELLS[self.kind].states]
-        h, *states = [keras.KerasTensor([*shape, self.units], dtype=self.compute_dtype) for shape in shapes]
+        widths = [self.projection or self.units, *[self.units] * (len(shapes) - 1)]
+        tensors = zip(shapes, widths, strict=True)
+        h, *states = [keras.KerasTensor([*shape, width], dtype=self.compute_dtype) for shape, width in tensors]
         return (h, *states) if self.return_state else h
 
 
 def recur(
     cell: Cell,
     a: Any,
-    weights: Any,
+    weights: Sequence[Any],
     bias: Any,
     states: Sequence[Any],
     *,
@@ -182,17 +210,21 @@ def recur(
     Args:
         cell: The equations.
         a: [S, B, G].
-        weights, bias: [D, G] and [G], of u.
+        weights: One matrix [D, G], or two, [D, P] and [P, G], that h is multiplied by in turn.
+        bias: [G], of u.
         states: The first ones.
         drop: [B, D], what h is multiplied by on its way to u.
         training: Keep what the gradient needs. Without, TensorFlow finds one step by step, where it is asked for.
     """
-    units, width = weights.shape
+    units, width = weights[0].shape[0], weights[-1].shape[1]
     dropped = (lambda h: h) if drop is None else (lambda h: h * drop)
 
-    def run(a, weights, bias, *first):
+    def run(a, bias, *rest):
+        first, weights = rest[: cell.states], rest[cell.states :]
+
         def forward(t, carried):
-            states, kept = cell.step(a[t], dropped(carried[0]) @ weights + bias, carried[: cell.states])
+            u = reduce(ops.matmul, weights, dropped(carried[0])) + bias
+            states, kept = cell.step(a[t], u, carried[: cell.states])
             return (*states, *kept) if training else states
 
         empty = [ops.zeros_like(first[0])] * cell.kept if training else []
@@ -201,25 +233,34 @@ def recur(
         def gradient(dh, *of_last):
             behind, kept = saved[: cell.states], saved[cell.states :]
             before = [ops.concatenate([x[None], y[:-1]]) for x, y in zip(first, behind, strict=True)]  # each [S, B, D]
-            transposed = ops.transpose(weights)  # [G, D]
+            transposed = [ops.transpose(matrix) for matrix in reversed(weights)]  # [G, D]; or [G, P] and [P, D]
 
             def back(t, carried):
                 of_behind = (carried[0] + dh[t], *carried[1 : cell.states])
                 of_gates, (direct, *others) = cell.back([x[t] for x in kept], [x[t] for x in before], of_behind)
-                return (dropped(of_gates[0] @ transposed) + direct, *others, *of_gates)
+                of_before = dropped(reduce(ops.matmul, transposed, of_gates[0])) + direct
+                return (of_before, *others, *of_gates)
 
             empty = [ops.zeros_like(a[0])] * (1 + cell.apart)
             of_first, gradients = _loop(back, (*of_last, *empty), a, backwards=True)
             du, *da = gradients[cell.states :]  # [S, B, G]
             du_by_step = ops.reshape(du, [-1, width])  # [S*B, G]
             h_by_step = ops.reshape(dropped(before[0]), [-1, units])  # [S*B, D]
-            of_weights = ops.transpose(h_by_step) @ du_by_step  # [D, G]
-            return *(da or [du]), of_weights, ops.sum(du_by_step, axis=0), *of_first[: cell.states]
+            of_weights = _of_matrices(weights, h_by_step, du_by_step)
+            return *(da or [du]), ops.sum(du_by_step, axis=0), *of_first[: cell.states], *of_weights
 
         return (saved[0], *last[: cell.states]), gradient
 
     differentiable = ops.custom_gradient(run) if training else lambda *tensors: run(*tensors)[0]
-    return differentiable(a, weights, bias, *states)
+    return differentiable(a, bias, *states, *weights)
+
+
+def _of_matrices(matrices, x, dy):
+    """Returns the gradients of one matrix, or two, that x [N, D] was multiplied by in turn; dy [N, G]: that of the product."""
+    if len(matrices) == 1:
+        return [ops.transpose(x) @ dy]
+    inner, outer = matrices
+    return [ops.transpose(x) @ (dy @ ops.transpose(outer)), ops.transpose(x @ inner) @ dy]
 
 
 def _loop(step, carried, a, *, backwards=False):

@@ -32,6 +32,7 @@ def rnn(
     letters: int = 0,
     frames: int = 0,
     pooled_only: bool = False,
+    states: bool = False,
     seed: int = 0,
     name: str = "rnn",
 ) -> keras.Model:
@@ -56,6 +57,7 @@ def rnn(
         letters: See `models.inputs.units`.
         frames: F, of an input of frames (a sound's) instead of units; V then means nothing.
         pooled_only: Return `pooled` alone.
+        states: Carry the states of the cells from one part of a sequence to the next: there is no `mask`, and no `pooled`.
         seed: Of the dropout.
 
     Returns:
@@ -63,9 +65,11 @@ def rnn(
         `hidden_states`: list of layers + 1 tensors, the input [B, S, E] first, then [B, S, D]; where the mask is false the
         values mean nothing,
         `pooled`: [B, D].
+        With `states`, from what is read and `layer_I_state_J` [B, D], of each layer as many as its cell has, to `hidden_states`
+        and `states`, a dict of the same names.
 
     Raises:
-        ValueError: An argument is none of its values.
+        ValueError: An argument is none of its values; `states` with `bidirectional` or normalisation by batches.
     """
     for argument, value, expected in (
         ("cell", cell, tuple(CELLS)),
@@ -74,6 +78,9 @@ def rnn(
     ):
         if value not in expected:
             raise ValueError(f"{argument}: expected one of {', '.join(map(str, expected))}, received {value}")
+    if states and (bidirectional or normalisation == "batch"):
+        received = f"bidirectional={bidirectional}" if bidirectional else "normalisation=batch"
+        raise ValueError(f"expected a network that reads from left to right, received {received}")
     seeds = iter(range(1000 * seed, 1000 * seed + 3 * layers))
     if frames:
         inputs = {
@@ -85,12 +92,25 @@ def rnn(
         inputs = unit_inputs(letters)
         x = units(inputs, vocabulary_size, embedding_width)  # [B, S, E]
     mask = inputs["mask"]
+    if states:
+        del inputs["mask"]
+    carried: dict[str, keras.KerasTensor] = {}
 
     def drop(x, name):
         return keras.layers.SpatialDropout1D(dropout, seed=next(seeds), name=name)(x)  # the same at every step
 
     def recurrent(name):
-        return RecurrentLayer(cell, width, recurrent_dropout=recurrent_dropout, seed=next(seeds), name=name)
+        return RecurrentLayer(
+            cell, width, recurrent_dropout=recurrent_dropout, return_state=states, seed=next(seeds), name=name
+        )
+
+    def carry(layer, x, name):
+        names = [f"{name}_state_{i}" for i in range(CELLS[cell].states)]
+        before = {state: keras.Input([width], name=state) for state in names}
+        y, *behind = layer(x, initial_state=[*before.values()])
+        inputs.update(before)
+        carried.update(zip(names, behind, strict=True))
+        return y
 
     def merge(tensors, name):
         layer = keras.layers.Concatenate if bidirectional == "concatenate" else keras.layers.Add
@@ -99,7 +119,8 @@ def rnn(
     hidden_states, ends = [x], []
     for i in range(layers):
         x = drop(x, f"layer_{i}_dropout")
-        y = recurrent(f"layer_{i}_forward")(x)  # [B, S, D]
+        layer = recurrent(f"layer_{i}_forward")
+        y = carry(layer, x, f"layer_{i}") if states else layer(x)  # [B, S, D]
         if bidirectional:
             turned, turned_back = backward(recurrent(f"layer_{i}_backward"), x, mask, f"layer_{i}")
             ends = [y, turned]
@@ -113,6 +134,8 @@ def rnn(
             y = keras.ops.copy(y)  # without the mask, which no recurrent layer takes
         x = y
         hidden_states.append(x)
+    if states:
+        return keras.Model(inputs, {"hidden_states": hidden_states, "states": carried}, name=name)
     if pooling == "last" and bidirectional:
         pooled = merge([Pooling("last", name=f"pooling_{i}")(x, mask) for i, x in enumerate(ends)], "pooling")  # [B, D]
     else:

@@ -27,10 +27,13 @@ def transformer(
     attention_dropout: float = 0.0,
     epsilon: float = 1e-6,
     norm_first: bool = False,
+    causal: bool = False,
+    states: dict[str, keras.KerasTensor] | None = None,
+    output_deviation: float = 0.02,
     first_only: bool = False,
     seeds: Iterator[int],
-) -> tuple[list[keras.KerasTensor], list[keras.KerasTensor]]:
-    """Returns the hidden states and attention maps of an encoder's layers.
+) -> tuple[list[keras.KerasTensor], list[keras.KerasTensor], dict[str, keras.KerasTensor]]:
+    """Returns the hidden states and attention maps of a stack of layers, and the states that it carries on.
 
     Args:
         x: Embeddings [N, D].
@@ -43,12 +46,16 @@ def transformer(
         epsilon: Of layer normalisation.
         norm_first: Normalise the input of every sub-layer, and what the last layer gives (Xiong et al. 2020, arXiv
             2002.04745), instead of each sum with the residual connection, as in the paper.
+        causal: No token attends to those behind it.
+        states: Keys and values of P tokens before the first ones: `layer_0_keys`, `layer_0_values`, ..., each [B, H, P, D/H].
+        output_deviation: Of the first weights of what each sub-layer adds to its input.
         first_only: Run the last layer on the first token of each sequence alone.
         seeds: Of the dropout, 3 a layer.
 
     Returns:
         Hidden states: layers + 1 tensors [B, S, D], the embeddings first; the last one [B, D] with `first_only`. Attention
-        maps: layers tensors [B, H, S, S]; the last one [B, H, 1, S] with `first_only`.
+        maps: layers tensors [B, H, S, S]; the last one [B, H, 1, S] with `first_only`. `states` with those of the S tokens
+        behind them, each [B, H, P+S, D/H]; without `states` none.
 
     Raises:
         ValueError: `heads` does not divide D.
@@ -67,31 +74,42 @@ def transformer(
     before = normalise if norm_first else lambda x, name: x
     after = (lambda x, name: x) if norm_first else normalise
     hidden_states, attention_maps = [layout.unpack(x, "hidden_state_0")], []
+    carried: dict[str, keras.KerasTensor] = {}
     for i in range(layers):
         first = first_only and i == layers - 1
         # Attention
         y = linear(3 * width, f"layer_{i}_attention_qkv")(before(x, f"layer_{i}_attention_norm"))  # [N, 3*D]
         y = layout.unpack(y, f"layer_{i}_attention_unpack")  # [B, S, 3*D]
         attention = SelfAttention(
-            heads, attention_dropout, first_query_only=first, seed=next(seeds), name=f"layer_{i}_attention"
+            heads,
+            attention_dropout,
+            first_query_only=first,
+            causal=causal,
+            seed=next(seeds),
+            name=f"layer_{i}_attention",
         )
-        y, attention_map = attention(y, layout.mask)
+        names = [f"layer_{i}_keys", f"layer_{i}_values"]
+        past = [states[name] for name in names] if states else None
+        y, attention_map, *cached = attention(y, layout.mask, past=past)
+        carried |= dict(zip(names, cached, strict=False))
         if first:
             x, y = hidden_states[-1][:, 0], y[:, 0]  # from here on [B, D]
         else:
             y = layout.pack(y, f"layer_{i}_attention_pack")  # [N, D]
-        y = drop(linear(width, f"layer_{i}_attention_output")(y), f"layer_{i}_attention_dropout")
+        y = linear(width, f"layer_{i}_attention_output", deviation=output_deviation)(y)
+        y = drop(y, f"layer_{i}_attention_dropout")
         x = after(x + y, f"layer_{i}_attention_norm")
         # Feed-forward
         y = before(x, f"layer_{i}_feed_forward_norm")
         y = linear(feed_forward, f"layer_{i}_feed_forward_inner", activation)(y)  # [N, 4*D]
-        y = drop(linear(width, f"layer_{i}_feed_forward_output")(y), f"layer_{i}_feed_forward_dropout")  # [N, D]
+        y = linear(width, f"layer_{i}_feed_forward_output", deviation=output_deviation)(y)  # [N, D]
+        y = drop(y, f"layer_{i}_feed_forward_dropout")
         x = after(x + y, f"layer_{i}_feed_forward_norm")
         if i == layers - 1:
             x = before(x, f"layer_{i}_output_norm")
         hidden_states.append(x if first else layout.unpack(x, f"hidden_state_{i + 1}"))  # [B, S, D]
         attention_maps.append(attention_map)
-    return hidden_states, attention_maps
+    return hidden_states, attention_maps, carried
 
 
 def transformer_encoder(
@@ -154,7 +172,7 @@ def transformer_encoder(
         PositionCodes(position_codes, positions, name="position_codes")(x, mask), "pack_embeddings"
     )  # [N, D]
     x = keras.layers.Dropout(dropout, seed=next(seeds), name="embedding_dropout")(x)
-    hidden_states, maps = transformer(
+    hidden_states, maps, _ = transformer(
         x,
         layout,
         layers=layers,

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from models.layers import backward
 from models.recurrent import CELLS, RecurrentLayer, recur
-from tests.models.inputs import weights
+from tests.models.inputs import sigmoid, weights
 
 KERAS = {
     "rnn": keras.layers.SimpleRNN,
@@ -85,20 +85,42 @@ def test_both_directions_over_padding_are_those_of_keras(cell):
     assert_equal(actual, with_gradients(run, variables(theirs.forward_layer, theirs.backward_layer)))
 
 
-@pytest.mark.parametrize("cell", CELLS)
-def test_the_gradient_under_dropout_is_what_tensorflow_finds(cell):
+@pytest.mark.parametrize("cell, projection", [*dict.fromkeys(CELLS, 0).items(), ("lstm", 2)])
+def test_the_gradient_under_dropout_is_what_tensorflow_finds(cell, projection):
     gates = {"rnn": 1, "lstm": 4, "gru": 3}[cell] * WIDTH
-    sources = [normal(6, 2, gates), normal(WIDTH, gates), normal(gates)]
+    matrices = [normal(WIDTH, projection), normal(projection, gates)] if projection else [normal(WIDTH, gates)]
+    a, bias = normal(6, 2, gates), normal(gates)
     states = [normal(2, WIDTH) for _ in range(CELLS[cell].states)]
     drop = tf.constant(random.integers(0, 2, [2, WIDTH]) * 2, tf.float32)
     results = [
         with_gradients(
-            lambda training=training: recur(CELLS[cell], *sources, states, drop=drop, training=training),
-            [*sources, *states],
+            lambda training=training: recur(CELLS[cell], a, matrices, bias, states, drop=drop, training=training),
+            [a, *matrices, bias, *states],
         )
         for training in (True, False)
     ]
     assert_equal(*results)
+
+
+def test_a_projection_stands_before_gates_and_output():
+    """The equations of Sak et al. 2014, step by step."""
+    layer, x = RecurrentLayer("lstm", WIDTH, projection=2, return_state=True, seed=0), normal(3, 4, INPUT)
+    layer.build(x.shape)
+    assert np.sum(layer.bias) == WIDTH  # of the forget gate
+    weights(layer)
+    kernel, projection, recurrent, bias = (np.array(weight) for weight in [*layer.matrices, layer.bias])
+    h, c, expected = np.zeros([3, 2]), np.zeros([3, WIDTH]), []
+    for t in range(4):
+        i, f, g, o = np.split(x[:, t] @ kernel + h @ recurrent + bias, 4, -1)
+        c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+        h = sigmoid(o) * np.tanh(c) @ projection
+        expected.append(h)
+    for training in (False, True):
+        y, *states = layer(x, training=training)
+        np.testing.assert_allclose(y, np.stack(expected, 1), atol=1e-5)
+        np.testing.assert_allclose(states[1], c, atol=1e-5)
+    with pytest.raises(ValueError, match="projection: expected with the cell lstm, received with gru"):
+        RecurrentLayer("gru", WIDTH, projection=2)
 
 
 @pytest.mark.parametrize("cell", CELLS)

@@ -140,3 +140,22 @@ def test_frames_of_a_sound():
 def test_wrong_arguments(argument):
     with pytest.raises(ValueError, match=f"{argument}: expected one of .*, received tree"):
         rnn(50, **SIZE, **{argument: "tree"})
+
+
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+def test_states_are_carried_on(cell):
+    settings = SIZE | {"cell": cell, "layers": 2, "residual": True, "normalisation": "layer"}
+    encoder, model, inputs = rnn(50, **settings), rnn(50, **settings, states=True), batch([7, 7])
+    model.set_weights([*weights(encoder).values()])
+    states, parts = {x.name: np.zeros([2, 5], "float32") for x in model.inputs if x.name != "token_ids"}, []
+    for part in (slice(0, 3), slice(3, 7)):
+        outputs = model({"token_ids": inputs["token_ids"][:, part]} | {k: np.array(v) for k, v in states.items()})
+        states = outputs["states"]
+        parts.append(outputs["hidden_states"][-1])
+    np.testing.assert_allclose(np.concatenate(parts, 1), encoder(inputs)["hidden_states"][-1], atol=1e-5)
+
+
+def test_what_reads_in_both_directions_carries_nothing_on():
+    for settings in ({"bidirectional": "sum"}, {"normalisation": "batch"}):
+        with pytest.raises(ValueError, match="expected a network that reads from left to right, received"):
+            rnn(50, **SIZE, **settings, states=True)

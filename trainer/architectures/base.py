@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Generic, TypeVar, get_args, get_type_hints
 import keras
 import yaml
 
+from models import heads
 from trainer.text.reader import Reader
 from trainer.text.tokenizer import Tokenizer
 from trainer.weights import pretrained, tensors
@@ -18,6 +19,7 @@ GIVES = {
     "pooled": "gives one vector a text",
     "hidden_states": "gives a vector for every piece of a text",
     "pairs": "reads two texts",
+    "states": "reads from left to right (ELMo: in each direction), and carries states on",
 }
 
 
@@ -50,6 +52,7 @@ class Architecture(Generic[AnyConfig]):
     # Defaults
     reader_class: ClassVar[type[Reader]] = Reader
     family: ClassVar[str | None] = None  # of classes in transformers, `Bert`, if it has this architecture
+    language_model: ClassVar[str | None] = None  # the class in transformers of what `pretrain lm` trains, if it has one
     optional: ClassVar[tuple[str, ...]] = ()  # layers of the encoder that published weights need not have
     prefix: ClassVar[str] = ""  # see `trainer.weights.tensors.load`
 
@@ -91,6 +94,17 @@ class Architecture(Generic[AnyConfig]):
             seed: Of the dropout.
         """
         return type(self).builder(**asdict(config), **wants, seed=seed)
+
+    def build_language_model(self, config: AnyConfig, *, seed: int) -> keras.Model:
+        """Returns the model that says what comes next, of an architecture that gives `states`: see `models.heads.next_units`.
+
+        Raises:
+            ValueError: Its configuration reads in both directions.
+        """
+        encoder = self.build(config, {"states": True}, seed=seed)
+        bias = self.language_model is None
+        dropout = bias * self.head_dropout(config)
+        return heads.next_units(encoder, config.vocabulary_size, bias=bias, dropout=dropout, seed=seed)
 
     def build_pair(self, config: AnyConfig, wants: dict[str, Any], *, seed: int) -> keras.Model:
         """Returns the encoder of two texts, from what its reader gives of them; by default that of one sequence. Args as `build`."""

@@ -25,6 +25,7 @@ class Config(units.Config):
 
 class Recurrent(units.Units[Config]):
     name, title = "rnn", "recurrent network"
+    gives = (*units.Units.gives, "states")
     builder = builder.rnn
     config_class = Config
     sizes: ClassVar = {

@@ -6,6 +6,8 @@ from typing import Any
 from trainer.architectures.bag import Bag
 from trainer.architectures.base import Architecture, Config
 from trainer.architectures.bert import Bert
+from trainer.architectures.elmo import ELMo
+from trainer.architectures.gpt import GPT
 from trainer.architectures.rnn import Recurrent
 from trainer.architectures.transformer import Transformer
 from trainer.errors import Mistake
@@ -15,6 +17,8 @@ ARCHITECTURES: dict[str, Architecture] = {
     "bag": Bag(),
     "rnn": Recurrent(),
     "transformer": Transformer(),
+    "elmo": ELMo(),
+    "gpt2": GPT(),
     "bert": Bert(),
 }
 

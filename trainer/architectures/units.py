@@ -1,7 +1,7 @@
 """What the models of the lineage before BERT have in common: they read plain units, and two texts apart."""
 
 from dataclasses import asdict, dataclass
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import keras
 
@@ -23,7 +23,7 @@ AnyConfig = TypeVar("AnyConfig", bound=Config)
 
 
 class Units(base.Architecture[AnyConfig]):
-    gives = ("pooled", "hidden_states", "pairs")
+    gives: ClassVar[tuple[str, ...]] = ("pooled", "hidden_states", "pairs")
     reader_class = PlainReader
 
     def build(self, config: AnyConfig, wants: dict[str, Any], *, seed: int) -> keras.Model:

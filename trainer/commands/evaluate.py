@@ -56,15 +56,18 @@ def score_text(options: Evaluate) -> dict[str, Any]:
     if any(more) or options.null_threshold is not None:
         raise Mistake(f"expected --data and --limit beside a run of pretraining ({options.run}), received more")
     from trainer import quiet  # noqa: F401  isort: skip  before all that imports TensorFlow
+    from trainer.pretraining.language import LanguageModel
     from trainer.pretraining.run import Pretrained
     from trainer.pretraining.word_vectors import vectors_of
 
     begun, folder = time.monotonic(), Path(options.run)
-    if method_of(folder) == "word2vec":
+    method = method_of(folder)
+    if method == "word2vec":
         scores = vectors_of(folder).score(options.data)
     else:
         text = PlainText([options.data], "--data")
-        scores = Pretrained(folder).scorer(text, options.batch_size, options.limit)()
+        trained = Pretrained(folder) if method == "bert" else LanguageModel(folder)
+        scores = trained.scorer(text, options.batch_size, options.limit)()
     return {"task": PRETRAINING, "data": options.data, **scores, "seconds": round(time.monotonic() - begun, 1)}
 
 

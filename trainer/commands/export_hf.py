@@ -14,6 +14,7 @@ from typing import Any
 from trainer.data import datasets
 from trainer.errors import Mistake
 from trainer.options import ExportHuggingFace
+from trainer.pretraining.language import METHODS, LanguageModel
 from trainer.pretraining.run import Pretrained
 from trainer.runs import PRETRAINING
 from trainer.runs.folder import method_of
@@ -59,14 +60,14 @@ def export_hf(run: str | Path, to: str | Path) -> dict[str, Any]:
             raise Mistake(
                 f"{folder}: expected a run of a model that transformers has, found word2vec (vectors writes its vectors)"
             )
+        if method in METHODS:
+            language = LanguageModel(folder)
+            _check(folder, language.blueprint, language.blueprint.architecture.language_model)
+            return _write(folder, to, PRETRAINING, language, card_of_language_model(language, to.resolve().name))
         learned = Pretrained(folder)
         return _write(folder, to, PRETRAINING, learned, card_of_pretraining(learned, to.resolve().name))
     trained = Run(folder)
-    architecture, tokenizer = trained.blueprint.architecture, trained.blueprint.tokenizer
-    if not architecture.family:
-        raise Mistake(f"{folder}: expected a run of a model that transformers has, found {architecture.title}")
-    if tokenizer.unit != "pieces":
-        raise Mistake(f"{folder}: expected a run that reads word pieces, as transformers does, found {tokenizer.unit}")
+    _check(folder, trained.blueprint, trained.blueprint.architecture.family)
     if not trained.kind.transformers:
         raise Mistake(
             f"{folder}: expected a run that transformers can answer as, found one of --decoder {trained.setup.decoder}, which "
@@ -75,7 +76,18 @@ def export_hf(run: str | Path, to: str | Path) -> dict[str, Any]:
     return _write(folder, to, trained.task_name, trained, card(trained, to.resolve().name))
 
 
-def _write(folder: Path, to: Path, task: str, run: Run | Pretrained, readme: str) -> dict[str, Any]:
+def _check(folder, blueprint, name):
+    """Refuses a model that has no name in transformers, or reads other units than word pieces."""
+    if not name:
+        raise Mistake(
+            f"{folder}: expected a run of a model that transformers has, found {blueprint.architecture.title}"
+        )
+    unit = blueprint.tokenizer.unit
+    if unit != "pieces":
+        raise Mistake(f"{folder}: expected a run that reads word pieces, as transformers does, found {unit}")
+
+
+def _write(folder: Path, to: Path, task: str, run: Run | Pretrained | LanguageModel, readme: str) -> dict[str, Any]:
     """Writes a run's weights and settings as a folder, with a model card; see `export_hf`."""
     config = {name: value for name, value in run.settings.items() if name not in OURS}
     tokenizer = run.blueprint.tokenizer
@@ -117,6 +129,29 @@ def card_of_pretraining(run: Pretrained, name: str) -> str:
     ]
     scored = "On documents of the same text that were held out:" if scores else ""
     return _page(front_matter, name, about, scored, scores, {option: options[option] for option in settings}, program)
+
+
+def card_of_language_model(run: LanguageModel, name: str) -> str:
+    """Returns the model card of a language model: what it learned from, its scores, how to use it."""
+    options, names = run.options, run.lineage["names"]
+    settings = ("model", "steps", "batch_size", "max_length", "learning_rate", "seed")
+    front_matter = {"library_name": "transformers", "pipeline_tag": "text-generation", "tags": ["lineage"]}
+    about = [
+        f"A {run.blueprint.architecture.title} of {run.model.count_params():,} parameters, trained with Lineage on"
+        f" {', '.join(names['text'])} to say which word piece comes next; [SEP] is the end of a line.",
+        f"It began with {names['init'] or 'random weights'}. The licences of the text and of those weights apply.",
+    ]
+    program = [
+        "from transformers import AutoModelForCausalLM, AutoTokenizer",
+        "",
+        f'tokenizer, model = AutoTokenizer.from_pretrained("{name}"), AutoModelForCausalLM.from_pretrained("{name}")',
+        'inputs = tokenizer("once upon", add_special_tokens=False, return_tensors="pt")',
+        "print(tokenizer.decode(model.generate(inputs.input_ids, max_new_tokens=20)[0]))",
+    ]
+    scored = "On the end of the same text, or on the text that was given for it:" if run.scores else ""
+    return _page(
+        front_matter, name, about, scored, run.scores, {option: options[option] for option in settings}, program
+    )
 
 
 def _page(front_matter, name, about, scored, scores, settings, program):

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from trainer.data.plain_text import PlainText
 from trainer.options import Pretrain, defaults, of_result
-from trainer.pretraining import bert, word_vectors
+from trainer.pretraining import bert, language, word_vectors
 from trainer.runs import PRETRAINING
 from trainer.runs.folder import Folder
 from trainer.training import loop
@@ -36,6 +36,8 @@ class Plan(Protocol):
 # (options, text, {name: path} of what the run reads) -> its plan
 PLANS: dict[str, Callable[[Pretrain, PlainText, dict[str, Path]], Plan]] = {
     "bert": bert.Plan,
+    "lm": language.Plan,
+    "elmo": language.Plan,
     "word2vec": word_vectors.Plan,
 }
 
@@ -59,12 +61,17 @@ def pretrain(options: Pretrain) -> dict[str, Any]:
     text = PlainText(options.text or [])
     fetch = not options.dry_run
     inputs = {f"text ({number})": Path(path) for number, path in enumerate(text.paths, 1)}
+    dev = PlainText(options.dev, "--dev") if options.dev else None
+    if dev:
+        inputs |= {f"dev ({number})": Path(path) for number, path in enumerate(dev.paths, 1)}
     if options.init:
         inputs["init"] = hub.folder_of(options.init, fetch=fetch)
     if options.vocabulary:
         inputs["vocabulary"] = hub.vocabulary_of(options.vocabulary, fetch=fetch)
     # The files themselves are compared by their content
     of_text = {"text": [Path(path).name for path in text.paths]}
+    if dev:
+        of_text["dev"] = [Path(path).name for path in dev.paths]
     folder = Folder(
         options.out, of_result(options) | of_text, inputs, overwrite=options.overwrite, defaults=defaults(Pretrain)
     )

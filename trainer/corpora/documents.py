@@ -36,12 +36,12 @@ def paragraphs(text: PlainText) -> Iterator[tuple[str, bool]]:
             begins = True
 
 
-def parts(text: PlainText, dropped: np.ndarray, size: int = PART) -> Iterator[Part]:
+def parts(text: PlainText, dropped: np.ndarray | None, size: int = PART) -> Iterator[Part]:
     """Yields the documents of a text in parts of about `size` characters.
 
     Args:
         text: To read, in order.
-        dropped: bits, see `duplicates`; what is left of a document without them stays one document.
+        dropped: bits, see `duplicates`; what is left of a document without them stays one document. None: nothing is.
         size: A part ends with the document that reaches it; a document that is longer by itself is cut between paragraphs.
     """
     part, characters = Part(0, []), 0
@@ -55,7 +55,7 @@ def parts(text: PlainText, dropped: np.ndarray, size: int = PART) -> Iterator[Pa
             part, characters = Part(part.number + 1, []), 0
         if begins or not part.documents:
             part.documents.append([])
-        if not dropped[number // 8] >> number % 8 & 1:
+        if dropped is None or not dropped[number // 8] >> number % 8 & 1:
             part.documents[-1].append(paragraph)
             characters += len(paragraph)
     if part.documents:

@@ -26,9 +26,10 @@ from trainer.text import groups
 from trainer.text.counted import Segment
 from trainer.text.sentences import sentences
 from trainer.text.tokenizer import Tokenizer
+from trainer.text.vocabulary import SEPARATOR
 from trainer.writing import write_json
 
-FORM = 2  # of the shards; another one is made anew
+FORM = 3  # of the shards; another one is made anew
 BATCH = 128  # paragraphs that are cut at once
 COUNTED = (
     *("documents", "documents_cut", "paragraphs", "sentences", "words", "groups", "disagreements", "pieces", "unknown"),
@@ -38,7 +39,12 @@ X = TypeVar("X")
 
 
 def corpus(
-    text: PlainText, tokenizer: Tokenizer, segment: Segment | None = None, *, cores: int | None = None
+    text: PlainText,
+    tokenizer: Tokenizer,
+    segment: Segment | None = None,
+    *,
+    stream: bool = False,
+    cores: int | None = None,
 ) -> Corpus:
     """Returns the corpus of a text: from the cache, or made now. What it is does not depend on `cores`.
 
@@ -46,37 +52,42 @@ def corpus(
         text: The files.
         tokenizer: Cuts them.
         segment: Finds Chinese words, which are then groups; None: each Chinese character is one.
+        stream: All of the text in a row, see `trainer.corpora.shards`.
         cores: Threads that make shards; by default all that this process may use.
 
     Raises:
         Mistake: A file cannot be read.
         OSError: The cache cannot be written.
     """
-    folder = folder_of(text, tokenizer, segmented=segment is not None)
+    folder = folder_of(text, tokenizer, segmented=segment is not None, stream=stream)
     folder.mkdir(parents=True, exist_ok=True)
     with _owned(folder):  # another process that makes it is waited for
         if not (folder / INDEX).is_file():
-            _make(folder, text, tokenizer, segment, cores or len(os.sched_getaffinity(0)))
+            maker = Maker(folder, tokenizer, segment, stream=stream)
+            _make(folder, text, maker, cores or len(os.sched_getaffinity(0)))
     return Corpus(folder)
 
 
-def _make(folder, text, tokenizer, segment, cores):
+def _make(folder, text, maker, cores):
     """Makes the shards that are missing, then the index."""
     for path in (*folder.glob(".*.part"), *folder.glob("tmp*")):  # of a process that was killed
         shutil.rmtree(path, ignore_errors=True)
-    say(f"corpus    {len(text.paths):,} files, {text.size / 1e6:.1f} MB: looking for paragraphs that are repeated")
-    dropped, repeated = documents.duplicates(text, folder)
+    size, unit = f"{len(text.paths):,} files, {text.size / 1e6:.1f} MB", maker.tokenizer.unit
+    dropped, repeated = None, 0
+    if not maker.stream:
+        say(f"corpus    {size}: looking for paragraphs that are repeated")
+        dropped, repeated = documents.duplicates(text, folder)
     say(
-        f"corpus    {repeated:,} repeated paragraphs are left out; cutting into {tokenizer.unit} on {cores} cores, {folder}"
+        f"corpus    {size}: {repeated:,} repeated paragraphs are left out; cutting into {unit} on {cores} cores, {folder}"
     )
-    maker = Maker(folder, tokenizer, segment)
     totals = dict.fromkeys(COUNTED, 0)
     names, sizes = [], []
     for name, counts in _in_order(maker, documents.parts(text, dropped), cores):
         names.append(name)
         sizes.append([counts[field] for field in Size._fields])
         totals |= {what: totals[what] + counts.get(what, 0) for what in COUNTED}
-    facts = {"files": [str(path) for path in text.paths], "unit": tokenizer.unit, "segmented": segment is not None}
+    facts = {"files": [str(path) for path in text.paths], "unit": unit}
+    facts |= {"segmented": maker.segment is not None, "stream": maker.stream}
     write_json(folder / INDEX, facts | {"shards": names, "sizes": sizes, "repeated_paragraphs": repeated} | totals)
 
 
@@ -96,10 +107,10 @@ def _owned(folder):
         os.close(descriptor)
 
 
-def folder_of(text: PlainText, tokenizer: Tokenizer, *, segmented: bool) -> Path:
+def folder_of(text: PlainText, tokenizer: Tokenizer, *, segmented: bool, stream: bool = False) -> Path:
     """Returns the folder of a corpus in the cache: named after all that decides what is in it."""
     files = [(os.path.realpath(path), os.path.getsize(path), os.stat(path).st_mtime_ns) for path in text.paths]
-    how = (FORM, tokenizer.unit, tokenizer.lower_case, str(tokenizer.fallback), segmented, documents.PART)
+    how = (FORM, tokenizer.unit, tokenizer.lower_case, str(tokenizer.fallback), segmented, stream, documents.PART)
     digest = blake2b(json.dumps([files, how, tokenizer.vocabulary]).encode(), digest_size=10).hexdigest()
     return datasets.cache() / "corpora" / digest
 
@@ -119,11 +130,12 @@ class Maker:
 
     Args:
         folder: Of the corpus.
-        tokenizer, segment: See `corpus`.
+        tokenizer, segment, stream: See `corpus`.
     """
 
-    def __init__(self, folder: Path, tokenizer: Tokenizer, segment: Segment | None) -> None:
-        self.folder, self.tokenizer, self.segment = folder, tokenizer, segment
+    def __init__(self, folder: Path, tokenizer: Tokenizer, segment: Segment | None, *, stream: bool = False) -> None:
+        self.folder, self.tokenizer, self.segment, self.stream = folder, tokenizer, segment, stream
+        self.end = np.array([tokenizer.vocabulary.index(SEPARATOR)])
         self.dtype = np.uint16 if tokenizer.size <= 2**16 else np.int32
 
     def __call__(self, part: documents.Part) -> tuple[str, dict[str, int]]:
@@ -140,11 +152,15 @@ class Maker:
         begins: list[np.ndarray] = []
         sentence_ends: list[int] = []
         document_ends: list[int] = []
+        lengths: list[tuple[int, int]] = []
         size = 0
         counts = Counter(paragraphs=len(paragraphs), documents_cut=int(part.cut))
         cut = self._cut(paragraphs)
-        for document in part.documents:
-            for paragraph in islice(cut, len(document)):
+        for number, document in enumerate(part.documents, 1):
+            goes_on = part.cut and number == len(part.documents)
+            for place, paragraph in enumerate(islice(cut, len(document)), 1):
+                if self.stream:
+                    lengths.append(paragraph.end(self.end, twice=place == len(document) and not goes_on))
                 pieces.append(paragraph.ids)
                 begins.append(paragraph.begins)
                 sentence_ends += [size + end for end in paragraph.sentences]
@@ -158,6 +174,7 @@ class Maker:
             np.concatenate([empty, *begins]).astype(bool),
             np.array(sentence_ends, np.int64),
             np.array(document_ends, np.int64),
+            np.array(lengths, np.int32).reshape(-1, 2),
         )
         sizes = {"pieces": len(shard.ids), "sentences": len(sentence_ends), "documents": len(document_ends)}
         return shard, dict(counts) | sizes | {"unknown": int(np.sum(shard.ids == self.tokenizer.unknown))}
@@ -178,7 +195,7 @@ class Paragraph:
     """A paragraph as tokens.
 
     Args:
-        text: As it was written.
+        text: As it was written, without white space at its ends.
         ids: Of its pieces [P].
         starts, ends: Where the words of the pieces are [P].
         begins: Which pieces begin a word [P].
@@ -194,7 +211,7 @@ class Paragraph:
         begins: np.ndarray,
         segment: Segment | None,
     ) -> None:
-        self.ids = ids
+        self.text, self.ids = text, ids
         words = np.flatnonzero(begins)
         self.counts = Counter(characters=len(text), words=len(words))
         self.begins = begins
@@ -206,3 +223,11 @@ class Paragraph:
         self.counts["groups"] = int(np.sum(self.begins))
         borders = np.searchsorted(starts, [end for _, end in sentences(text)])
         self.sentences = [int(end) for end in np.unique(borders) if end]  # of those of which pieces are left
+
+    def end(self, separator: np.ndarray, *, twice: bool) -> tuple[int, int]:
+        """Makes it one sentence with the end of its line, `twice` also a blank one; returns its characters and words."""
+        ends = [separator] * (1 + twice)
+        self.ids = np.concatenate([self.ids, *ends])
+        self.begins = np.concatenate([self.begins, [True] * len(ends)])
+        self.sentences = [len(self.ids)]
+        return len(self.text) + len(ends), len(self.text.split()) + len(ends)

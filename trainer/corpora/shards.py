@@ -1,7 +1,10 @@
 """Shards of tokens on disk, memory-mapped: what pretraining draws its examples from.
 
-A shard is a folder of four arrays: the ids of its pieces; which of them begin a group (a word, of Chinese as the segmenter has
+A shard is a folder of arrays: the ids of its pieces; which of them begin a group (a word, of Chinese as the segmenter has
 it): groups are masked as a whole; where sentences end, in pieces; where documents end, in sentences.
+
+A corpus may also be a stream, the text as a language model reads it: nothing is left out, each paragraph ends with [SEP] (the end
+of its line), each document with one more (the blank line), and paragraphs stand where else sentences do.
 
 Glossary of shapes: N pieces of a shard, T sentences, D documents.
 """
@@ -19,7 +22,7 @@ import numpy as np
 from trainer.writing import new_folder, write_json
 
 INDEX = "index.json"
-OPEN = 32  # shards that are open at once: each holds four files
+OPEN = 32  # shards that are open at once: each holds a file an array
 COUNTS = "counts.json"
 
 
@@ -30,6 +33,8 @@ class Shard(NamedTuple):
     begins: np.ndarray  # bool [N]: a group begins
     sentences: np.ndarray  # int64 [T]: their ends, in pieces
     documents: np.ndarray  # int64 [D]: their ends, in sentences
+    lengths: np.ndarray = np.zeros([0, 2], np.int32)
+    """Of a stream, int32 [T, 2]: characters and words (between white space) of each paragraph, the end of its line included."""
 
 
 class Size(NamedTuple):
@@ -97,6 +102,11 @@ def describe(corpus: Corpus) -> list[str]:
     """Returns lines that say what is in a corpus."""
     index: dict[str, Any] = corpus.index
     unknown = index["unknown"] / max(index["pieces"], 1)
+    if index["stream"]:
+        return [
+            f"text      {index['documents']:,} documents, {index['paragraphs']:,} paragraphs, {index['pieces']:,} {index['unit']} "
+            f"with the ends of lines, {unknown:.2%} of them unknown"
+        ]
     lines = [
         f"text      {index['documents']:,} documents, {index['paragraphs']:,} paragraphs "
         f"({index['repeated_paragraphs']:,} repeated ones left out), {index['sentences']:,} sentences, {index['words']:,} words, "

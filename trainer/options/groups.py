@@ -60,7 +60,7 @@ class ModelOptions:
     init: str | None = None
     """Pretrained weights: a folder of Hugging Face's or of Google's form, a short name (`python -m trainer weights` lists them), or OWNER/NAME[@REVISION] on the Hugging Face hub."""
     model: str | None = None
-    """Instead of --init, random weights: bag (of embeddings), rnn, lstm, gru, bilstm, bigru, transformer; of BERT a size: tiny, mini, small, medium, minilm, base, large."""
+    """Instead of --init, random weights: bag (of embeddings), rnn, lstm, gru, bilstm, bigru, transformer, elmo, gpt; of BERT a size: tiny, mini, small, medium, minilm, base, large."""
     settings: list[str] | None = None
     """Of --model, other settings than its size has: NAME=VALUE ..., as layers=2 width=300 (a wrong name lists all)."""
     vocabulary: str | None = None

@@ -78,6 +78,7 @@ class Plan:
             return vocabulary_of(path)
         say(f"words     counting those of {self.text.size / 1e6:.1f} MB")
         counts = counted.count_lines(self.text, segment=segment)
+        assert options.vocabulary_size and options.vocabulary_min_count  # the options have been checked
         entries = counted.of_counts("words", counts, options.vocabulary_size, minimum=options.vocabulary_min_count)
         if len(entries) == len(SPECIAL):
             raise Mistake(

@@ -10,16 +10,25 @@ import tensorflow as tf
 
 from trainer.text.tokenizer import LONGEST_ENTRY, STRINGS, Fallback, Tokenizer
 from trainer.text.vocabulary import SPECIAL, UNKNOWN
+from trainer.text.words import Split as Words
 from trainer.text.words import Splitter, is_cjk
 
-SIZES = {"pieces": 8000, "words": 20000, "characters": 8000}  # where none is given, by unit
+SIZES = {
+    "pieces": 8000,
+    "words": 20000,
+    "characters": 8000,
+    "code_points": 8000,
+    "tokens": 20000,
+}  # where none is given, by unit
 # Likewise, how often an entry stands in the texts at least. Of words 2: were each of the training texts an entry, nothing of
 # them would be unknown, and what stands for unknown words would never be trained.
-MINIMA = {"pieces": 1, "words": 2, "characters": 1}
+MINIMA = {"pieces": 1, "words": 2, "characters": 1, "code_points": 1, "tokens": 2}
 CHUNK = 1024  # texts
+UNLISTED = (*SPECIAL, "\r")  # may be written in a text as they are, but not in a vocab.txt
 REPEATED = 1000  # words of a string that the trainer of pieces is given
 
 Segment = Callable[[str], list[str]]  # a run of Chinese characters to words
+Split = Callable[[tf.Tensor], Words]  # strings [B] to words
 Word = tuple[str, int, int]  # normalised; its place in a text
 
 
@@ -63,7 +72,7 @@ def of_counts(
 
     Args:
         unit: Of `trainer.text.units.UNITS`.
-        words: Normalised ones, and how often they stand in the texts.
+        words: Normalised ones (code points and tokens: as they are written), and how often they stand in the texts.
         size: Entries at most, the special tokens included.
         fallback: With "characters", those of all words that are not Chinese follow, beyond `size`: so unknown words can be
             spelled.
@@ -75,8 +84,8 @@ def of_counts(
         words = {word: number for word, number in words.items() if len(word.encode()) <= LONGEST_ENTRY}
     if unit == "pieces":
         return pieces(words, size, minimum, of_characters)
-    chosen = words if unit == "words" else characters(words)
-    chosen = {entry: number for entry, number in chosen.items() if number >= minimum}
+    chosen = characters(words) if unit == "characters" else words
+    chosen = {entry: number for entry, number in chosen.items() if number >= minimum and entry not in UNLISTED}
     entries = [*SPECIAL, *first(chosen, size - len(SPECIAL))]
     if fallback == "characters":
         spelled = characters({word: number for word, number in words.items() if not is_cjk(word)})
@@ -103,7 +112,7 @@ def count(texts: Texts, *, lower_case: bool = True, joined: bool = False) -> Cou
         lower_case: See `Tokenizer`.
         joined: Adjacent CJK characters of a given word are one word.
     """
-    split = _splitter(lower_case)
+    split = _traced(Splitter(lower_case=lower_case))
     counts = _count(split, texts.texts.items())
     for words, number in _words(split, texts.words.items()):
         for word, *_ in runs(words) if joined else words:
@@ -111,16 +120,19 @@ def count(texts: Texts, *, lower_case: bool = True, joined: bool = False) -> Cou
     return counts
 
 
-def count_lines(lines: Iterable[str], *, lower_case: bool = True, segment: Segment | None = None) -> Counter[str]:
+def count_lines(
+    lines: Iterable[str], *, lower_case: bool = True, segment: Segment | None = None, splitter: Split | None = None
+) -> Counter[str]:
     """Returns how often each normalised word stands in texts that are read once; only the different words are held.
 
     Args:
         lines: The texts.
         lower_case: See `Tokenizer`.
+        splitter: Cuts them, instead of `trainer.text.words.Splitter`.
         segment: With it, the Chinese words of several characters that it finds are counted beside all characters, of which
             the others consist.
     """
-    split, texts = _splitter(lower_case), ((line, 1) for line in lines)
+    split, texts = _traced(splitter or Splitter(lower_case=lower_case)), ((line, 1) for line in lines)
     if not segment:
         return _count(split, texts)
     counts: Counter[str] = Counter()
@@ -139,8 +151,8 @@ def number_of_words(counts: Mapping[str, int]) -> int:
     return sum(counts.values()) - longer
 
 
-def _splitter(lower_case):
-    return tf.function(Splitter(lower_case=lower_case), input_signature=STRINGS, autograph=False)
+def _traced(splitter):
+    return tf.function(splitter, input_signature=STRINGS, autograph=False)
 
 
 def _chunks(texts: Iterable[tuple[str, int]]) -> Iterator[tuple[tf.Tensor, np.ndarray]]:

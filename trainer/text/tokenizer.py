@@ -51,13 +51,13 @@ class Tokenizer:
             expected = ", ".join(self.fallbacks) + (", a number above 0" if self.hashes else "")
             raise ValueError(f"unknown {self.unit}: expected {expected}, received {fallback}")
         if letters and not self.spells:
-            raise ValueError(f"letters of words: expected the unit words, received {self.unit}")
+            raise ValueError(f"letters of words: expected the unit words or tokens, received {self.unit}")
         self.vocabulary = list(vocabulary)
         self.lower_case, self.fallback, self.letters = lower_case, fallback, letters
         self.buckets = int(fallback) if buckets else 0
         self.size = size_of(self.vocabulary, fallback)
         self.unknown = self.vocabulary.index(UNKNOWN)
-        self.split = Splitter(lower_case=lower_case)
+        self.split: Callable[[tf.Tensor], Split] = Splitter(lower_case=lower_case)
 
     def __call__(self, strings: tf.Tensor) -> Pieces:
         split, ids = self.cut(self.split(strings))

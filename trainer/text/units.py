@@ -2,7 +2,8 @@
 
 from trainer.text.characters import Characters
 from trainer.text.tokenizer import Tokenizer
+from trainer.text.verbatim import CodePoints, Tokens
 from trainer.text.whole_words import Words
 from trainer.text.word_pieces import WordPieces
 
-UNITS: dict[str, type[Tokenizer]] = {"pieces": WordPieces, "words": Words, "characters": Characters}
+UNITS: dict[str, type[Tokenizer]] = {unit.unit: unit for unit in (WordPieces, Words, Characters, CodePoints, Tokens)}

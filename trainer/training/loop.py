@@ -7,7 +7,7 @@ while it saved, ends with the bytes of one that was not, on the same machine wit
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,7 @@ class Work:
         to_bytes: model -> content of its file of weights.
         score: (function to call now and then) -> scores of the model as it is; None: there is nothing to score on.
         report: () -> where the model fails, as `score` last saw it.
+        carried: What else passes from step to step, as the states of a language model do.
         metric: The score by which epochs are compared, more is better, unless `less_is_better`.
         patience: Stop after so many epochs without a better score; None: never.
         keep_best: Keep the weights of the best epoch, not of the last.
@@ -87,10 +88,11 @@ class Work:
     flops: float = 0.0
     ceiling: float = 0.0
     less_is_better: bool = False
+    carried: Sequence[keras.Variable] = ()
 
     def variables(self) -> list[keras.Variable]:
         """Returns all that a checkpoint holds, in order."""
-        return [*self.model.variables, *self.optimizer.variables]
+        return [*self.model.variables, *self.optimizer.variables, *self.carried]
 
     def best(self, scores: list[Scores]) -> Scores | None:
         """Returns the best score, the first of equals; None without scores."""

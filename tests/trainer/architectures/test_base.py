@@ -104,7 +104,8 @@ def test_what_it_lacks_is_said(options, capsys, tmp_path):
     status, _, err = finetune(capsys, "sentiment", options | {"model": "toy-huge"})
     assert (
         status == 2
-        and "--model: expected one of bag, rnn, lstm, gru, bilstm, bigru, transformer, transformer-base, tiny" in err
+        and "--model: expected one of bag, rnn, lstm, gru, bilstm, bigru, transformer, transformer-base, elmo, elmo-original, gpt, gpt2, tiny"
+        in err
     )
     assert finetune(capsys, "sentiment", options | {"model": "toy", "epochs": 1})[0] == 0
     status, _, err = cli(capsys, "export_hf", options["out"], "--to", tmp_path / "given-away")

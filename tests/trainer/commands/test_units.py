@@ -78,7 +78,9 @@ def test_letters_need_words(capsys, tmp_path):
     train = write_examples(tmp_path / "train.txt", 8)
     options = ["--train", train, "--out", tmp_path / "run", "--model", "bag", "--settings", "letters=4"]
     status, _, err = cli(capsys, "finetune", "sentiment", *options)
-    assert status == 2 and err.splitlines()[-1].endswith("letters of words: expected the unit words, received pieces")
+    assert status == 2 and err.splitlines()[-1].endswith(
+        "letters of words: expected the unit words or tokens, received pieces"
+    )
     (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\ngood\nbad\n")
     given = [*options, "--unit", "words", "--vocabulary", tmp_path / "vocab.txt", "--epochs", "1"]
     assert cli(capsys, "finetune", "sentiment", *given)[0] == 0

@@ -117,8 +117,8 @@ def test_a_stopped_run_ends_as_one_that_was_not(text, capsys, monkeypatch, tmp_p
 @pytest.mark.parametrize(
     "flags, words",
     [
-        (("--steps=5",), "--steps: expected with bert, received with word2vec"),
-        (("--model=tiny",), "--model: expected with bert, received with word2vec"),
+        (("--steps=5",), "--steps: expected with bert, lm or elmo, received with word2vec"),
+        (("--model=tiny",), "--model: expected with bert, lm or elmo, received with word2vec"),
         (
             ("--vocabulary_min_count=100000",),
             "--vocabulary_min_count 100000: expected words that stand in the text so often",

@@ -15,6 +15,8 @@ from trainer.corpora.shards import Corpus
 from trainer.data.plain_text import PlainText
 from trainer.text.reader import Reader
 from trainer.text.sentences import sentences
+from trainer.text.verbatim import CodePoints
+from trainer.text.vocabulary import SPECIAL
 from trainer.text.word_pieces import WordPieces
 
 TOKENIZER = WordPieces(VOCABULARY, lower_case=True)
@@ -135,3 +137,28 @@ def test_nothing_but_what_becomes_no_piece(tmp_path):
     corpus = making.corpus(PlainText([str(tmp_path / "a.txt")]), TOKENIZER)
     assert (corpus.documents, corpus.sentences, corpus.pieces) == (0, 0, 0)
     assert json.loads((corpus.folder / "index.json").read_text())["paragraphs"] == 1
+
+
+@pytest.mark.parametrize("unit", ["code_points", "pieces"])
+def test_a_stream_is_all_of_the_text(unit, tmp_path):
+    """With the ends of lines, nothing left out; whatever number of cores made it."""
+    written = write_text(tmp_path / "a.txt")
+    text = PlainText([str(tmp_path / "a.txt")])
+    content = "".join("".join(f"{paragraph.strip()}\n" for paragraph in document) + "\n" for document in written)
+    tokenizer = TOKENIZER
+    if unit == "code_points":
+        tokenizer = CodePoints([*SPECIAL, *dict.fromkeys(content.replace("\n", ""))])
+    corpus = making.corpus(text, tokenizer, stream=True, cores=1)
+    ids = np.concatenate([shard.ids for shard in corpus.shards])
+    if unit == "code_points":
+        assert "".join("\n" if i == 3 else tokenizer.vocabulary[i] for i in ids) == content
+    assert corpus.index["repeated_paragraphs"] == 0 and len(corpus.sizes) > 3
+    lengths = np.concatenate([shard.lengths for shard in corpus.shards])
+    words = [len(paragraph.split()) for document in written for paragraph in document]
+    assert lengths[:, 0].sum() == len(content) and lengths[:, 1].sum() == sum(words) + content.count("\n")
+    assert len(lengths) == corpus.sentences == len(words)
+    expected = contents(corpus)
+    shutil.rmtree(corpus.folder)
+    assert contents(making.corpus(text, tokenizer, stream=True, cores=3)) == expected
+    making.corpus(text, tokenizer)  # another folder
+    assert contents(making.corpus(text, tokenizer, stream=True)) == expected

@@ -224,7 +224,7 @@ def test_a_lookup_finds_its_entries_alone():
         ("pieces", {"fallback": 3}, "unknown pieces: expected unk, received 3"),
         ("characters", {"fallback": "characters"}, "unknown characters: expected unk, received characters"),
         ("words", {"fallback": 0}, "unknown words: expected unk, characters, a number above 0, received 0"),
-        ("pieces", {"letters": 3}, "letters of words: expected the unit words, received pieces"),
+        ("pieces", {"letters": 3}, "letters of words: expected the unit words or tokens, received pieces"),
     ],
 )
 def test_what_a_unit_does_not_have(unit, options, message):
