@@ -15,7 +15,7 @@ from trainer.errors import Mistake
 from trainer.options import Pretrain
 from trainer.pretraining import masked
 from trainer.pretraining import run as of_run
-from trainer.pretraining.prepared import divided
+from trainer.pretraining.passages import divided
 from trainer.pretraining.source import SIGNATURE, TARGETS
 from trainer.runs import PRETRAINING
 from trainer.runs.blueprint import Blueprint, vocabulary_of

@@ -4,7 +4,7 @@ Reference: Devlin et al. 2018, appendix A.2; `create_instances_from_document` of
 half the pairs is drawn once, and what a drawn one leaves of its passage is read again; here texts and masks are drawn anew for
 each pass over the data, and what is left is not read in that pass: so every pass has the same number of examples. A sentence that fills more than half a sequence is cut; a pair has two sentences or more, so that
 only documents of one need a second text from elsewhere, which the others make up for. Imports no framework: see
-`trainer.pretraining.source` and `trainer.pretraining.mixture` for what reads it.
+`trainer.pretraining.source` and `trainer.pretraining.elsewhere.mixture` for what reads it.
 
 Glossary of shapes: B batch, S sequence length of a batch, E examples.
 """
@@ -180,3 +180,10 @@ class Passages:
             ids, begins = (values[start:end] for values in texts[i])
             begins[:1] = True
             texts[i] = ids, begins
+
+
+def divided(number: int, share: float, least: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns (the documents that are scored, evenly spaced, so many at least; those that are trained on)."""
+    count = min(max(round(number * share), least), number - least) if share else 0
+    held_out = np.linspace(0, number - 1, max(count, 0) + 2)[1:-1].round().astype(np.int64)
+    return np.unique(held_out), np.setdiff1d(np.arange(number), held_out)

@@ -174,7 +174,7 @@ def environment() -> dict[str, Any]:
     """Returns what the bits of a run depend on beside its options and data."""
     import keras
 
-    backend = keras.backend.backend()  # TensorFlow, but for `trainer.pretraining.train`
+    backend = keras.backend.backend()  # TensorFlow, but for `trainer.pretraining.elsewhere.train`
     versions = {name: importlib.import_module(name).__version__ for name in (backend, "keras", "numpy")}
     return versions | {"cores": os.cpu_count(), "machine": platform.machine()}
 

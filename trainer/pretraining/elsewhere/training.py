@@ -1,4 +1,4 @@
-"""The run of `trainer.pretraining.train`: how many steps it takes, its steps, scores and checkpoints.
+"""The run of `trainer.pretraining.elsewhere.train`: how many steps it takes, its steps, scores and checkpoints.
 
 Glossary of shapes: B batch, S sequence length.
 """
@@ -16,11 +16,11 @@ from safetensors.numpy import load, save
 
 from trainer import writing
 from trainer.errors import Interrupted, Mistake
-from trainer.pretraining import steps as compiled
-from trainer.pretraining.choices import Options
-from trainer.pretraining.held_out import HeldOut, measures_of
-from trainer.pretraining.mixture import Batch, Makers, Mixture
-from trainer.pretraining.prepared import Prepared
+from trainer.pretraining.elsewhere import steps as compiled
+from trainer.pretraining.elsewhere.choices import Options
+from trainer.pretraining.elsewhere.held_out import HeldOut, measures_of
+from trainer.pretraining.elsewhere.mixture import Batch, Makers, Mixture
+from trainer.pretraining.elsewhere.prepared import Prepared
 from trainer.progress import Progress, say
 from trainer.runs import PRETRAINING
 from trainer.runs.folder import Folder

@@ -14,9 +14,9 @@ import numpy as np
 
 from trainer.corpora.shards import Corpus
 from trainer.errors import Mistake
+from trainer.pretraining.elsewhere.mixture import Mixture, Part
 from trainer.pretraining.masking import Masking
-from trainer.pretraining.mixture import Mixture, Part
-from trainer.pretraining.passages import Passages
+from trainer.pretraining.passages import Passages, divided
 from trainer.runs import PRETRAINING
 from trainer.text.vocabulary import MASK, read_vocabulary
 from trainer.weights import pretrained
@@ -85,7 +85,9 @@ class Prepared:
             vocabulary = read_vocabulary(folder / "vocab.txt")
             return cls(settings, files, {name: facts[name] for name in READING}, vocabulary, sources)
         except (OSError, ValueError, KeyError) as error:
-            raise Mistake(f"{folder}: expected what `trainer.pretraining.prepare` writes, found {error}") from None
+            raise Mistake(
+                f"{folder}: expected what `trainer.pretraining.elsewhere.prepare` writes, found {error}"
+            ) from None
 
     def arguments(self, dropout: float) -> dict[str, Any]:
         """Returns the arguments of `models.bert.bert`."""
@@ -143,10 +145,3 @@ class Prepared:
         for name, _, corpus in self.sources:
             counts[name] = counts.get(name, 1) + corpus.frequencies(len(self.vocabulary))
         return {name: count / np.sum(count) for name, count in counts.items()}
-
-
-def divided(number: int, share: float, least: int) -> tuple[np.ndarray, np.ndarray]:
-    """Returns (the documents that are scored, evenly spaced, so many at least; those that are trained on)."""
-    count = min(max(round(number * share), least), number - least) if share else 0
-    held_out = np.linspace(0, number - 1, max(count, 0) + 2)[1:-1].round().astype(np.int64)
-    return np.unique(held_out), np.setdiff1d(np.arange(number), held_out)

@@ -28,7 +28,7 @@ X = TypeVar("X")
 
 
 class Batch(NamedTuple):
-    """Sequences in the fewest bytes; see `trainer.pretraining.steps.unfolded`."""
+    """Sequences in the fewest bytes; see `trainer.pretraining.elsewhere.steps.unfolded`."""
 
     ids: np.ndarray  # uint16 or int32 [B, S]: what is read; 0 behind the end of a row
     lengths: np.ndarray  # int32 [B]

@@ -1,4 +1,4 @@
-"""Scores of what `trainer.pretraining.training` trains, on documents that it does not: the numbers of `trainer.pretraining.masked`,
+"""Scores of what `trainer.pretraining.elsewhere.training` trains, on documents that it does not: the numbers of `trainer.pretraining.masked`,
 on the JAX backend, for the corpora of each name.
 """
 
@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from trainer.pretraining import steps as compiled
+from trainer.pretraining.elsewhere import steps as compiled
+from trainer.pretraining.elsewhere.mixture import Batch, Mixture
+from trainer.pretraining.elsewhere.prepared import Prepared
 from trainer.pretraining.masking import NOTHING
-from trainer.pretraining.mixture import Batch, Mixture
-from trainer.pretraining.prepared import Prepared
 from trainer.weights import tensors
 from trainer.weights.bert import table
 
@@ -66,7 +66,7 @@ class HeldOut:
 
 
 def measures_of(sums: Any) -> dict[str, float]:
-    """Returns measures by name of what `trainer.pretraining.steps.sums` gives; `loss` first."""
+    """Returns measures by name of what `trainer.pretraining.elsewhere.steps.sums` gives; `loss` first."""
     measures = {"loss": 0.0}
     for name, (loss, right, number) in zip(compiled.PARTS, sums.tolist(), strict=True):
         if number:

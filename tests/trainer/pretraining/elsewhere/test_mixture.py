@@ -9,8 +9,8 @@ import pytest
 from tests.conftest import VOCABULARY
 from tests.trainer.pretraining.test_passages import Numbers
 from trainer.errors import Failure
+from trainer.pretraining.elsewhere.mixture import Makers, Mixture, Part
 from trainer.pretraining.masking import NOTHING, Masking
-from trainer.pretraining.mixture import Makers, Mixture, Part
 from trainer.pretraining.passages import Passages
 
 

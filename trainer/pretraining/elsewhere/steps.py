@@ -16,8 +16,8 @@ from keras import ops
 
 from models import heads
 from models.bert import bert
+from trainer.pretraining.elsewhere.mixture import Batch
 from trainer.pretraining.masking import NOTHING
-from trainer.pretraining.mixture import Batch
 from trainer.training.decay import EPSILON, is_decayed
 
 PARTS = ("masked", "next")

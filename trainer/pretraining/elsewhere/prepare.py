@@ -1,5 +1,5 @@
-"""`python -m trainer.pretraining.prepare --vocabulary V --model SIZE --corpus NAME=FILES ... --to FOLDER`: cuts text into tokens, and
-writes all that a model is pretrained from as a folder, for `trainer.pretraining.train` on another machine."""
+"""`python -m trainer.pretraining.elsewhere.prepare --vocabulary V --model SIZE --corpus NAME=FILES ... --to FOLDER`: cuts text into tokens, and
+writes all that a model is pretrained from as a folder, for `trainer.pretraining.elsewhere.train` on another machine."""
 
 from trainer import quiet  # noqa: F401  isort: skip  before all that imports TensorFlow
 
@@ -14,7 +14,7 @@ from trainer.corpora.shards import describe
 from trainer.data.plain_text import PlainText
 from trainer.errors import Mistake
 from trainer.options import Pretrain, defaults
-from trainer.pretraining.prepared import FACTS, READING, Prepared
+from trainer.pretraining.elsewhere.prepared import FACTS, READING, Prepared
 from trainer.progress import say
 from trainer.runs.blueprint import Blueprint, vocabulary_of
 from trainer.runs.run import tokenizer_files
@@ -25,7 +25,7 @@ from trainer.writing import print_json, write, write_json
 
 def parsed(arguments: list[str] | None = None) -> argparse.Namespace:
     """Returns the options of a command line; those of `READING` are those of `pretrain`, with the same defaults."""
-    parser = argparse.ArgumentParser(prog="trainer.pretraining.prepare", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="trainer.pretraining.elsewhere.prepare", description=__doc__.splitlines()[0])
     parser.add_argument("--vocabulary", required=True)
     parser.add_argument("--model", required=True, help="size of BERT, as for pretrain")
     parser.add_argument("--to", required=True)

@@ -13,10 +13,11 @@ from safetensors.numpy import load, load_file
 from tests.conftest import ROOT, VOCABULARY
 from tests.trainer.commands.test_pretrain import of_few_words
 from trainer.errors import Mistake
-from trainer.pretraining import masked, prepare, train
+from trainer.pretraining import masked
 from trainer.pretraining import run as of_run
+from trainer.pretraining.elsewhere import prepare, train
+from trainer.pretraining.elsewhere.prepared import Prepared
 from trainer.pretraining.masking import NOTHING
-from trainer.pretraining.prepared import Prepared
 from trainer.pretraining.source import SIGNATURE, TARGETS, Source
 from trainer.runs.blueprint import Blueprint
 from trainer.training import batches, optim
@@ -79,9 +80,7 @@ def test_mistakes_are_said(folder, tmp_path, capsys):
 
 
 def test_it_needs_no_tensorflow():
-    code = (
-        "import sys, trainer.pretraining.train; print([m for m in ('tensorflow', 'keras', 'jax') if m in sys.modules])"
-    )
+    code = "import sys, trainer.pretraining.elsewhere.train; print([m for m in ('tensorflow', 'keras', 'jax') if m in sys.modules])"
     assert subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True) == "[]\n"
 
 
@@ -94,7 +93,7 @@ def trained(folder, out, *more):
     command = [
         PYTHON,
         "-m",
-        "trainer.pretraining.train",
+        "trainer.pretraining.elsewhere.train",
         folder / "prepared",
         "--out",
         out,
@@ -133,7 +132,7 @@ def test_its_steps_are_those_of_here(folder, tmp_path):
     # From its first weights, which it makes of its own seed
     start = tmp_path / "start.safetensors"
     code = (
-        "import sys; from pathlib import Path; from trainer.pretraining import steps; from trainer.pretraining.prepared import Prepared;"
+        "import sys; from pathlib import Path; from trainer.pretraining.elsewhere import steps; from trainer.pretraining.elsewhere.prepared import Prepared;"
         "from trainer.weights import bert, tensors; p = Prepared.of(Path(sys.argv[1]));"
         "m = steps.model_of(p.arguments(0.0), pairs=True, seed=0); Path(sys.argv[2]).write_bytes(tensors.to_bytes(m, bert.table(m)))"
     )

@@ -1,5 +1,5 @@
-"""`KERAS_BACKEND=jax python -m trainer.pretraining.train FOLDER --out RUN`: pretrains a BERT from a folder that
-`trainer.pretraining.prepare` wrote, on a machine that has JAX, and neither TensorFlow nor the text.
+"""`KERAS_BACKEND=jax python -m trainer.pretraining.elsewhere.train FOLDER --out RUN`: pretrains a BERT from a folder that
+`trainer.pretraining.elsewhere.prepare` wrote, on a machine that has JAX, and neither TensorFlow nor the text.
 
 The steps are those of `python -m trainer pretrain bert`, on batches of one shape, drawn by other processes; the run folder is one
 that every other command reads. The same command again goes on where it was interrupted.
@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from trainer.errors import Failure, Interrupted, Mistake
-from trainer.pretraining.choices import Options
-from trainer.pretraining.mixture import Makers
-from trainer.pretraining.prepared import FACTS, Prepared
+from trainer.pretraining.elsewhere.choices import Options
+from trainer.pretraining.elsewhere.mixture import Makers
+from trainer.pretraining.elsewhere.prepared import FACTS, Prepared
 from trainer.progress import say
 from trainer.runs.folder import Folder, lineage
 from trainer.writing import print_json
@@ -25,8 +25,8 @@ def parsed(arguments: list[str] | None = None) -> Options:
     Raises:
         SystemExit: They are wrong, or asked for.
     """
-    parser = argparse.ArgumentParser(prog="trainer.pretraining.train", description=__doc__.splitlines()[0])
-    parser.add_argument("folder", help="what trainer.pretraining.prepare wrote")
+    parser = argparse.ArgumentParser(prog="trainer.pretraining.elsewhere.train", description=__doc__.splitlines()[0])
+    parser.add_argument("folder", help="what trainer.pretraining.elsewhere.prepare wrote")
     parser.add_argument("--out", required=True)
     for field in fields(Options)[2:]:
         if isinstance(field.default, bool):
@@ -63,7 +63,7 @@ def train(options: Options) -> dict[str, Any]:
     mixture, held_out = prepared.mixtures()
     with Makers(lambda number: mixture.batch(number, size), options.processes) as batches:
         # Not before the processes are forked: their copies of the threads of a framework would not run
-        from trainer.pretraining.training import Training
+        from trainer.pretraining.elsewhere.training import Training
 
         with folder.owned():
             return Training(options, given, prepared, mixture, held_out, batches, folder).run()

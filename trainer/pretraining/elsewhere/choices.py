@@ -1,4 +1,4 @@
-"""The options of `trainer.pretraining.train`. Imports no framework."""
+"""The options of `trainer.pretraining.elsewhere.train`. Imports no framework."""
 
 import os
 from dataclasses import asdict, dataclass
