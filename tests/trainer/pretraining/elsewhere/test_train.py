@@ -71,7 +71,7 @@ def test_mistakes_are_said(folder, tmp_path, capsys):
         prepare.prepare(options(folder))
     with pytest.raises(Mistake, match="expected NAME=FILE"):
         prepare.prepare(options(folder, "--corpus", "no-name", "--to", f"{tmp_path}/x"))
-    with pytest.raises(Mistake, match=r"expected what `trainer[.]pretraining[.]prepare` writes"):
+    with pytest.raises(Mistake, match=r"expected what `trainer[.]pretraining[.]elsewhere[.]prepare` writes"):
         Prepared.of(folder)
     for wrong in ([], ["--steps", "1", "--seconds", "1"], ["--steps", "1", "--precision", "float8"]):
         with pytest.raises(SystemExit):
@@ -170,7 +170,7 @@ def test_it_goes_on_where_it_was(folder, tmp_path):
     often, _ = trained(folder, tmp_path / "often", "--dropout", 0.1, "--checkpoint_every", 0, "--processes", 0)
     assert often["final"] == result["final"]
     code = (
-        "from trainer.pretraining import train, training; seen = training.Training._save\n"
+        "from trainer.pretraining.elsewhere import train, training; seen = training.Training._save\n"
         "def save(run):\n"
         "    seen(run)\n"
         "    if run.done.step == 3: raise SystemExit(7)\n"
