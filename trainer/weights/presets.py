@@ -1,6 +1,9 @@
 """Pretrained weights that have a short name: where they are published, and what is known of them."""
 
 from dataclasses import dataclass
+from pathlib import Path
+
+FOLDER = Path(__file__).parent  # of weights that are part of this program: a folder each, with a model card
 
 
 @dataclass(frozen=True)
@@ -23,14 +26,14 @@ class Preset:
     """Weights that have a short name.
 
     Args:
-        repository: On the Hugging Face hub.
+        repository: On the Hugging Face hub; None: they are part of this program, see `FOLDER`.
         language: Of its vocabulary.
         size: Layers x width, then how its vocabulary and its masking differ from others.
         found: How it is known to work: by what we ran, or by what its page showed.
         package: On PyPI, if it has one.
     """
 
-    repository: str
+    repository: str | None
     language: str
     size: str
     found: str
@@ -43,6 +46,7 @@ _MINILM = Package(
 )  # fmt: skip
 _PAGE = "not run; its page lists model.safetensors"
 PRESETS = {
+    "nano": Preset(None, "English, Chinese", "4 x 256, uncased, whole words masked", "run: its model card has the scores"),
     "minilm": Preset("sentence-transformers/all-MiniLM-L6-v2", "English", "6 x 384, uncased",
                      "run: every task; hidden states equal those of transformers", _MINILM),
     "bert-base-uncased": Preset("google-bert/bert-base-uncased", "English", "12 x 768, uncased", _PAGE),

@@ -13,7 +13,9 @@ from tests.conftest import ROOT, cli, encoder_of
 from tests.hub_site import Hub
 from tests.site import running
 from trainer.architectures.bert import Bert
+from trainer.data.plain_text import PlainText
 from trainer.errors import Failure, Mistake
+from trainer.pretraining.run import Pretrained
 from trainer.weights import hub, pretrained
 from trainer.weights.presets import Package, Preset
 
@@ -216,6 +218,23 @@ def test_presets(site, tmp_path, capsys, monkeypatch):
     (tmp_path / "tiny").mkdir()  # a folder named like a preset needs ./ before its name
     monkeypatch.chdir(tmp_path)
     assert str(hub.folder_of("tiny")) == path and str(hub.folder_of("./tiny")) == "tiny"
+
+
+def test_nano_is_part_of_the_program(site, tmp_path, monkeypatch):
+    """It needs no download, and knows what words stand where, in both languages."""
+    monkeypatch.setenv("LINEAGE_CACHE", str(tmp_path / "cache"))
+    folder = hub.folder_of("nano", fetch=False)
+    assert hub.vocabulary_of("nano", fetch=False) == folder / "vocab.txt" and site.requests == []
+    assert (folder / "model.safetensors").stat().st_size < 16e6
+    texts = {
+        "en": "He opened the door and went into the room.\nShe sat down at the table and began to read the letter.\n",
+        "zh": "他打开门，走进了房间。\n这个命令可以用来查看系统中正在运行的进程。\n",
+    }
+    trained = Pretrained(folder)
+    for name, text in texts.items():
+        (tmp_path / f"{name}.txt").write_text("\n".join([text] * 8), encoding="utf-8")  # documents
+        scores = trained.scorer(PlainText([str(tmp_path / f"{name}.txt")]), 8)()
+        assert scores["masked_loss"] < 4.5, (name, scores)  # of 16,000 pieces, by frequency alone: 6.3 and 6.7
 
 
 def test_a_vocabulary_alone(site, bert_folder, tmp_path, monkeypatch, capsys):
