@@ -29,12 +29,14 @@ RANGES = {  # of integers, both ends included
     "max_tensor_bytes": (1, 2**31 - 1),
     "max_rows": (1, 2**31 - 1),
     "max_bytes_under_way": (1, 2**63 - 1),
+    "max_requests_under_way": (1, 10**6),
 }
 LIMITS = {
     "max_request_bytes": "bytes of one request's message, unpacked if it is compressed",
     "max_tensor_bytes": "bytes that the tensors of one request may take, which can be many times its message; 64 a string",
     "max_rows": "rows of a tensor of strings, that is, texts of one request",
     "max_bytes_under_way": "bytes of messages and tensors of all requests at once; beyond it UNAVAILABLE, and clients try again",
+    "max_requests_under_way": "requests at once, running or waiting; beyond it UNAVAILABLE at once, and clients try again",
 }
 
 

@@ -22,8 +22,7 @@ from serving.flags import fail, parse
 from serving.limits import Limits
 
 if TYPE_CHECKING:  # imported in the functions, after the flags are checked
-    import grpc
-
+    from serving.core import Core
     from serving.gate import Gate
     from serving.health import Health
     from serving.versions import Models
@@ -33,7 +32,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ONEDNN_USE_SYSTEM_ALLOCATOR", "1")
 GRACE = 30  # seconds for the requests in progress when the server is told to end
 LINGER = 0.25  # seconds after them, in which their answers reach the network
-MAX_CALLS = 10_000  # in progress at once; beyond, gRPC answers RESOURCE_EXHAUSTED
+PENDING = 100_000  # calls that gRPC keeps until we take them; beyond, it cancels some at random
 
 
 def import_tensorflow_quietly() -> None:
@@ -98,36 +97,33 @@ def load(options: argparse.Namespace) -> "Models":
     return models
 
 
-def start(options: argparse.Namespace, models: "Models") -> tuple["grpc.Server", "Gate", "Health", list[str]]:
+def start(options: argparse.Namespace, models: "Models") -> tuple["Core", "Gate", "Health", list[str]]:
     """Starts the gRPC server; returns (server, gate, health service, addresses it listens on)."""
-    import grpc
-
-    from serving.gate import THREADS, Gate, Threads
-    from serving.services import register
+    from serving.api import methods
+    from serving.core import Core
+    from serving.gate import Gate
+    from serving.health import Health
+    from serving.services import Services
 
     limits = Limits(**{name: getattr(options, name) for name in Limits.__dataclass_fields__})
-    gate = Gate(options.grpc_max_threads, limits.max_bytes_under_way)
+    gate, health = Gate(options.grpc_max_threads, limits), Health(models)
     arguments = {
         "grpc.max_receive_message_length": limits.max_request_bytes,  # after decompression, too
         "grpc.max_send_message_length": -1,
         "grpc.so_reuseport": 0,  # else two servers could share a port unnoticed
-        "grpc.server.max_pending_requests": MAX_CALLS,  # the default: beyond 1000, some are cancelled at random
-        "grpc.server.max_pending_requests_hard_limit": 2 * MAX_CALLS,
+        "grpc.server.max_pending_requests": PENDING,
+        "grpc.server.max_pending_requests_hard_limit": 2 * PENDING,
         "grpc.keepalive_time_ms": 60_000,  # ends the calls of clients that vanished without closing the connection
     } | options.grpc_channel_arguments
-    threads = Threads(gate, max(THREADS, 2 * options.grpc_max_threads))
-    server = grpc.server(threads, options=list(arguments.items()), maximum_concurrent_rpcs=MAX_CALLS)
-    health = register(server, models, gate, limits)
+    core = Core(gate, methods(Services(models, limits), health), arguments)
     addresses = [f"0.0.0.0:{options.port}"] if options.port else []
     addresses += [f"unix:{options.grpc_socket_path}"] if options.grpc_socket_path else []
     for address in addresses:
-        try:
-            server.add_insecure_port(address)
-        except RuntimeError:
+        if not core.listen(address):
             fail(f"{address}: cannot be listened on")
-    server.start()
-    threading.Thread(target=gate.watch, name="stalled calls", daemon=True).start()
-    return server, gate, health, addresses
+    core.start()
+    threading.Thread(target=gate.watch, name="stalled requests", daemon=True).start()
+    return core, gate, health, addresses
 
 
 def termination_pipe() -> int:
@@ -162,7 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     models = load(options)
     termination = termination_pipe()
-    _server, gate, health, addresses = start(options, models)  # gRPC stops a server that is not referenced
+    _core, gate, health, addresses = start(options, models)  # gRPC stops a server that is not referenced
     if options.file_system_poll_wait_seconds > 0:
         models.watch(options.file_system_poll_wait_seconds)
     log(f"serving {', '.join(models.models)} at {', '.join(addresses)}")
@@ -170,8 +166,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     log("ending after the requests under way")
     models.stop()
     health.end()
-    gate.close(GRACE)
-    # Not `server.stop`, which answers CANCELLED to calls that it has not begun; a closed connection is UNAVAILABLE.
+    gate.end(GRACE)
+    # gRPC's own shutdown would answer CANCELLED to calls that it has not begun; a closed connection is UNAVAILABLE.
     time.sleep(LINGER)
     if options.grpc_socket_path:
         Path(options.grpc_socket_path).unlink(missing_ok=True)

@@ -16,6 +16,8 @@ FORBIDDEN = {
     "serving/server.py": {"models", "trainer", "keras", "tensorflow_text"},
     "serving/flags.py": {"models", "trainer", "keras", "tensorflow"},
     "serving/config.py": {"models", "trainer", "keras"},
+    "serving/api.py": {"models", "trainer", "keras"},
+    "serving/core.py": {"models", "trainer", "keras", "tensorflow"},
     "serving/services.py": {"models", "trainer", "keras"},
     "serving/health.py": {"models", "trainer", "keras", "tensorflow"},
     "serving/gate.py": {"models", "trainer", "keras", "tensorflow"},
