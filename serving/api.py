@@ -10,6 +10,9 @@ def methods(services: Services, health: Health) -> dict[str, Method | Stream]:
     table: dict[str, dict[str, Method | Stream]] = {
         "tensorflow.serving.PredictionService": {
             "Predict": Method(services.predict),
+            "Classify": Method(services.classify),
+            "Regress": Method(services.regress),
+            "MultiInference": Method(services.multi_inference),
             "GetModelMetadata": Method(services.metadata),
         },
         "tensorflow.serving.ModelService": {"GetModelStatus": Method(services.status, quick=True)},

@@ -46,6 +46,13 @@ def fail(message: str, status: int = 2) -> NoReturn:
     sys.exit(status)
 
 
+def _boolean(text):
+    values = {"true": True, "1": True, "false": False, "0": False}
+    if text.lower() not in values:
+        raise argparse.ArgumentTypeError(f"expected true or false, received {text}")
+    return values[text.lower()]
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message):
         fail(f"{message} (see --help)")
@@ -114,6 +121,14 @@ def _parser(description):
         type=int,
         default=min(4 * (os.cpu_count() or 1), RANGES["grpc_max_threads"][1]),
         help="requests that run at once (default: %(default)s)",
+    )
+    add(
+        "--enable_signature_method_name_check",
+        type=_boolean,
+        nargs="?",
+        const=True,
+        default=False,
+        help="refuse a signature whose method_name is not that of the call",
     )
     add("--tensorflow_intra_op_parallelism", type=int, default=0, help="threads of one operation; 0: as many as cores")
     for limit in fields(Limits):

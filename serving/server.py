@@ -115,7 +115,8 @@ def start(options: argparse.Namespace, models: "Models") -> tuple["Core", "Gate"
         "grpc.server.max_pending_requests_hard_limit": 2 * PENDING,
         "grpc.keepalive_time_ms": 60_000,  # ends the calls of clients that vanished without closing the connection
     } | options.grpc_channel_arguments
-    core = Core(gate, methods(Services(models, limits), health), arguments)
+    services = Services(models, limits, check_methods=options.enable_signature_method_name_check)
+    core = Core(gate, methods(services, health), arguments)
     addresses = [f"0.0.0.0:{options.port}"] if options.port else []
     addresses += [f"unix:{options.grpc_socket_path}"] if options.grpc_socket_path else []
     for address in addresses:

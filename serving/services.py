@@ -6,16 +6,21 @@ Their other methods are UNIMPLEMENTED.
 from contextlib import ExitStack
 
 from tensorflow_serving.apis import (
+    classification_pb2,
     get_model_metadata_pb2,
     get_model_status_pb2,
+    inference_pb2,
     predict_pb2,
+    regression_pb2,
 )
 
-from serving import checks, tensors
+from serving import checks, examples, tensors
 from serving.gate import Request
 from serving.limits import Limits
 from serving.refusal import Refused, cut
 from serving.versions import Models
+
+DEFAULT = "serving_default"  # the signature that is meant where none is named
 
 
 class Services:
@@ -24,10 +29,11 @@ class Services:
     Args:
         models: The served models.
         limits: Limits of one request.
+        check_methods: Whether a signature is refused whose `method_name` is not that of the call.
     """
 
-    def __init__(self, models: Models, limits: Limits) -> None:
-        self.models, self.limits = models, limits
+    def __init__(self, models: Models, limits: Limits, *, check_methods: bool = False) -> None:
+        self.models, self.limits, self.check_methods = models, limits, check_methods
 
     def predict(self, request: Request) -> predict_pb2.PredictResponse:
         """Answers Predict."""
@@ -36,22 +42,73 @@ class Services:
             with request.parsed(predict_pb2.PredictRequest) as message:
                 spec = _spec(message)
                 version, servable = stack.enter_context(self.models.use(spec))
-                signature_name = spec.signature_name or "serving_default"
+                signature_name = spec.signature_name or DEFAULT
                 signature = servable.signature(signature_name)
+                self._check_method(signature, "prediction", examples.PREDICT, examples.CLASSIFY, examples.REGRESS)
                 inputs, requested = checks.read(
                     signature, message.inputs, message.output_filter, self.limits, request.reserve
                 )
                 response.model_spec.name = spec.name
                 del message, spec  # they take much more memory than what was read from them
             outputs = servable.run(signature_name, inputs, requested)
-        response.model_spec.signature_name = signature_name
-        response.model_spec.version.value = version
+        _answer_spec(response.model_spec, response.model_spec.name, signature_name, version)
         for name, value in outputs.items():
             try:
                 tensors.fill(response.outputs[name], value)
             except ValueError as error:
                 raise Refused("UNIMPLEMENTED", f"output {name}: {error}") from None
         return response
+
+    def classify(self, request: Request) -> classification_pb2.ClassificationResponse:
+        """Answers Classify."""
+        return self._infer(request, examples.CLASSIFY, classification_pb2.ClassificationResponse())
+
+    def regress(self, request: Request) -> regression_pb2.RegressionResponse:
+        """Answers Regress."""
+        return self._infer(request, examples.REGRESS, regression_pb2.RegressionResponse())
+
+    def _infer(self, request, method, response):
+        message = request.message(examples.RawRequest)
+        spec = _spec(message)
+        name = spec.signature_name or DEFAULT
+        with self.models.use(spec) as (version, servable):
+            if name in servable.signatures:
+                self._check_method(servable.signatures[name], *METHODS[method])
+            kind = examples.KINDS[method]
+            result = examples.run(kind, servable, name, message.input, self.limits, request.reserve)
+        response.result.CopyFrom(result)
+        _answer_spec(response.model_spec, spec.name, name, version)
+        return response
+
+    def multi_inference(self, request: Request) -> inference_pb2.MultiInferenceResponse:
+        """Answers MultiInference: the first task's model_spec says which version answers all."""
+        message = request.message(examples.RawMultiRequest)
+        specs = [task.model_spec for task in message.tasks] or [inference_pb2.InferenceTask().model_spec]
+        with self.models.use(specs[0]) as (version, servable):
+            for spec in specs:
+                if not spec.name:
+                    raise checks.invalid("Found ModelSpec with an empty model name.")
+                if spec.name != specs[0].name:
+                    raise checks.invalid("All ModelSpecs in a MultiInferenceRequest must access the same model name.")
+            tasks = [(task.model_spec.signature_name or DEFAULT, task.method_name) for task in message.tasks]
+            for name, method in tasks:
+                if method in METHODS and name in servable.signatures:
+                    self._check_method(servable.signatures[name], *METHODS[method])
+            results = examples.run_together(tasks, servable, message.input, self.limits, request.reserve)
+        response = inference_pb2.MultiInferenceResponse()
+        for (name, method), result in zip(tasks, results, strict=True):
+            added = response.results.add()
+            kind = "classification" if method == examples.CLASSIFY else "regression"
+            getattr(added, f"{kind}_result").CopyFrom(result)
+            _answer_spec(added.model_spec, specs[0].name, name, version)
+        return response
+
+    def _check_method(self, signature, call, *names):
+        """Raises `Refused` if that is asked for, and the signature's `method_name` is none of the names."""
+        if self.check_methods and signature.method_name not in names:
+            expected = names[0] if len(names) == 1 else f"one of {{{', '.join(names)}}}"
+            code = "INVALID_ARGUMENT" if len(names) == 1 else "INTERNAL"
+            raise Refused(code, f"Expected {call} signature method_name to be {expected}. Was: {signature.method_name}")
 
     def metadata(self, request: Request) -> get_model_metadata_pb2.GetModelMetadataResponse:
         """Answers GetModelMetadata."""
@@ -88,6 +145,13 @@ class Services:
             status.status.error_code = version.code
             status.status.error_message = cut(version.error)
         return response
+
+
+METHODS = {examples.CLASSIFY: ("classification", examples.CLASSIFY), examples.REGRESS: ("regression", examples.REGRESS)}
+
+
+def _answer_spec(spec, name, signature, version):
+    spec.name, spec.signature_name, spec.version.value = name, signature, version
 
 
 def _spec(message):

@@ -24,6 +24,7 @@ FORBIDDEN = {
     "serving/limits.py": {"models", "trainer", "keras", "tensorflow"},
     "serving/refusal.py": {"models", "trainer", "keras", "tensorflow"},
     "serving/checks.py": {"models", "trainer", "keras", "tensorflow"},
+    "serving/examples.py": {"models", "trainer", "keras", "tensorflow"},
     "serving/servable.py": {"models", "trainer", "keras"},
     "serving/versions.py": {"models", "trainer", "keras"},
     "serving/tensors.py": {"models", "trainer", "tensorflow"},
