@@ -15,7 +15,10 @@ def methods(services: Services, health: Health) -> dict[str, Method | Stream]:
             "MultiInference": Method(services.multi_inference),
             "GetModelMetadata": Method(services.metadata),
         },
-        "tensorflow.serving.ModelService": {"GetModelStatus": Method(services.status, quick=True)},
+        "tensorflow.serving.ModelService": {
+            "GetModelStatus": Method(services.status, quick=True),
+            "HandleReloadConfigRequest": Method(services.reload, apart=True),
+        },
         "grpc.health.v1.Health": {
             "Check": Method(health.check, quick=True),
             "List": Method(health.list, quick=True),

@@ -18,7 +18,7 @@ WITHOUT_EFFECT = (
     "batching_parameters_file", "enable_per_model_batching_parameters", "enable_model_warmup", "monitoring_config_file",
     "enable_grpc_healthcheck_service", "tensorflow_inter_op_parallelism", "tensorflow_session_parallelism",
     "num_load_threads", "num_unload_threads", "max_num_load_retries", "load_retry_interval_micros",
-    "flush_filesystem_caches", "per_process_gpu_memory_fraction", "allow_version_labels_for_unavailable_models",
+    "flush_filesystem_caches", "per_process_gpu_memory_fraction",
     "remove_unused_fields_from_bundle_metagraph", "enable_profiler", "xla_cpu_compilation_enabled",
 )  # fmt: skip
 RANGES = {  # of integers, both ends included
@@ -79,9 +79,10 @@ def parse(arguments: Sequence[str] | None, description: str | None) -> argparse.
         low = 1 if name == "port" and not options.grpc_socket_path else low
         if not low <= getattr(options, name) <= high:
             fail(f"--{name}: expected {low} to {high}, received {getattr(options, name)}")
-    seconds = options.file_system_poll_wait_seconds
-    if not math.isfinite(seconds) or seconds > threading.TIMEOUT_MAX:
-        fail(f"--file_system_poll_wait_seconds: expected a number of seconds, received {seconds}")
+    for name in ("file_system_poll_wait_seconds", "model_config_file_poll_wait_seconds"):
+        seconds = getattr(options, name)
+        if not math.isfinite(seconds) or seconds > threading.TIMEOUT_MAX:
+            fail(f"--{name}: expected a number of seconds, received {seconds}")
     options.grpc_channel_arguments = channel_arguments(options.grpc_channel_arguments)
     return options
 
@@ -115,6 +116,20 @@ def _parser(description):
         type=float,
         default=1,
         help="look for new versions so often; 0 or less: once (default: %(default)s)",
+    )
+    add(
+        "--model_config_file_poll_wait_seconds",
+        type=float,
+        default=0,
+        help="look for changes of --model_config_file so often; 0 or less: never (default: %(default)s)",
+    )
+    add(
+        "--allow_version_labels_for_unavailable_models",
+        type=_boolean,
+        nargs="?",
+        const=True,
+        default=False,
+        help="a new configuration may have labels for versions that are not loaded",
     )
     add(
         "--grpc_max_threads",

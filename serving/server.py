@@ -13,7 +13,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -97,6 +97,23 @@ def load(options: argparse.Namespace) -> "Models":
     return models
 
 
+def follower(options: argparse.Namespace) -> Callable[["Models"], None] | None:
+    """Returns a function that serves what the configuration file says whenever that has changed; None if not asked for."""
+    from serving.config import Follower
+
+    seconds = options.model_config_file_poll_wait_seconds
+    if not options.model_config_file or seconds <= 0:
+        return None
+    file = Follower(Path(options.model_config_file), options.allow_version_labels_for_unavailable_models)
+
+    def run(models):
+        while True:
+            time.sleep(seconds)
+            file.look(models)
+
+    return run
+
+
 def start(options: argparse.Namespace, models: "Models") -> tuple["Core", "Gate", "Health", list[str]]:
     """Starts the gRPC server; returns (server, gate, health service, addresses it listens on)."""
     from serving.api import methods
@@ -115,7 +132,12 @@ def start(options: argparse.Namespace, models: "Models") -> tuple["Core", "Gate"
         "grpc.server.max_pending_requests_hard_limit": 2 * PENDING,
         "grpc.keepalive_time_ms": 60_000,  # ends the calls of clients that vanished without closing the connection
     } | options.grpc_channel_arguments
-    services = Services(models, limits, check_methods=options.enable_signature_method_name_check)
+    services = Services(
+        models,
+        limits,
+        check_methods=options.enable_signature_method_name_check,
+        unavailable_labels=options.allow_version_labels_for_unavailable_models,
+    )
     core = Core(gate, methods(services, health), arguments)
     addresses = [f"0.0.0.0:{options.port}"] if options.port else []
     addresses += [f"unix:{options.grpc_socket_path}"] if options.grpc_socket_path else []
@@ -157,11 +179,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     import_tensorflow_quietly()
     from serving.versions import log
 
+    follow = follower(options)
     models = load(options)
     termination = termination_pipe()
     _core, gate, health, addresses = start(options, models)  # gRPC stops a server that is not referenced
     if options.file_system_poll_wait_seconds > 0:
         models.watch(options.file_system_poll_wait_seconds)
+    if follow:
+        threading.Thread(target=follow, args=[models], name="configuration", daemon=True).start()
     log(f"serving {', '.join(models.models)} at {', '.join(addresses)}")
     os.read(termination, 1)
     log("ending after the requests under way")

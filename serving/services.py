@@ -10,11 +10,13 @@ from tensorflow_serving.apis import (
     get_model_metadata_pb2,
     get_model_status_pb2,
     inference_pb2,
+    model_management_pb2,
     predict_pb2,
     regression_pb2,
 )
 
 from serving import checks, examples, tensors
+from serving.config import Invalid, models_of
 from serving.gate import Request
 from serving.limits import Limits
 from serving.refusal import Refused, cut
@@ -30,10 +32,14 @@ class Services:
         models: The served models.
         limits: Limits of one request.
         check_methods: Whether a signature is refused whose `method_name` is not that of the call.
+        unavailable_labels: See `Models.reload`.
     """
 
-    def __init__(self, models: Models, limits: Limits, *, check_methods: bool = False) -> None:
-        self.models, self.limits, self.check_methods = models, limits, check_methods
+    def __init__(
+        self, models: Models, limits: Limits, *, check_methods: bool = False, unavailable_labels: bool = False
+    ) -> None:
+        self.models, self.limits = models, limits
+        self.check_methods, self.unavailable_labels = check_methods, unavailable_labels
 
     def predict(self, request: Request) -> predict_pb2.PredictResponse:
         """Answers Predict."""
@@ -145,6 +151,25 @@ class Services:
             status.status.error_code = version.code
             status.status.error_message = cut(version.error)
         return response
+
+    def reload(self, request: Request) -> model_management_pb2.ReloadConfigResponse:
+        """Answers HandleReloadConfigRequest, when the models of the new configuration are ready; takes as long."""
+        config = request.message(model_management_pb2.ReloadConfigRequest).config
+        if config.WhichOneof("config") != "model_config_list":
+            raise checks.invalid(
+                "ServerModelConfig type not supported by HandleReloadConfigRequest. Only ModelConfigList is currently supported"
+            )
+        try:
+            models = models_of(config.model_config_list.config)
+        except Invalid as error:
+            raise checks.invalid(str(error)) from None
+        for model in models:
+            if not model.base_path.is_absolute():  # whose folder would it be relative to?
+                raise checks.invalid(
+                    f"Expected model {model.name} to have an absolute path or URI; got base_path()={model.base_path}"
+                )
+        self.models.reload(models, unavailable_labels=self.unavailable_labels)
+        return model_management_pb2.ReloadConfigResponse(status={})
 
 
 METHODS = {examples.CLASSIFY: ("classification", examples.CLASSIFY), examples.REGRESS: ("regression", examples.REGRESS)}
