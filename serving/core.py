@@ -25,6 +25,7 @@ from serving.refusal import Refused, cut
 
 POSTED = 128  # calls that gRPC may give us before we ask for more
 QUICK_BYTES = 2**16  # a larger message is work, whatever its method
+APART = 8  # calls of long methods at once, of which one runs
 NO_METADATA: tuple[()] = ()
 
 
@@ -130,6 +131,8 @@ class Call(Request):
         data = event.batch_operations[0].message()
         if isinstance(self._method, Stream):
             self.gate.received(self)
+            if data is not None and len(data) > QUICK_BYTES:
+                return self.refuse("RESOURCE_EXHAUSTED", f"expected at most {QUICK_BYTES} bytes, received {len(data)}")
             self._method.opened(self, data)
         elif data is None:
             self.refuse("INVALID_ARGUMENT", "expected one message, received none")
@@ -173,6 +176,7 @@ class Core:
         self._server = cygrpc.Server(tuple(arguments.items()), False)
         self._server.register_completion_queue(self._queue)
         self._apart = threading.Lock()
+        self._apart_places = threading.BoundedSemaphore(APART)
 
     def listen(self, address: str) -> bool:
         """Listens on `host:port` or `unix:path`; returns whether it can."""
@@ -198,6 +202,8 @@ class Core:
             if method.quick and len(data) <= QUICK_BYTES:
                 call.run()
             elif method.apart:
+                if not self._apart_places.acquire(blocking=False):
+                    raise Refused("RESOURCE_EXHAUSTED", f"expected at most {APART} calls of this method at once")
                 threading.Thread(target=self._run_apart, args=[call], daemon=True).start()
             elif self.gate.enter(call):
                 self._work(call)
@@ -214,6 +220,7 @@ class Core:
     def _run_apart(self, call):
         with self._apart:
             call.run()
+        self._apart_places.release()
 
     def _request(self):
         self._server.request_call(self._queue, self._queue, self._accept)

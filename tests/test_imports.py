@@ -22,6 +22,7 @@ FORBIDDEN = {
     "serving/health.py": {"models", "trainer", "keras", "tensorflow"},
     "serving/gate.py": {"models", "trainer", "keras", "tensorflow"},
     "serving/limits.py": {"models", "trainer", "keras", "tensorflow"},
+    "serving/reflection.py": {"models", "trainer", "keras", "tensorflow"},
     "serving/refusal.py": {"models", "trainer", "keras", "tensorflow"},
     "serving/checks.py": {"models", "trainer", "keras", "tensorflow"},
     "serving/examples.py": {"models", "trainer", "keras", "tensorflow"},
