@@ -10,8 +10,9 @@ from google.protobuf.message import Message
 from tensorflow_serving.config import model_server_config_pb2
 
 from serving.flags import fail
+from serving.model import Model, log
 from serving.refusal import Refused
-from serving.versions import Model, Models, log
+from serving.versions import Models
 
 
 class Invalid(ValueError):

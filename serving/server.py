@@ -84,7 +84,8 @@ def check_socket(path: str) -> None:
 def load(options: argparse.Namespace) -> "Models":
     """Returns the models, loaded; ends the process if none of a model's versions can be loaded."""
     from serving.config import read_models
-    from serving.versions import Models, log
+    from serving.model import log
+    from serving.versions import Models
 
     models = Models(read_models(options), intra_op_threads=options.tensorflow_intra_op_parallelism)
     models.update()
@@ -177,7 +178,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.grpc_socket_path:
         check_socket(options.grpc_socket_path)
     import_tensorflow_quietly()
-    from serving.versions import log
+    from serving.model import log
 
     follow = follower(options)
     models = load(options)

@@ -27,6 +27,7 @@ FORBIDDEN = {
     "serving/checks.py": {"models", "trainer", "keras", "tensorflow"},
     "serving/examples.py": {"models", "trainer", "keras", "tensorflow"},
     "serving/servable.py": {"models", "trainer", "keras"},
+    "serving/model.py": {"models", "trainer", "keras", "tensorflow"},
     "serving/versions.py": {"models", "trainer", "keras"},
     "serving/tensors.py": {"models", "trainer", "tensorflow"},
     "serving/client.py": {"models", "tensorflow", "keras", "tensorflow_serving"},

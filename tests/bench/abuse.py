@@ -287,7 +287,9 @@ def report(abuse, events):
     print(f"server's memory          {', '.join(f'{moment} {memory}' for moment, memory in abuse.memory.items())}")
     print(f"server alive, and right  {'yes' if alive else 'no'}; ended {abuse.ends} times")
     print(f"{sent} requests in {abuse.seconds:.0f} s, {sent / abuse.seconds:.0f} a second")
-    return not wrong and alive and not abuse.ends
+    if sent < abuse.sent:  # a thread of this program has ended with an error
+        print(f"{abuse.sent - sent} requests without a result")
+    return not wrong and alive and not abuse.ends and sent == abuse.sent
 
 
 if __name__ == "__main__":

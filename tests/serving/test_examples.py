@@ -17,9 +17,10 @@ from tensorflow_serving.apis import (
 
 from serving.gate import Gate, Request
 from serving.limits import Limits
+from serving.model import END, Model
 from serving.refusal import Refused
 from serving.services import Services
-from serving.versions import END, Model, Models
+from serving.versions import Models
 from tests.conftest import Server
 from tests.serving.saved import CLASSIFY, PREDICT, REGRESS, save_half_plus_two
 

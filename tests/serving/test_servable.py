@@ -7,9 +7,10 @@ from tensorflow_serving.apis import predict_pb2
 
 from serving import servable
 from serving.limits import Limits
+from serving.model import Model
 from serving.refusal import Refused
 from serving.services import Services
-from serving.versions import Model, Models
+from serving.versions import Models
 from tests.serving.saved import save_defaults, save_types
 from tests.serving.test_examples import ask, refused
 

@@ -8,8 +8,9 @@ import pytest
 
 from serving import versions
 from serving.config import Follower
+from serving.model import AVAILABLE, END, Model, Version, version_of
 from serving.refusal import Refused
-from serving.versions import AVAILABLE, END, Model, Models, Version, version_of
+from serving.versions import Models
 
 
 class FakeServable:
