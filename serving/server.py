@@ -1,7 +1,7 @@
 """`python -m serving.server`: serves SavedModels over TensorFlow Serving's gRPC API, from Python packages alone.
 
-Takes the flags of `tensorflow_model_server` that it has; answers Predict, GetModelMetadata and GetModelStatus with its
-codes and texts of errors, and `grpc.health.v1` with the real state. The port opens when every model is loaded.
+Takes the flags of `tensorflow_model_server` that it has; answers the calls of its two services with its codes and texts
+of errors, `grpc.health.v1` with the real state, and server reflection. The port opens when every model is loaded.
 SIGTERM ends it after the requests under way; those that come later are UNAVAILABLE, which clients try elsewhere.
 """
 
