@@ -14,9 +14,9 @@ RUN cd /venv/lib/python3*/site-packages \
 FROM python:3.11-slim
 COPY --from=packages /venv /venv
 # Readable to the server's user whatever the umask of the checkout was
-COPY --chmod=755 serving/__init__.py serving/server.py serving/flags.py serving/config.py serving/services.py serving/health.py \
-    serving/gate.py serving/limits.py serving/checks.py serving/refusal.py serving/servable.py serving/tensors.py \
-    serving/versions.py /app/serving/
+COPY --chmod=755 serving/__init__.py serving/server.py serving/flags.py serving/config.py serving/api.py serving/core.py \
+    serving/services.py serving/examples.py serving/health.py serving/reflection.py serving/gate.py serving/limits.py \
+    serving/checks.py serving/refusal.py serving/servable.py serving/tensors.py serving/model.py serving/versions.py /app/serving/
 COPY --chmod=755 docker/entrypoint.sh /
 COPY --chmod=755 exports /models
 WORKDIR /app

@@ -8,7 +8,6 @@ its leniency.
 from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 
-import numpy as np
 from google.protobuf.message import Message
 
 from serving import tensors
@@ -29,7 +28,7 @@ def read(
     output_filter: Iterable[str],
     limits: Limits,
     reserve: Callable[[int], None],
-) -> tuple[dict[str, np.ndarray], list[str]]:
+) -> tuple[dict[str, tensors.Value], list[str]]:
     """Checks a request, then reads its tensors.
 
     Args:
@@ -46,7 +45,8 @@ def read(
         Refused: With TensorFlow Serving's code and message, where it has one.
     """
     names(signature, protos)
-    layouts = {name: _parsed(name, tensors.layout, protos[name]) for name in signature.inputs}
+    given = [name for name in signature.inputs if name in protos]  # the others have defaults
+    layouts = {name: _parsed(name, tensors.layout, protos[name]) for name in given}
     requested = outputs(signature, output_filter)
     types(signature, {name: layout.dtype for name, layout in layouts.items()})
     reserve(limits.check(layouts))
@@ -56,28 +56,29 @@ def read(
 def _parsed(name, parse, proto):
     try:
         return parse(proto)
-    except tensors.TooManyDimensions as error:
-        raise invalid(f"input {name}: {error}") from None
     except ValueError:
         raise invalid(f"tensor parsing error: {name}") from None
 
 
 def names(signature: Message, inputs: Mapping[str, object]) -> None:
-    """Raises `Refused` unless the inputs are exactly those of the signature."""
-    expected = signature.inputs
+    """Raises `Refused` unless the inputs are those of the signature; it may have defaults for some."""
+    expected, defaults = signature.inputs, signature.defaults
     if len(inputs) == len(expected) and all(name in inputs for name in expected):
         return
     known, given = set(expected), set(islice(inputs, MAX_NAMES))
-    if len(inputs) != len(expected):
+    if len(inputs) > len(expected) or (len(inputs) < len(expected) and not defaults):
         raise invalid(
             f"input size does not match signature: {len(inputs)}!={len(known)} len({{{','.join(sorted(given))}}}) != "
             f"len({{{','.join(sorted(known))}}}). Sent extra: {{{','.join(sorted(given - known))}}}. "
             f"Missing but required: {{{','.join(sorted(known - given))}}}."
         )
-    name = min(known - given)
+    missing = known - given - set(defaults)
+    if not missing:
+        return
+    name = min(missing)
     raise invalid(
         f"Signature input alias: {name}(feed name: {expected[name].name}) not found in request and no default "
-        f"value provided. Inputs expected to be in the request {{{','.join(sorted(given))}}}, or default input alias set: "
+        f"value provided. Inputs expected to be in the request {{{','.join(sorted(given))}}}, or default input alias set: {','.join(sorted(defaults))}"
     )
 
 

@@ -71,9 +71,12 @@ class Client:
         outputs = {}
         for name, proto in response.outputs.items():
             try:
-                outputs[name] = tensors.to_array(proto)
+                array = tensors.to_array(proto)
             except ValueError as error:
                 raise Unexpected(f"output {name} is not a tensor: {error}") from None
+            if isinstance(array, tensors.Flat):
+                raise Unexpected(f"output {name} has {len(array.shape)} dimensions, more than an array can have")
+            outputs[name] = array
         return outputs
 
     def answer(

@@ -1,21 +1,34 @@
 """The models to serve: from the flags, or from a text-format `tensorflow.serving.ModelServerConfig`."""
 
 import argparse
+import contextlib
+from collections.abc import Sequence
 from pathlib import Path
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
+from google.protobuf.message import Message
 from tensorflow_serving.config import model_server_config_pb2
 
 from serving.flags import fail
-from serving.versions import Model
+from serving.model import Model, log
+from serving.refusal import Refused
+from serving.versions import Models
+
+
+class Invalid(ValueError):
+    """A configuration that cannot be served; says in one line what was found, and what was expected."""
 
 
 def read_models(options: argparse.Namespace) -> list[Model]:
     """Returns the models of the options; ends the process with one line if one of them has no versions."""
-    if options.model_config_file:
-        models = read_config(Path(options.model_config_file))
-    else:
-        models = [Model(options.model_name, Path(options.model_base_path))]
+    try:
+        if options.model_config_file:
+            path = Path(options.model_config_file)
+            models = read_config(path, read_bytes(path))
+        else:
+            models = [Model(options.model_name, Path(options.model_base_path))]
+    except Invalid as error:
+        fail(str(error))
     for model in models:
         try:
             versions = model.aspired()
@@ -24,52 +37,109 @@ def read_models(options: argparse.Namespace) -> list[Model]:
         except OSError as error:
             fail(f"{model.name}: {model.base_path} cannot be read ({error.strerror})")
         if not versions:
-            fail(
-                f"No versions of servable {model.name} found under base path {model.base_path}. "
-                "Did you forget to name your leaf directory as a number (eg. '/1/')?"
-            )
+            fail(model.without_versions())
     return models
 
 
-def read_config(path: Path) -> list[Model]:
-    """Returns the models of a configuration file; ends the process with one line if it is invalid."""
+def read_bytes(path: Path) -> bytes:
+    """Returns the content of a configuration file; raises `Invalid` if it cannot be read."""
     try:
-        text = path.read_text(encoding="utf-8")
-        config = text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
+        return path.read_bytes()
     except OSError as error:
-        fail(f"{path}: cannot be read ({error.strerror})")
+        raise Invalid(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def read_config(path: Path, content: bytes) -> list[Model]:
+    """Returns the models of a configuration file with that content; raises `Invalid`."""
+    try:
+        text = content.decode()
+        config = text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
+        as_written = text_format.Parse(text, _with_lists_for_maps()).model_config_list.config
     except (text_format.ParseError, UnicodeDecodeError, RecursionError) as error:
-        fail(f"{path}: expected a text-format tensorflow.serving.ModelServerConfig, found: {error}")
-    as_written = text_format.Parse(text, _with_lists_for_maps()).model_config_list.config
-    models: dict[str, Model] = {}
-    for entry, written in zip(config.model_config_list.config, as_written, strict=True):
-        if entry.name in models:
-            fail(f"Illegal to list model {entry.name} multiple times in config list")
-        models[entry.name] = _model(path, entry, [label.key for label in written.version_labels])
+        raise Invalid(f"{path}: Error parsing text-format tensorflow.serving.ModelServerConfig: {error}") from None
+    labels = [[label.key for label in written.version_labels] for written in as_written]
+    models = models_of(config.model_config_list.config, f"{path}: ", labels)
     if not models:
-        fail(f"{path}: expected model_config_list with at least one config, found none")
+        raise Invalid(f"{path}: expected model_config_list with at least one config, found none")
+    return models
+
+
+def models_of(
+    configs: Sequence[Message], source: str = "", labels: Sequence[Sequence[str]] | None = None
+) -> list[Model]:
+    """Returns the models of `tensorflow.serving.ModelConfig`s.
+
+    Args:
+        configs: They.
+        source: What an error begins with.
+        labels: The names of each one's labels as written, with repetitions; by default, as they are.
+
+    Raises:
+        Invalid: A name twice, or something that is not served.
+    """
+    models: dict[str, Model] = {}
+    for i, entry in enumerate(configs):
+        if entry.name in models:
+            raise Invalid(f"Illegal to list model {entry.name} multiple times in config list")
+        models[entry.name] = _model(source, entry, labels[i] if labels else list(entry.version_labels))
     return list(models.values())
 
 
-def _model(path, config, labels):
-    """Returns the `Model` of one entry; `labels` are its labels' names as written, with repetitions."""
-    location = f"{path}: model {config.name}"
+class Follower:
+    """Serves what a configuration file says, when that changes; one that cannot be served changes nothing.
+
+    Args:
+        path: The file; what it says now, or later, is what is served first.
+        unavailable_labels: See `Models.reload`.
+    """
+
+    def __init__(self, path: Path, unavailable_labels: bool) -> None:
+        self._path, self._unavailable_labels = path, unavailable_labels
+        self._taken: bytes | None = None  # content that is served
+        self._said = ""
+        with contextlib.suppress(Invalid):
+            self._taken = read_bytes(path)
+
+    def look(self, models: Models) -> None:
+        """Reads the file, and takes it over if it is another; a broken one is tried again, and reported once."""
+        try:
+            content = read_bytes(self._path)
+            if content != self._taken:
+                models.reload(read_config(self._path, content), unavailable_labels=self._unavailable_labels)
+            self._taken, self._said = content, ""
+        except (Invalid, Refused) as error:
+            self._say(str(error))
+        except Exception as error:  # a defect must not end the thread
+            self._say(f"{type(error).__name__}: {error}")
+
+    def _say(self, error):
+        line = f"{error}; the configuration before is kept"
+        line = line if line.startswith(str(self._path)) else f"{self._path}: {line}"
+        if line != self._said:
+            log(line)
+        self._said = line
+
+
+def _model(source, config, labels):
+    location = f"{source}model {config.name}"
     if not config.name or not config.base_path:
         text = text_format.MessageToString(config, as_one_line=True)
-        fail(f"{path}: expected a name and a base_path for every model, found {text or 'neither'}")
+        raise Invalid(f"{source}expected a name and a base_path for every model, found {text or 'neither'}")
     if "\0" in config.base_path:
-        fail(f"{location}: expected a base_path, found one with a NUL in it")
+        raise Invalid(f"{location}: expected a base_path, found one with a NUL in it")
     if config.model_platform not in ("tensorflow", ""):
-        fail(f"{location}: expected model_platform tensorflow, found {config.model_platform}")
+        raise Invalid(f"{location}: expected model_platform tensorflow, found {config.model_platform}")
     for label in labels:
         if not label:
-            fail(f"{location}: expected a name for every label, found an empty one")
+            raise Invalid(f"{location}: expected a name for every label, found an empty one")
         if labels.count(label) > 1:
-            fail(f"{location}: expected every label once, found {label} {labels.count(label)} times")
+            raise Invalid(f"{location}: expected every label once, found {label} {labels.count(label)} times")
     policy = config.model_version_policy
     kind = policy.WhichOneof("policy_choice")
     if kind == "specific" and not policy.specific.versions:
-        fail(f"{location}: expected versions in the version policy specific, found none: nothing would be served")
+        raise Invalid(
+            f"{location}: expected versions in the version policy specific, found none: nothing would be served"
+        )
     return Model(
         config.name,
         Path(config.base_path),

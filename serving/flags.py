@@ -18,7 +18,7 @@ WITHOUT_EFFECT = (
     "batching_parameters_file", "enable_per_model_batching_parameters", "enable_model_warmup", "monitoring_config_file",
     "enable_grpc_healthcheck_service", "tensorflow_inter_op_parallelism", "tensorflow_session_parallelism",
     "num_load_threads", "num_unload_threads", "max_num_load_retries", "load_retry_interval_micros",
-    "flush_filesystem_caches", "per_process_gpu_memory_fraction", "allow_version_labels_for_unavailable_models",
+    "flush_filesystem_caches", "per_process_gpu_memory_fraction",
     "remove_unused_fields_from_bundle_metagraph", "enable_profiler", "xla_cpu_compilation_enabled",
 )  # fmt: skip
 RANGES = {  # of integers, both ends included
@@ -29,12 +29,14 @@ RANGES = {  # of integers, both ends included
     "max_tensor_bytes": (1, 2**31 - 1),
     "max_rows": (1, 2**31 - 1),
     "max_bytes_under_way": (1, 2**63 - 1),
+    "max_requests_under_way": (1, 10**6),
 }
 LIMITS = {
     "max_request_bytes": "bytes of one request's message, unpacked if it is compressed",
     "max_tensor_bytes": "bytes that the tensors of one request may take, which can be many times its message; 64 a string",
     "max_rows": "rows of a tensor of strings, that is, texts of one request",
     "max_bytes_under_way": "bytes of messages and tensors of all requests at once; beyond it UNAVAILABLE, and clients try again",
+    "max_requests_under_way": "requests at once, running or waiting; beyond it UNAVAILABLE at once, and clients try again",
 }
 
 
@@ -42,6 +44,13 @@ def fail(message: str, status: int = 2) -> NoReturn:
     """Prints the message in one line, and ends the process."""
     print(f"python -m serving.server: {message}".replace("\n", " "), file=sys.stderr)
     sys.exit(status)
+
+
+def _boolean(text):
+    values = {"true": True, "1": True, "false": False, "0": False}
+    if text.lower() not in values:
+        raise argparse.ArgumentTypeError(f"expected true or false, received {text}")
+    return values[text.lower()]
 
 
 class _Parser(argparse.ArgumentParser):
@@ -70,9 +79,10 @@ def parse(arguments: Sequence[str] | None, description: str | None) -> argparse.
         low = 1 if name == "port" and not options.grpc_socket_path else low
         if not low <= getattr(options, name) <= high:
             fail(f"--{name}: expected {low} to {high}, received {getattr(options, name)}")
-    seconds = options.file_system_poll_wait_seconds
-    if not math.isfinite(seconds) or seconds > threading.TIMEOUT_MAX:
-        fail(f"--file_system_poll_wait_seconds: expected a number of seconds, received {seconds}")
+    for name in ("file_system_poll_wait_seconds", "model_config_file_poll_wait_seconds"):
+        seconds = getattr(options, name)
+        if not math.isfinite(seconds) or seconds > threading.TIMEOUT_MAX:
+            fail(f"--{name}: expected a number of seconds, received {seconds}")
     options.grpc_channel_arguments = channel_arguments(options.grpc_channel_arguments)
     return options
 
@@ -108,10 +118,32 @@ def _parser(description):
         help="look for new versions so often; 0 or less: once (default: %(default)s)",
     )
     add(
+        "--model_config_file_poll_wait_seconds",
+        type=float,
+        default=0,
+        help="look for changes of --model_config_file so often; 0 or less: never (default: %(default)s)",
+    )
+    add(
+        "--allow_version_labels_for_unavailable_models",
+        type=_boolean,
+        nargs="?",
+        const=True,
+        default=False,
+        help="a new configuration may have labels for versions that are not loaded",
+    )
+    add(
         "--grpc_max_threads",
         type=int,
         default=min(4 * (os.cpu_count() or 1), RANGES["grpc_max_threads"][1]),
         help="requests that run at once (default: %(default)s)",
+    )
+    add(
+        "--enable_signature_method_name_check",
+        type=_boolean,
+        nargs="?",
+        const=True,
+        default=False,
+        help="refuse a signature whose method_name is not that of the call",
     )
     add("--tensorflow_intra_op_parallelism", type=int, default=0, help="threads of one operation; 0: as many as cores")
     for limit in fields(Limits):

@@ -1,58 +1,102 @@
-"""Admission control: which requests are accepted, how many run at once, how much memory they take together.
+"""Admission: which requests are accepted, how many run at once, how many wait, how much memory all take together.
 
-gRPC's own limits are not enough: a call whose message never arrives occupies a thread forever, a server that is stopped
-cancels the calls that it has not begun, and nothing counts bytes.
+Knows nothing of gRPC or HTTP: a transport makes a `Request` of what arrives, and runs it when the gate says so.
 """
 
 import ctypes
-import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from typing import Any, NoReturn
+from contextlib import contextmanager, nullcontext, suppress
+from typing import NoReturn, TypeVar
 
-import grpc
+from google.protobuf.message import DecodeError, Message
 
+from serving.limits import Limits
 from serving.refusal import Refused
 
-THREADS = 256  # calls in progress at once, most of them waiting for their message or their turn
-MAX_WAITING = 64  # calls without a message; if there are more, stalled ones are cancelled
-STALLED = 10.0  # seconds without a message before a call counts as stalled; less when few threads are left
+MAX_SILENT = 64  # requests without a message; if there are more, stalled ones are cancelled
+STALLED = 10.0  # seconds without a message before a request counts as stalled; less, the more of them there are
 LARGE = 2**20  # bytes; larger messages are parsed one at a time, smaller requests are never refused for their memory
 TIMED_OUT = ("DEADLINE_EXCEEDED", "Timed out waiting for notification")
+M = TypeVar("M", bound=Message)
 
 
-class Threads(ThreadPoolExecutor):
-    """gRPC's threads; gRPC calls `submit` as soon as a request arrives, which is when it counts as accepted.
-
-    If no more threads can be started, the existing ones do the work: the error would end gRPC's own thread.
+class Request:
+    """A request under way, of any transport; a transport's own kind says how it runs and is cancelled.
 
     Args:
-        gate: Counts the calls.
-        number: Threads at most.
+        gate: Counts what it takes.
+        deadline: When its client gives up, as of `time.time`.
     """
 
-    def __init__(self, gate: "Gate", number: int) -> None:
-        super().__init__(number, thread_name_prefix="call")
-        self._gate = gate
+    __slots__ = ("_data", "_reserved", "counted", "deadline", "gate", "gone", "opened", "waiting")
 
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        in_time = self._gate.count()
-        try:
-            return super().submit(self._run, in_time, fn, *args, **kwargs)
-        except RuntimeError:  # "can't start new thread", after the work was queued
-            done: Future[Any] = Future()
-            done.set_result(None)
-            return done
+    def __init__(self, gate: "Gate", deadline: float) -> None:
+        self.gate, self.deadline = gate, deadline
+        self.gone = False  # the client has given up
+        self.waiting = False  # in the gate's queue
+        self.counted = False  # among those that the server answers before it ends
+        self.opened = time.monotonic()
+        self._data: bytes | None = None
+        self._reserved = 0
 
-    def _run(self, in_time, fn, *args, **kwargs):
-        self._gate.call.in_time = in_time
-        try:
-            return fn(*args, **kwargs)
-        finally:
-            self._gate.uncount(in_time)
+    def run(self) -> None:
+        """Answers it, in the calling thread."""
+        raise NotImplementedError
+
+    def cancel(self) -> None:
+        """Ends it without an answer."""
+        raise NotImplementedError
+
+    def arrived(self, data: bytes) -> None:
+        """Takes its message; raises `Refused` if there is no memory for it."""
+        self.reserve(len(data))
+        self._data = data
+
+    def message(self, kind: type[M]) -> M:
+        """Returns its message, and keeps it no longer; raises `Refused` if the bytes are no such message."""
+        with self.parsed(kind) as message:
+            return message
+
+    @contextmanager
+    def parsed(self, kind: type[M]) -> Iterator[M]:
+        """As `message`, and until the block ends no other large request is parsed.
+
+        A message of many small fields takes fifty times its size, so read it in the block, and forget it.
+        """
+        data, self._data = self._data or b"", None
+        with self.gate.large if len(data) > LARGE else nullcontext():
+            try:
+                message = kind.FromString(data)
+            except DecodeError:
+                name, size = kind.DESCRIPTOR.full_name, len(data)
+                raise Refused("INVALID_ARGUMENT", f"expected a {name}, received {size} bytes that are none") from None
+            del data
+            yield message
+
+    def require(self) -> None:
+        """Raises `Refused` if nobody waits for the answer any more."""
+        if self.gone:
+            raise Refused("CANCELLED", "the client has gone")
+        if time.time() >= self.deadline:
+            raise Refused(*TIMED_OUT)
+
+    def reserve(self, count: int) -> None:
+        """Counts bytes that it takes until `release`; a single request may reserve any number.
+
+        Raises:
+            Refused: Too many, together with those of the other requests.
+        """
+        self.gate.reserve(self._reserved, count)
+        self._reserved += count
+
+    def release(self) -> None:
+        """Gives back what was reserved; also called twice."""
+        self._data = None
+        reserved, self._reserved = self._reserved, 0
+        self.gate.unreserve(reserved)
 
 
 class Gate:
@@ -60,131 +104,161 @@ class Gate:
 
     Args:
         running: Requests that may run at once.
-        max_bytes: Memory that all requests in progress may take.
+        limits: Of all requests.
     """
 
-    def __init__(self, running: int, max_bytes: int) -> None:
-        self.max_bytes = max_bytes
-        self._large = threading.Lock()
-        self.call = threading.local()  # in_time: whether this thread's call arrived before the shutdown
+    def __init__(self, running: int, limits: Limits) -> None:
+        self._limits = limits
+        self.large = threading.Lock()
+        self.start_thread: Callable[[], None] = lambda: None  # starts one more of the transport's threads, all equal
+        self._threads = 2
+        self._running, self._max_running = 0, running
         self._lock = threading.Lock()
-        self._turns: queue.SimpleQueue[None] = queue.SimpleQueue()  # tokens; faster than a semaphore, which is not in C
-        for _ in range(running):
-            self._turns.put(None)
-        self._bytes = self._accepted = 0
-        self._waiting: dict[grpc.ServicerContext, float] = {}  # {call without its message: monotonic time of its start}
+        self._queue: deque[Request] = deque()
+        self._bytes = self._open = self._accepted = self._dropped = 0
+        self._silent: dict[Request, None] = {}  # those without their message, the first first
         self._ending = False
         self._trim = getattr(ctypes.CDLL(None), "malloc_trim", lambda _: None)  # glibc only
         self._to_trim = False
 
-    def count(self) -> bool:
-        """Counts a call as accepted and returns True, or returns False if the server is ending."""
-        with self._lock:
-            self._accepted += not self._ending
-            return not self._ending
+    def open(self, request: Request, *, always: bool = False) -> None:
+        """Begins a request, whose message is to come.
 
-    def uncount(self, in_time: bool) -> None:
-        """Ends a call for which `count` returned `in_time`."""
-        with self._lock:
-            self._accepted -= in_time
-
-    def message(self, messages: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
-        """Returns the one message of a call; raises `Refused` if there is none."""
-        self._waiting[context] = time.monotonic()
-        try:
-            data = next(messages, None)
-        finally:
-            del self._waiting[context]
-        if data is None:
-            raise Refused("INVALID_ARGUMENT", "expected one message, received none")
-        return data
-
-    def require_in_time(self) -> None:
-        """Raises `Refused` if this thread's call arrived after the shutdown began."""
-        if not self.call.in_time:
-            raise Refused("UNAVAILABLE", "the server is ending")
-
-    def parsing(self, data: bytes) -> AbstractContextManager:
-        """Returns the lock for parsing a message: parsed, one of many small fields takes fifty times its size."""
-        return self._large if len(data) > LARGE else nullcontext()
-
-    @contextmanager
-    def turn(self, context: grpc.ServicerContext) -> Iterator[None]:
-        """Waits until the call may run.
+        Args:
+            request: It.
+            always: It is no work, and accepted while the server is full or ending, too.
 
         Raises:
-            Refused: Its deadline has passed, or the client has gone.
+            Refused: The server ends, or has too many requests.
         """
-        try:
-            self._turns.get(timeout=min(context.time_remaining(), threading.TIMEOUT_MAX))
-        except queue.Empty:
-            raise Refused(*TIMED_OUT) from None
-        try:
-            if context.time_remaining() <= 0:
-                raise Refused(*TIMED_OUT)
-            if not context.is_active():
-                raise Refused("CANCELLED", "the client has gone")
-            yield
-        finally:
-            self._turns.put(None)
+        most = self._limits.max_requests_under_way
+        with self._lock:
+            if not always and self._ending:
+                raise Refused("UNAVAILABLE", "the server is ending")
+            if self._open >= (2 * most if always else most):
+                message = f"expected at most {most} requests under way (--max_requests_under_way), received one more; try again"
+                raise Refused("UNAVAILABLE", message)
+            request.counted = not always
+            self._accepted += request.counted
+            self._open += 1
+            self._silent[request] = None
 
-    @contextmanager
-    def memory(self) -> Iterator[Callable[[int], None]]:
-        """Yields a function that reserves bytes until the end of the block; a single request may reserve any number.
+    def received(self, request: Request) -> None:
+        """Its message has come."""
+        with self._lock:
+            self._silent.pop(request, None)
 
-        Raises:
-            Refused: From that function: too many, together with those of the other requests.
-        """
-        reserved = 0
+    def close(self, request: Request) -> None:
+        """Ends a request that was opened."""
+        with self._lock:
+            self._silent.pop(request, None)
+            self._open -= 1
+            self._accepted -= request.counted
 
-        def reserve(count: int) -> None:
-            nonlocal reserved
-            with self._lock:
-                others = self._bytes - reserved
-                if others and count > LARGE and self._bytes + count > self.max_bytes:
-                    raise Refused(
-                        "UNAVAILABLE",
-                        f"expected at most {self.max_bytes} bytes of all requests under way (--max_bytes_under_way), "
-                        f"received {count} more beside {others}; try again",
-                    )
-                self._bytes += count
-                reserved += count
-            self._to_trim |= reserved > LARGE
+    def enter(self, request: Request) -> bool:
+        """Returns whether the calling thread shall run it now, and then call `leave`; else it waits in the queue."""
+        with self._lock:
+            if self._running >= self._max_running:
+                request.waiting = True
+                self._queue.append(request)
+                return False
+            self._running += 1
+            more = self._running == self._threads  # else none would be left for what comes next
+            self._threads += more
+        if more:
+            try:
+                self.start_thread()
+            except RuntimeError:  # "can't start new thread": fewer must do
+                with self._lock:
+                    self._threads -= 1
+                    self._max_running = self._threads - 1
+                    if self._running > self._max_running:
+                        self._running -= 1
+                        request.waiting = True
+                        self._queue.append(request)
+                        return False
+        return True
 
-        try:
-            yield reserve
-        finally:
-            with self._lock:
-                self._bytes -= reserved
+    def leave(self) -> Request | None:
+        """Returns the next request, for the calling thread to run; None: there is none, and its place is given back."""
+        with self._lock:
+            while self._queue:
+                request = self._queue.popleft()
+                if request.waiting:
+                    request.waiting = False
+                    return request
+                self._dropped -= 1
+            self._running -= 1
+            return None
 
-    def close(self, seconds: float) -> None:
-        """Accepts no more calls, and waits at most `seconds` for those accepted, except stalled ones.
+    def drop(self, request: Request) -> bool:
+        """Notes that a client has gone; returns whether its request had not begun: its place and memory are free now."""
+        with self._lock:
+            request.gone = True
+            silent = request in self._silent
+            begun = not (silent or request.waiting)
+            if request.waiting:
+                request.waiting = False
+                self._dropped += 1
+                if self._dropped > 1000 and 2 * self._dropped > len(self._queue):
+                    self._queue = deque(request for request in self._queue if request.waiting)
+                    self._dropped = 0
+        if not begun:
+            request.release()
+        return not begun
 
-        Calls that were in transit when the shutdown began are still accepted, for up to a second.
+    def reserve(self, reserved: int, count: int) -> None:
+        """See `Request.reserve`; `reserved` are the bytes that the request has reserved already."""
+        most = self._limits.max_bytes_under_way
+        with self._lock:
+            others = self._bytes - reserved
+            if others and count > LARGE and self._bytes + count > most:
+                raise Refused(
+                    "UNAVAILABLE",
+                    f"expected at most {most} bytes of all requests under way (--max_bytes_under_way), "
+                    f"received {count} more beside {others}; try again",
+                )
+            self._bytes += count
+        self._to_trim |= reserved + count > LARGE
+
+    def unreserve(self, count: int) -> None:
+        """See `Request.release`."""
+        with self._lock:
+            self._bytes -= count
+
+    def end(self, seconds: float) -> None:
+        """Accepts no more requests, and waits at most `seconds` for those accepted, except stalled ones.
+
+        Requests that were in transit when the shutdown began are still accepted, for up to a second.
         """
         deadline = time.monotonic() + 1
-        while time.monotonic() < deadline and self._accepted > len(self._stalled(0.1)):
+        while time.monotonic() < deadline and self._accepted > self._stalled_work(0.1):
             time.sleep(0.02)
         with self._lock:
             self._ending = True
         deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline and self._accepted > len(self._stalled(1.0)):
+        while time.monotonic() < deadline and self._accepted > self._stalled_work(1.0):
             time.sleep(0.02)
 
     def watch(self) -> NoReturn:
-        """Cancels stalled calls when there are many, and returns memory to the system after large requests."""
+        """Cancels stalled requests when there are many, and returns memory to the system after large ones."""
         while True:
             time.sleep(0.5)
             if self._to_trim and not self._bytes:
                 self._to_trim = False
                 self._trim(0)  # glibc would keep it in each of its arenas
-            waiting = len(self._waiting)
-            if waiting > MAX_WAITING:
-                for context in self._stalled(STALLED * (1 - waiting / THREADS)):
+            silent = len(self._silent)
+            if silent > MAX_SILENT:
+                part = min(silent / self._limits.max_requests_under_way, 1)
+                for request in self._stalled(STALLED * (1 - part)):
                     with suppress(Exception):  # so that the rest are cancelled, too
-                        context.cancel()
+                        request.cancel()
 
     def _stalled(self, seconds):
-        """Returns the calls that have waited longer than that for their message."""
+        """Returns the requests that have waited longer than that for their message."""
         now = time.monotonic()
-        return [context for context, start in dict(self._waiting).items() if now - start > seconds]
+        with self._lock:
+            return [request for request in self._silent if now - request.opened > seconds]
+
+    def _stalled_work(self, seconds):
+        return sum(request.counted for request in self._stalled(seconds))

@@ -1,19 +1,17 @@
 """`grpc.health.v1`: the state of each model by its name, and of all together by "" or a service's name.
 
-Replaces the servicer of grpcio-health-checking, which keeps every name that was ever watched, and sends to watchers
-while it holds a lock that all its calls need, so that a single watcher that does not read blocks everyone.
+Replaces the servicer of grpcio-health-checking, which keeps every name that was ever watched, and needs a thread for
+each watcher. A watcher that does not read has one message sent to it, and gets the newest state when it reads again.
 """
 
 import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import grpc
-from google.protobuf.message import DecodeError
 from grpc_health.v1 import health_pb2
 
-from serving.gate import Gate
+from serving.core import Call
+from serving.gate import Request
 from serving.refusal import Refused
 
 if TYPE_CHECKING:  # imports TensorFlow
@@ -22,94 +20,97 @@ if TYPE_CHECKING:  # imports TensorFlow
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 UNKNOWN = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
-ALL = ("", "PredictionService", "ModelService")
-MAX_WATCHERS = 64  # calls of Watch at once; each occupies a thread
+SERVICES = ("PredictionService", "ModelService")  # with TensorFlow Serving's names, and with their full ones
+ALL = ("", *SERVICES, *(f"tensorflow.serving.{name}" for name in SERVICES))
+MAX_WATCHERS = 1000  # calls of Watch at once
+
+
+@dataclass(eq=False)
+class _Watcher:
+    call: Call
+    service: str
+    sent: int | None = None
+    sending: bool = False
 
 
 class Health:
-    """The service's state and its two methods.
+    """The service's state and its methods.
 
     Args:
         models: The served models; their `changed` hook is set.
-        gate: The server's.
     """
 
-    def __init__(self, models: "Models", gate: Gate) -> None:
-        self._models, self._gate = models, gate
-        # A separate pool, so that health checks are answered while all other threads are busy
-        self.threads = ThreadPoolExecutor(2 * MAX_WATCHERS, thread_name_prefix="health")
-        self._changed = threading.Condition()
+    def __init__(self, models: "Models") -> None:
+        self._models = models
+        self._lock = threading.Lock()
         self._ending = False
-        self._watchers = 0
+        self._watchers: dict[Call, _Watcher] = {}
         self._states: dict[str, int] = {}
         models.changed = self.update
         self.update()
 
     def update(self) -> None:
-        """Reads the models' states, and notifies the watchers."""
-        with self._changed:
+        """Reads the models' states, and tells the watchers."""
+        with self._lock:
             ready = {name: bool(model.available()) for name, model in self._models.models.items()}
             ready = dict.fromkeys(ALL, all(ready.values())) | ready
             self._states = {name: SERVING if ready[name] and not self._ending else NOT_SERVING for name in ready}
-            self._changed.notify_all()
+            watchers = list(self._watchers.values())
+        for watcher in watchers:
+            self._tell(watcher)
 
     def end(self) -> None:
         """Reports NOT_SERVING from now on."""
         self._ending = True
         self.update()
 
-    def check(
-        self, data: bytes, context: grpc.ServicerContext, reserve: Callable[[int], None]
-    ) -> health_pb2.HealthCheckResponse:
-        """Answers Check; see `serving.services.Services` for the arguments."""
-        state = self._states.get(_service(data))
+    def check(self, request: Request) -> health_pb2.HealthCheckResponse:
+        """Answers Check."""
+        state = self._states.get(request.message(health_pb2.HealthCheckRequest).service)
         if state is None:
             raise Refused("NOT_FOUND", "")
         return health_pb2.HealthCheckResponse(status=state)
 
-    def watch_handler(self) -> grpc.RpcMethodHandler:
-        """Returns the handler of Watch."""
+    def list(self, request: Request) -> health_pb2.HealthListResponse:
+        """Answers List: the state of every name."""
+        request.message(health_pb2.HealthListRequest)
+        response = health_pb2.HealthListResponse()
+        for name, state in self._states.items():
+            response.statuses[name].status = state
+        return response
 
-        def watch(messages, context):
-            try:
-                yield from self._watch(_service(self._gate.message(messages, context)), context)
-            except Refused as refusal:
-                context.abort(grpc.StatusCode[refusal.code], refusal.message)
-
-        watch.experimental_thread_pool = self.threads  # type: ignore[attr-defined]  # read by gRPC
-        return grpc.stream_stream_rpc_method_handler(
-            watch, response_serializer=health_pb2.HealthCheckResponse.SerializeToString
-        )
-
-    def _watch(self, service, context):
-        with self._changed:
-            if self._watchers >= MAX_WATCHERS:
-                raise Refused("RESOURCE_EXHAUSTED", f"expected at most {MAX_WATCHERS} calls of Watch at once")
-            self._watchers += 1
+    def watch(self, call: Call, message: bytes | None) -> None:
+        """Begins a call of Watch."""
         try:
-            context.add_callback(self._wake)
-            sent = None
-            while context.is_active():
-                state = self._states.get(service, UNKNOWN)
-                if state != sent:
-                    yield health_pb2.HealthCheckResponse(status=state)
-                    sent = state
-                with self._changed:
-                    if context.is_active() and self._states.get(service, UNKNOWN) == sent:
-                        self._changed.wait()
+            if message is None:
+                raise Refused("INVALID_ARGUMENT", "expected one message, received none")
+            call.arrived(message)
+            watcher = _Watcher(call, call.message(health_pb2.HealthCheckRequest).service)
+            with self._lock:
+                if len(self._watchers) >= MAX_WATCHERS:
+                    raise Refused("RESOURCE_EXHAUSTED", f"expected at most {MAX_WATCHERS} calls of Watch at once")
+                self._watchers[call] = watcher
+        except Refused as refusal:
+            call.refuse(refusal.code, refusal.message)
+        else:
+            call.sent_hook = lambda: self._tell(watcher, sent=True)
+            call.ended_hook = lambda: self._forget(call)
+            if call.gone:  # before the hook was there
+                self._forget(call)
+            self._tell(watcher)
         finally:
-            with self._changed:
-                self._watchers -= 1
+            call.release()
 
-    def _wake(self):
-        with self._changed:
-            self._changed.notify_all()
+    def _tell(self, watcher, sent=False):
+        """Sends a watcher the state that it has not, one message at a time."""
+        with self._lock:
+            watcher.sending &= not sent
+            state = self._states.get(watcher.service, UNKNOWN)
+            if watcher.sending or state == watcher.sent or watcher.call not in self._watchers:
+                return
+            watcher.sending, watcher.sent = True, state
+        watcher.call.send(health_pb2.HealthCheckResponse(status=state).SerializeToString())
 
-
-def _service(data):
-    try:
-        return health_pb2.HealthCheckRequest.FromString(data).service
-    except DecodeError:
-        raise Refused(
-            "INVALID_ARGUMENT", f"expected a grpc.health.v1.HealthCheckRequest, received {len(data)} bytes"
-        ) from None
+    def _forget(self, call):
+        with self._lock:
+            self._watchers.pop(call, None)

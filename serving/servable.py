@@ -5,8 +5,9 @@ The overhead of a session callable that runs in the calling thread is 8 microsec
 """
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -14,7 +15,8 @@ from google.protobuf.message import Message
 from tensorflow.core.protobuf import config_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
-from serving import checks, tensors
+from serving import checks, examples, tensors
+from serving.limits import Limits
 from serving.refusal import Refused
 
 tf.get_logger().setLevel("ERROR")
@@ -23,8 +25,17 @@ v1 = tf.compat.v1
 MAX_CALLABLES = 32
 
 
+class _Callable(NamedTuple):
+    """A function of the session, and what it takes and gives."""
+
+    function: Any
+    inputs: tuple[str, ...]  # names in the signature, in the function's order
+    outputs: tuple[str, ...]
+    wide: frozenset[str]  # of the outputs: those that come as a flat array and their shape
+
+
 class Servable:
-    """A loaded SavedModel.
+    """A loaded SavedModel, of TensorFlow 1 or 2.
 
     Args:
         path: Folder that holds `saved_model.pb`.
@@ -41,11 +52,17 @@ class Servable:
         with self._graph.as_default():
             meta_graph = v1.saved_model.loader.load(self._session, [tf.saved_model.SERVING], str(path))
         self.signatures: dict[str, Message] = dict(meta_graph.signature_def)  # {name: `SignatureDef`}
-        self._fetches = {}  # {tensor of an output: tensor fetched for it}, by name
+        self.defaults = {  # {signature: {input that a request may lack: its value}}
+            name: {alias: tensors.to_array(proto) for alias, proto in signature.defaults.items()}
+            for name, signature in self.signatures.items()
+        }
+        self._flat: dict[
+            str, list[str]
+        ] = {}  # {tensor of an output whose rank may be too large for an array: its values and its shape}
         for signature in self.signatures.values():
             for output in signature.outputs.values():
-                self._fetches[output.name] = self._checked(output)
-        self._callables: dict[tuple[str, ...], Callable] = {}  # {(signature, *outputs): function}
+                self._flatten(output)
+        self._callables: dict[tuple, _Callable] = {}
         self._warm_up(Path(path) / "assets.extra" / "tf_serving_warmup_requests")
 
     def signature(self, name: str) -> Message:
@@ -55,8 +72,8 @@ class Servable:
         return self.signatures[name]
 
     def predict(
-        self, signature_name: str, inputs: Mapping[str, np.ndarray], output_filter: Iterable[str] = ()
-    ) -> dict[str, np.ndarray]:
+        self, signature_name: str, inputs: Mapping[str, tensors.Value], output_filter: Iterable[str] = ()
+    ) -> dict[str, tensors.Value]:
         """Checks the inputs, and runs a signature.
 
         Args:
@@ -73,61 +90,163 @@ class Servable:
         signature = self.signature(signature_name)
         checks.names(signature, inputs)
         outputs = checks.outputs(signature, output_filter)
-        checks.types(signature, {name: tensors.NUMBERS[array.dtype] for name, array in inputs.items()})
-        return self.run(signature_name, inputs, outputs)
+        given = {name: inputs[name] for name in signature.inputs if name in inputs}
+        checks.types(signature, {name: tensors.NUMBERS[array.dtype] for name, array in given.items()})
+        return self.run(signature_name, given, outputs)
 
     def run(
-        self, signature_name: str, inputs: Mapping[str, np.ndarray], outputs: Sequence[str]
-    ) -> dict[str, np.ndarray]:
-        """As `predict`, for inputs that `checks` has accepted; `outputs` are the requested names, sorted."""
-        names = sorted(inputs)
-        function, fetched = self._callable(signature_name, names, outputs)
-        try:
-            values = zip(fetched, function(*[inputs[name] for name in names]), strict=True)
-            return {name: value for name, value in values if fetched is outputs or name in outputs}
-        except tf.errors.OpError as error:
-            raise Refused(CODES.get(error.error_code, "UNKNOWN"), error.message) from None
-        except UnicodeDecodeError as error:
-            # An error message that quotes bytes of the input. TensorFlow loses its code; for the operations that quote
-            # their input, it is INVALID_ARGUMENT.
-            raise Refused("INVALID_ARGUMENT", bytes(error.object).decode("utf-8", "replace")) from None
+        self, signature_name: str, inputs: Mapping[str, tensors.Value], outputs: Sequence[str]
+    ) -> dict[str, tensors.Value]:
+        """As `predict`, for inputs that `checks` has accepted; `outputs` are the requested names."""
+        signature = self.signatures[signature_name]
+        if len(inputs) < len(signature.inputs):
+            inputs = {**self.defaults[signature_name], **inputs}
+        flat = any(isinstance(value, tensors.Flat) for value in inputs.values())
+        with _Errors():
+            chosen = self._callables.get((flat, signature_name, *outputs))
+            if chosen is None:
+                chosen = self._callable(signature_name, outputs, flat)
+            values = chosen.function(*_arguments([inputs[name] for name in chosen.inputs], flat))
+        return {name: value for name, value in _named(chosen, values) if name in outputs}
 
-    def _checked(self, output):
-        """Returns the name of the tensor to fetch for an output: strings of too many dimensions abort the process."""
-        if output.dtype != tensors.STRING or not output.tensor_shape.unknown_rank or not output.name:
-            return output.name
-        max_rank = tensors.MAX_STRING_DIMENSIONS
-        with self._graph.as_default():
-            tensor = self._graph.get_tensor_by_name(output.name)
-            message = f"expected an output of at most {max_rank} dimensions, as {output.name} has not"
-            with tf.control_dependencies([tf.debugging.Assert(tf.rank(tensor) <= max_rank, [message])]):
-                return tf.identity(tensor).name
+    def run_together(
+        self, inputs: Mapping[str, tensors.Value], requested: Sequence[tuple[str, Sequence[str]]]
+    ) -> list[dict[str, tensors.Value]]:
+        """Runs several signatures of the same one input tensor at once.
 
-    def _warm_up(self, path):
-        """Runs the Predict requests recorded with the model; if one fails, so does loading."""
-        if path.is_file():
-            for record in tf.compat.v1.io.tf_record_iterator(str(path)):
-                request = prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
-                inputs = {name: tensors.to_array(proto) for name, proto in request.inputs.items()}
-                self.predict(request.model_spec.signature_name or "serving_default", inputs)
+        Args:
+            inputs: {"inputs": array}.
+            requested: (signature, names of its outputs).
+
+        Returns:
+            {output: array} of each.
+        """
+        key = (False, "", *((name, *outputs) for name, outputs in requested))
+        if key not in self._callables:
+            if len(requested) == 1 or len(self._callables) >= MAX_CALLABLES:
+                return [self.run(name, inputs, outputs) for name, outputs in requested]
+            tensor = next(iter(self.signatures[requested[0][0]].inputs.values())).name
+            infos = [self.signatures[name].outputs[output] for name, outputs in requested for output in outputs]
+            fetched = tuple(sorted({info.name for info in infos}))
+            with _Errors():
+                function, wide = self._make([tensor], fetched)
+            self._callables[key] = _Callable(function, tuple(inputs), fetched, wide)
+        chosen = self._callables[key]
+        with _Errors():
+            values = dict(_named(chosen, chosen.function(*inputs.values())))
+        tensor_of = lambda name, output: self.signatures[name].outputs[output].name
+        return [{output: values[tensor_of(name, output)] for output in outputs} for name, outputs in requested]
 
     def close(self) -> None:
         """Releases the session."""
         self._session.close()
 
-    def _callable(self, signature_name, inputs, outputs):
-        """Returns (function from the inputs, in that order, to the outputs; names of those outputs)."""
-        key = (signature_name, *outputs)
+    def _callable(self, signature_name, outputs, flat):
+        """Returns the callable of a signature for those outputs, or for all, if there are too many callables."""
+        signature = self.signatures[signature_name]
+        if len(self._callables) >= MAX_CALLABLES and len(outputs) < len(signature.outputs):
+            outputs = sorted(signature.outputs)
+        key = (flat, signature_name, *outputs)
         if key not in self._callables:  # two threads may build the same one, which is harmless
-            signature = self.signatures[signature_name]
-            if len(self._callables) >= MAX_CALLABLES and len(outputs) < len(signature.outputs):
-                return self._callable(signature_name, inputs, sorted(signature.outputs))
-            options = config_pb2.CallableOptions()
-            options.feed.extend(signature.inputs[name].name for name in inputs)
-            options.fetch.extend(self._fetches[signature.outputs[name].name] for name in outputs)
-            options.run_options.inter_op_thread_pool = -1  # run in the calling thread
-            self._callables[key] = self._session._make_callable_from_options(options)
-        return self._callables[key], outputs
+            names = tuple(sorted(signature.inputs))
+            infos = [signature.inputs[name] for name in names]
+            feeds = [self._reshaped(info) for info in infos] if flat else [info.name for info in infos]
+            function, wide = self._make(feeds, [signature.outputs[name].name for name in outputs])
+            wide = frozenset(name for name in outputs if signature.outputs[name].name in wide)
+            self._callables[key] = _Callable(function, names, tuple(outputs), wide)
+        return self._callables[key]
+
+    def _make(self, feeds, fetches):
+        """Returns (function, those of the fetched tensors that come flat, with their shape).
+
+        A feed is the name of a tensor, or (flat, shape, reshaped, tensor): what to feed, and what replaces the tensor.
+        """
+        options = config_pb2.CallableOptions()
+        for feed in feeds:
+            if isinstance(feed, str):
+                options.feed.append(feed)
+            else:
+                options.feed.extend(feed[:2])
+                options.tensor_connection.add(from_tensor=feed[2], to_tensor=feed[3])
+        for name in fetches:
+            options.fetch.extend(self._flat.get(name, [name]))
+        options.run_options.inter_op_thread_pool = -1  # run in the calling thread
+        wide = frozenset(name for name in fetches if name in self._flat)
+        return self._session._make_callable_from_options(options), wide
+
+    def _flatten(self, output):
+        """Notes how to fetch an output that may have too many dimensions; of strings, TensorFlow aborts the process."""
+        with self._graph.as_default():
+            try:
+                tensor = self._graph.get_tensor_by_name(output.name)
+            except (KeyError, ValueError):  # of a form without one tensor, or none of the graph: running it says so
+                return
+            rank = tensor.shape.rank
+            if rank is None or rank > tensors.max_dimensions(output.dtype):
+                self._flat[output.name] = [tf.reshape(tensor, [-1]).name, tf.shape(tensor, tf.int64).name]
+
+    def _reshaped(self, info):
+        """Returns the tensors by which an input of any rank is fed: its values, its shape, both together, the input."""
+        with self._graph.as_default():
+            values = v1.placeholder(tf.as_dtype(info.dtype), [None])
+            shape = v1.placeholder(tf.int64, [None])
+            return values.name, shape.name, tf.reshape(values, shape).name, info.name
+
+    def _warm_up(self, path):
+        """Runs the requests recorded with the model; if one fails, so does loading."""
+        if path.is_file():
+            for record in tf.compat.v1.io.tf_record_iterator(str(path)):
+                self._replay(prediction_log_pb2.PredictionLog.FromString(record))
+
+    def _replay(self, log):
+        kind = log.WhichOneof("log_type")
+        request, limits = getattr(log, kind or "predict_log").request, Limits()
+        if kind == "predict_log":
+            inputs = {name: tensors.to_array(proto) for name, proto in request.inputs.items()}
+            self.predict(request.model_spec.signature_name or "serving_default", inputs)
+        elif kind in ("classify_log", "regress_log"):
+            raw = examples.RawRequest.FromString(request.SerializeToString())
+            method = examples.CLASSIFY if kind == "classify_log" else examples.REGRESS
+            name = raw.model_spec.signature_name or "serving_default"
+            examples.run(examples.KINDS[method], self, name, raw.input, limits, lambda count: None)
+        elif kind == "multi_inference_log":
+            raw = examples.RawMultiRequest.FromString(request.SerializeToString())
+            tasks = [(task.model_spec.signature_name or "serving_default", task.method_name) for task in raw.tasks]
+            examples.run_together(tasks, self, raw.input, limits, lambda count: None)
+
+
+def _arguments(values, flat):
+    """Returns the arguments of a callable."""
+    if not flat:
+        return values
+    pairs = [
+        (value.values, value.shape) if isinstance(value, tensors.Flat) else (value.ravel(), value.shape)
+        for value in values
+    ]
+    return [argument for values, shape in pairs for argument in (values, np.array(shape, np.int64))]
+
+
+def _named(chosen, values):
+    """Yields (output, value) of what a callable returned."""
+    values = iter(values)
+    for name in chosen.outputs:
+        value = next(values)
+        yield name, tensors.shaped(value, tuple(next(values).tolist())) if name in chosen.wide else value
+
+
+class _Errors:
+    """Turns TensorFlow's errors into `Refused`."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, traceback):
+        if isinstance(error, tf.errors.OpError):
+            raise Refused(CODES.get(error.error_code, "UNKNOWN"), error.message) from None
+        if isinstance(error, UnicodeDecodeError):
+            # An error message that quotes bytes of the input. TensorFlow loses its code; for the operations that quote
+            # their input, it is INVALID_ARGUMENT.
+            raise Refused("INVALID_ARGUMENT", bytes(error.object).decode("utf-8", "replace")) from None
 
 
 # Codes of tf.errors, which are those of gRPC

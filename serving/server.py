@@ -1,7 +1,7 @@
 """`python -m serving.server`: serves SavedModels over TensorFlow Serving's gRPC API, from Python packages alone.
 
-Takes the flags of `tensorflow_model_server` that it has; answers Predict, GetModelMetadata and GetModelStatus with its
-codes and texts of errors, and `grpc.health.v1` with the real state. The port opens when every model is loaded.
+Takes the flags of `tensorflow_model_server` that it has; answers the calls of its two services with its codes and texts
+of errors, `grpc.health.v1` with the real state, and server reflection. The port opens when every model is loaded.
 SIGTERM ends it after the requests under way; those that come later are UNAVAILABLE, which clients try elsewhere.
 """
 
@@ -13,7 +13,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,8 +22,7 @@ from serving.flags import fail, parse
 from serving.limits import Limits
 
 if TYPE_CHECKING:  # imported in the functions, after the flags are checked
-    import grpc
-
+    from serving.core import Core
     from serving.gate import Gate
     from serving.health import Health
     from serving.versions import Models
@@ -33,7 +32,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ONEDNN_USE_SYSTEM_ALLOCATOR", "1")
 GRACE = 30  # seconds for the requests in progress when the server is told to end
 LINGER = 0.25  # seconds after them, in which their answers reach the network
-MAX_CALLS = 10_000  # in progress at once; beyond, gRPC answers RESOURCE_EXHAUSTED
+PENDING = 100_000  # calls that gRPC keeps until we take them; beyond, it cancels some at random
 
 
 def import_tensorflow_quietly() -> None:
@@ -85,7 +84,8 @@ def check_socket(path: str) -> None:
 def load(options: argparse.Namespace) -> "Models":
     """Returns the models, loaded; ends the process if none of a model's versions can be loaded."""
     from serving.config import read_models
-    from serving.versions import Models, log
+    from serving.model import log
+    from serving.versions import Models
 
     models = Models(read_models(options), intra_op_threads=options.tensorflow_intra_op_parallelism)
     models.update()
@@ -98,36 +98,56 @@ def load(options: argparse.Namespace) -> "Models":
     return models
 
 
-def start(options: argparse.Namespace, models: "Models") -> tuple["grpc.Server", "Gate", "Health", list[str]]:
-    """Starts the gRPC server; returns (server, gate, health service, addresses it listens on)."""
-    import grpc
+def follower(options: argparse.Namespace) -> Callable[["Models"], None] | None:
+    """Returns a function that serves what the configuration file says whenever that has changed; None if not asked for."""
+    from serving.config import Follower
 
-    from serving.gate import THREADS, Gate, Threads
-    from serving.services import register
+    seconds = options.model_config_file_poll_wait_seconds
+    if not options.model_config_file or seconds <= 0:
+        return None
+    file = Follower(Path(options.model_config_file), options.allow_version_labels_for_unavailable_models)
+
+    def run(models):
+        while True:
+            time.sleep(seconds)
+            file.look(models)
+
+    return run
+
+
+def start(options: argparse.Namespace, models: "Models") -> tuple["Core", "Gate", "Health", list[str]]:
+    """Starts the gRPC server; returns (server, gate, health service, addresses it listens on)."""
+    from serving.api import methods
+    from serving.core import Core
+    from serving.gate import Gate
+    from serving.health import Health
+    from serving.services import Services
 
     limits = Limits(**{name: getattr(options, name) for name in Limits.__dataclass_fields__})
-    gate = Gate(options.grpc_max_threads, limits.max_bytes_under_way)
+    gate, health = Gate(options.grpc_max_threads, limits), Health(models)
     arguments = {
         "grpc.max_receive_message_length": limits.max_request_bytes,  # after decompression, too
         "grpc.max_send_message_length": -1,
         "grpc.so_reuseport": 0,  # else two servers could share a port unnoticed
-        "grpc.server.max_pending_requests": MAX_CALLS,  # the default: beyond 1000, some are cancelled at random
-        "grpc.server.max_pending_requests_hard_limit": 2 * MAX_CALLS,
+        "grpc.server.max_pending_requests": PENDING,
+        "grpc.server.max_pending_requests_hard_limit": 2 * PENDING,
         "grpc.keepalive_time_ms": 60_000,  # ends the calls of clients that vanished without closing the connection
     } | options.grpc_channel_arguments
-    threads = Threads(gate, max(THREADS, 2 * options.grpc_max_threads))
-    server = grpc.server(threads, options=list(arguments.items()), maximum_concurrent_rpcs=MAX_CALLS)
-    health = register(server, models, gate, limits)
+    services = Services(
+        models,
+        limits,
+        check_methods=options.enable_signature_method_name_check,
+        unavailable_labels=options.allow_version_labels_for_unavailable_models,
+    )
+    core = Core(gate, methods(services, health), arguments)
     addresses = [f"0.0.0.0:{options.port}"] if options.port else []
     addresses += [f"unix:{options.grpc_socket_path}"] if options.grpc_socket_path else []
     for address in addresses:
-        try:
-            server.add_insecure_port(address)
-        except RuntimeError:
+        if not core.listen(address):
             fail(f"{address}: cannot be listened on")
-    server.start()
-    threading.Thread(target=gate.watch, name="stalled calls", daemon=True).start()
-    return server, gate, health, addresses
+    core.start()
+    threading.Thread(target=gate.watch, name="stalled requests", daemon=True).start()
+    return core, gate, health, addresses
 
 
 def termination_pipe() -> int:
@@ -158,20 +178,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.grpc_socket_path:
         check_socket(options.grpc_socket_path)
     import_tensorflow_quietly()
-    from serving.versions import log
+    from serving.model import log
 
+    follow = follower(options)
     models = load(options)
     termination = termination_pipe()
-    _server, gate, health, addresses = start(options, models)  # gRPC stops a server that is not referenced
+    _core, gate, health, addresses = start(options, models)  # gRPC stops a server that is not referenced
     if options.file_system_poll_wait_seconds > 0:
         models.watch(options.file_system_poll_wait_seconds)
+    if follow:
+        threading.Thread(target=follow, args=[models], name="configuration", daemon=True).start()
     log(f"serving {', '.join(models.models)} at {', '.join(addresses)}")
     os.read(termination, 1)
     log("ending after the requests under way")
     models.stop()
     health.end()
-    gate.close(GRACE)
-    # Not `server.stop`, which answers CANCELLED to calls that it has not begun; a closed connection is UNAVAILABLE.
+    gate.end(GRACE)
+    # gRPC's own shutdown would answer CANCELLED to calls that it has not begun; a closed connection is UNAVAILABLE.
     time.sleep(LINGER)
     if options.grpc_socket_path:
         Path(options.grpc_socket_path).unlink(missing_ok=True)

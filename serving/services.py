@@ -1,104 +1,63 @@
-"""The gRPC services: TensorFlow Serving's PredictionService and ModelService.
+"""The services of TensorFlow Serving's API: from a request of any transport to the message that answers it.
 
 Their other methods are UNIMPLEMENTED.
 """
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
-import grpc
-from google.protobuf.message import DecodeError, Message
 from tensorflow_serving.apis import (
+    classification_pb2,
     get_model_metadata_pb2,
     get_model_status_pb2,
+    inference_pb2,
+    model_management_pb2,
     predict_pb2,
+    regression_pb2,
 )
 
-from serving import checks, tensors
-from serving.gate import Gate
-from serving.health import Health
+from serving import checks, examples, tensors
+from serving.config import Invalid, models_of
+from serving.gate import Request
 from serving.limits import Limits
 from serving.refusal import Refused, cut
 from serving.versions import Models
 
-Reserve = Callable[[int], None]  # counts bytes that a request takes, see `Gate.memory`
-Method = Callable[[bytes, grpc.ServicerContext, Reserve], Message]
-
-
-def rpc_handler(gate: Gate, method: Method, *, threads: ThreadPoolExecutor | None = None) -> grpc.RpcMethodHandler:
-    """Returns a handler that turns `Refused` into its gRPC status, and any other error into INTERNAL.
-
-    The handler takes a stream of messages, of which the client sends one: gRPC calls such a handler before the message
-    has arrived, so that the wait for it can be bounded here. It takes bytes: gRPC would parse them in the one thread
-    that accepts all calls.
-
-    Args:
-        gate: The server's.
-        method: The method of a service.
-        threads: A separate pool for its calls, which are then answered during the shutdown, too.
-    """
-
-    def answer(messages, context):
-        try:
-            if not threads:
-                gate.require_in_time()
-            data = gate.message(messages, context)
-            with gate.memory() as reserve:
-                reserve(len(data))
-                return method(data, context, reserve)
-        except Refused as refusal:
-            code, message = refusal.code, refusal.message
-        except grpc.RpcError:  # the client has gone
-            raise
-        except MemoryError:
-            code, message = "RESOURCE_EXHAUSTED", "not enough memory for this request"
-        except Exception as error:
-            code, message = "INTERNAL", f"{type(error).__name__}: {error}"
-        context.abort(grpc.StatusCode[code], cut(message))
-
-    if threads:
-        answer.experimental_thread_pool = threads  # type: ignore[attr-defined]  # read by gRPC
-    return grpc.stream_unary_rpc_method_handler(
-        answer, response_serializer=lambda response: response.SerializeToString()
-    )
+DEFAULT = "serving_default"  # the signature that is meant where none is named
 
 
 class Services:
-    """The methods of both services.
-
-    Each takes the bytes of its request, its context, and a function that reserves memory for it. Each raises `Refused`
-    for a request that cannot be answered.
+    """The methods of both services; each raises `Refused` for a request that cannot be answered.
 
     Args:
         models: The served models.
-        gate: The server's.
         limits: Limits of one request.
+        check_methods: Whether a signature is refused whose `method_name` is not that of the call.
+        unavailable_labels: See `Models.reload`.
     """
 
-    def __init__(self, models: Models, gate: Gate, limits: Limits) -> None:
-        self.models, self.gate, self.limits = models, gate, limits
+    def __init__(
+        self, models: Models, limits: Limits, *, check_methods: bool = False, unavailable_labels: bool = False
+    ) -> None:
+        self.models, self.limits = models, limits
+        self.check_methods, self.unavailable_labels = check_methods, unavailable_labels
 
-    def predict(self, data: bytes, context: grpc.ServicerContext, reserve: Reserve) -> predict_pb2.PredictResponse:
+    def predict(self, request: Request) -> predict_pb2.PredictResponse:
         """Answers Predict."""
-        with self.gate.turn(context):
-            return self._predict(data, reserve)
-
-    def _predict(self, data, reserve):
         response = predict_pb2.PredictResponse()
         with ExitStack() as stack:
-            with self.gate.parsing(data):
-                request = _parse(predict_pb2.PredictRequest, data)
-                spec = request.model_spec
+            with request.parsed(predict_pb2.PredictRequest) as message:
+                spec = _spec(message)
                 version, servable = stack.enter_context(self.models.use(spec))
-                signature_name = spec.signature_name or "serving_default"
+                signature_name = spec.signature_name or DEFAULT
                 signature = servable.signature(signature_name)
-                inputs, requested = checks.read(signature, request.inputs, request.output_filter, self.limits, reserve)
+                self._check_method(signature, "prediction", examples.PREDICT, examples.CLASSIFY, examples.REGRESS)
+                inputs, requested = checks.read(
+                    signature, message.inputs, message.output_filter, self.limits, request.reserve
+                )
                 response.model_spec.name = spec.name
-                del request, spec  # they take much more memory than what was read from them
+                del message, spec  # they take much more memory than what was read from them
             outputs = servable.run(signature_name, inputs, requested)
-        response.model_spec.signature_name = signature_name
-        response.model_spec.version.value = version
+        _answer_spec(response.model_spec, response.model_spec.name, signature_name, version)
         for name, value in outputs.items():
             try:
                 tensors.fill(response.outputs[name], value)
@@ -106,33 +65,79 @@ class Services:
                 raise Refused("UNIMPLEMENTED", f"output {name}: {error}") from None
         return response
 
-    def metadata(
-        self, data: bytes, context: grpc.ServicerContext, reserve: Reserve
-    ) -> get_model_metadata_pb2.GetModelMetadataResponse:
+    def classify(self, request: Request) -> classification_pb2.ClassificationResponse:
+        """Answers Classify."""
+        return self._infer(request, examples.CLASSIFY, classification_pb2.ClassificationResponse())
+
+    def regress(self, request: Request) -> regression_pb2.RegressionResponse:
+        """Answers Regress."""
+        return self._infer(request, examples.REGRESS, regression_pb2.RegressionResponse())
+
+    def _infer(self, request, method, response):
+        message = request.message(examples.RawRequest)
+        spec = _spec(message)
+        name = spec.signature_name or DEFAULT
+        with self.models.use(spec) as (version, servable):
+            if name in servable.signatures:
+                self._check_method(servable.signatures[name], *METHODS[method])
+            kind = examples.KINDS[method]
+            result = examples.run(kind, servable, name, message.input, self.limits, request.reserve)
+        response.result.CopyFrom(result)
+        _answer_spec(response.model_spec, spec.name, name, version)
+        return response
+
+    def multi_inference(self, request: Request) -> inference_pb2.MultiInferenceResponse:
+        """Answers MultiInference: the first task's model_spec says which version answers all."""
+        message = request.message(examples.RawMultiRequest)
+        specs = [task.model_spec for task in message.tasks] or [inference_pb2.InferenceTask().model_spec]
+        with self.models.use(specs[0]) as (version, servable):
+            for spec in specs:
+                if not spec.name:
+                    raise checks.invalid("Found ModelSpec with an empty model name.")
+                if spec.name != specs[0].name:
+                    raise checks.invalid("All ModelSpecs in a MultiInferenceRequest must access the same model name.")
+            tasks = [(task.model_spec.signature_name or DEFAULT, task.method_name) for task in message.tasks]
+            for name, method in tasks:
+                if method in METHODS and name in servable.signatures:
+                    self._check_method(servable.signatures[name], *METHODS[method])
+            results = examples.run_together(tasks, servable, message.input, self.limits, request.reserve)
+        response = inference_pb2.MultiInferenceResponse()
+        for (name, method), result in zip(tasks, results, strict=True):
+            added = response.results.add()
+            kind = "classification" if method == examples.CLASSIFY else "regression"
+            getattr(added, f"{kind}_result").CopyFrom(result)
+            _answer_spec(added.model_spec, specs[0].name, name, version)
+        return response
+
+    def _check_method(self, signature, call, *names):
+        """Raises `Refused` if that is asked for, and the signature's `method_name` is none of the names."""
+        if self.check_methods and signature.method_name not in names:
+            expected = names[0] if len(names) == 1 else f"one of {{{', '.join(names)}}}"
+            code = "INVALID_ARGUMENT" if len(names) == 1 else "INTERNAL"
+            raise Refused(code, f"Expected {call} signature method_name to be {expected}. Was: {signature.method_name}")
+
+    def metadata(self, request: Request) -> get_model_metadata_pb2.GetModelMetadataResponse:
         """Answers GetModelMetadata."""
-        with self.gate.parsing(data):
-            request = _parse(get_model_metadata_pb2.GetModelMetadataRequest, data)
-        if not request.metadata_field:
+        message = request.message(get_model_metadata_pb2.GetModelMetadataRequest)
+        spec = _spec(message)
+        if not message.metadata_field:
             raise Refused("INVALID_ARGUMENT", "GetModelMetadataRequest must specify at least one metadata_field")
-        for field in request.metadata_field:
+        for field in message.metadata_field:
             if field != "signature_def":
                 raise Refused("INVALID_ARGUMENT", f"Metadata field {field} is not supported")
-        with self.models.use(request.model_spec) as (version, servable):
+        with self.models.use(spec) as (version, servable):
             signatures = get_model_metadata_pb2.SignatureDefMap()
             for name, signature in servable.signatures.items():
                 signatures.signature_def[name].CopyFrom(signature)
         response = get_model_metadata_pb2.GetModelMetadataResponse()
-        response.model_spec.name = request.model_spec.name
+        response.model_spec.name = spec.name
         response.model_spec.version.value = version
         response.metadata["signature_def"].Pack(signatures)
         return response
 
-    def status(
-        self, data: bytes, context: grpc.ServicerContext, reserve: Reserve
-    ) -> get_model_status_pb2.GetModelStatusResponse:
+    def status(self, request: Request) -> get_model_status_pb2.GetModelStatusResponse:
         """Answers GetModelStatus."""
-        with self.gate.parsing(data):
-            spec = _parse(get_model_status_pb2.GetModelStatusRequest, data).model_spec
+        spec = _spec(request.message(get_model_status_pb2.GetModelStatusRequest))
         versions = self.models.status(spec.name)
         if not versions:
             raise Refused("NOT_FOUND", f"Could not find any versions of model {spec.name}")
@@ -147,33 +152,35 @@ class Services:
             status.status.error_message = cut(version.error)
         return response
 
+    def reload(self, request: Request) -> model_management_pb2.ReloadConfigResponse:
+        """Answers HandleReloadConfigRequest, when the models of the new configuration are ready; takes as long."""
+        config = request.message(model_management_pb2.ReloadConfigRequest).config
+        if config.WhichOneof("config") != "model_config_list":
+            raise checks.invalid(
+                "ServerModelConfig type not supported by HandleReloadConfigRequest. Only ModelConfigList is currently supported"
+            )
+        try:
+            models = models_of(config.model_config_list.config)
+        except Invalid as error:
+            raise checks.invalid(str(error)) from None
+        for model in models:
+            if not model.base_path.is_absolute():  # whose folder would it be relative to?
+                raise checks.invalid(
+                    f"Expected model {model.name} to have an absolute path or URI; got base_path()={model.base_path}"
+                )
+        self.models.reload(models, unavailable_labels=self.unavailable_labels)
+        return model_management_pb2.ReloadConfigResponse(status={})
 
-def _parse(message, data):
-    """Returns the request; raises `Refused` if the bytes are not such a message, or it has no model_spec."""
-    try:
-        request = message.FromString(data)
-    except DecodeError:
-        expected = message.DESCRIPTOR.full_name
-        raise Refused("INVALID_ARGUMENT", f"expected a {expected}, received {len(data)} bytes that are none") from None
-    if not request.HasField("model_spec"):
+
+METHODS = {examples.CLASSIFY: ("classification", examples.CLASSIFY), examples.REGRESS: ("regression", examples.REGRESS)}
+
+
+def _answer_spec(spec, name, signature, version):
+    spec.name, spec.signature_name, spec.version.value = name, signature, version
+
+
+def _spec(message):
+    """Returns the model_spec of a request; raises `Refused` if it has none."""
+    if not message.HasField("model_spec"):
         raise Refused("INVALID_ARGUMENT", "Missing ModelSpec")
-    return request
-
-
-def register(server: grpc.Server, models: Models, gate: Gate, limits: Limits) -> Health:
-    """Adds all services to a server; returns its health service."""
-    services, health = Services(models, gate, limits), Health(models, gate)
-    methods = {
-        "tensorflow.serving.PredictionService": {
-            "Predict": rpc_handler(gate, services.predict),
-            "GetModelMetadata": rpc_handler(gate, services.metadata),
-        },
-        "tensorflow.serving.ModelService": {"GetModelStatus": rpc_handler(gate, services.status)},
-        "grpc.health.v1.Health": {
-            "Check": rpc_handler(gate, health.check, threads=health.threads),
-            "Watch": health.watch_handler(),
-        },
-    }
-    for service, handlers in methods.items():
-        server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(service, handlers)])
-    return health
+    return message.model_spec

@@ -5,101 +5,20 @@ requests in progress keep their version. Unlike there, a version that failed to 
 as when its folder was still being copied.
 """
 
-import os
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from google.protobuf.message import Message
 
+from serving.model import AVAILABLE, END, LOADING, UNLOADING, Model, Version, files_of, log
 from serving.refusal import Refused, cut
 from serving.servable import Servable
 
-# States of tensorflow.serving.ModelVersionStatus
-START, LOADING, AVAILABLE, UNLOADING, END = 10, 20, 30, 40, 50
 MAX_ENDED = 100  # ended versions of a model whose state is still reported
-
-
-def log(line: str) -> None:
-    """Prints to standard error, in one line."""
-    print(" ".join(line.split()), file=sys.stderr, flush=True)
-
-
-@dataclass
-class Version:
-    """The state of one version."""
-
-    state: int = START
-    error: str = ""
-    code: int = 0  # of gRPC
-    files: tuple = ()  # of its folder when the last failed attempt to load it began, see `_files`
-    servable: Servable | None = None
-    requests: int = 0  # in progress
-
-
-@dataclass
-class Model:
-    """A model's configuration and its versions."""
-
-    name: str
-    base_path: Path
-    latest: int = 1  # number of the newest versions to serve; 0: all
-    specific: tuple[int, ...] = ()  # versions to serve instead
-    labels: dict[str, int] = field(default_factory=dict)
-    versions: dict[int, Version] = field(default_factory=dict)  # replaced, never changed: any thread may read it
-    warnings: tuple[str, ...] = ()  # of the last update
-
-    def on_disk(self, warn: Callable[[str], object]) -> dict[int, Path]:
-        """Returns {version: folder} of the folders whose name is a number; if several have the same, the last by name.
-
-        Raises:
-            OSError: The base path does not exist, or cannot be read.
-        """
-        with os.scandir(self.base_path) as entries:
-            names = sorted(entry.name for entry in entries)
-        folders: dict[int, Path] = {}
-        for name in names:
-            number, path = version_of(name), self.base_path / name
-            if number is None or os.path.isfile(path):  # a broken link counts: its target may appear later
-                continue
-            if number in folders:
-                warn(
-                    f"Duplicate version directories detected. Version {number} will be loaded from {name}, "
-                    f"{folders[number].name} will be ignored."
-                )
-            folders[number] = path
-        return folders
-
-    def aspired(self, warn: Callable[[str], object] = lambda line: None) -> dict[int, Path]:
-        """Returns {version: folder} of the versions that the policy selects, newest first; raises as `on_disk` does."""
-        folders = self.on_disk(warn)
-        numbers = sorted(folders, reverse=True)
-        if self.specific:
-            numbers = [number for number in numbers if number in self.specific]
-        elif self.latest:
-            numbers = numbers[: self.latest]
-        if not numbers:
-            warn(
-                f"No versions of servable {self.name} found under base path {self.base_path}. "
-                "Did you forget to name your leaf directory as a number (eg. '/1/')?"
-            )
-        return {number: folders[number] for number in numbers}
-
-    def available(self) -> list[int]:
-        """Returns the numbers of the versions that can be served."""
-        return [number for number, version in self.versions.items() if version.state == AVAILABLE]
-
-
-def version_of(name: str) -> int | None:
-    """Returns the version that a folder's name is, as 7 or 00000007: ASCII digits that fit an int64; else None."""
-    if not (name.isascii() and name.isdecimal()) or len(name.lstrip("0")) > 19:
-        return None
-    number = int(name)
-    return number if number < 2**63 else None
 
 
 class Models:
@@ -115,7 +34,10 @@ class Models:
         self.intra_op_threads = intra_op_threads
         self.changed: Callable[[], None] = lambda: None  # called when a version has loaded, failed or unloaded
         self._lock = threading.Lock()
+        self._reloading = threading.Lock()
         self._stopped = threading.Event()
+        self._seconds: float | None = None  # between two looks at a base path
+        self._retired: dict[str, Model] = {}  # those of earlier configurations
 
     def update(self) -> None:
         """Reads every base path once: loads new versions, then unloads those that are no longer selected."""
@@ -123,6 +45,11 @@ class Models:
             self._update(model)
 
     def _update(self, model):
+        with model.changing:
+            if not model.retired:
+                self._look(model)
+
+    def _look(self, model):
         warnings: list[str] = []
         try:
             self._update_to(model, model.aspired(warnings.append))
@@ -141,7 +68,7 @@ class Models:
         for number, folder in aspired.items():
             version = model.versions.get(number)
             ended = version is not None and version.state == END
-            if version is None or (ended and (not version.error or version.files != _files(folder))):
+            if version is None or (ended and (not version.error or version.files != files_of(folder))):
                 self._load(model, number, folder, aspired)
         if not aspired or any(number in aspired for number in model.available()):
             for number in model.available():
@@ -151,12 +78,17 @@ class Models:
     def watch(self, seconds: float) -> None:
         """Updates at that interval until `stop`, in a thread for each model: a large one does not delay others."""
 
-        def run(model):
-            while not self._stopped.wait(seconds):
+        self._seconds = seconds
+        for model in self.models.values():
+            self._watch(model)
+
+    def _watch(self, model):
+        def run():
+            while not self._stopped.wait(self._seconds) and not model.retired:
                 self._update(model)
 
-        for model in self.models.values():
-            threading.Thread(target=run, args=[model], name=f"versions of {model.name}", daemon=True).start()
+        if self._seconds is not None:
+            threading.Thread(target=run, name=f"versions of {model.name}", daemon=True).start()
 
     def stop(self) -> None:
         """Ends `watch`."""
@@ -170,22 +102,23 @@ class Models:
             Refused: With TensorFlow Serving's code and message.
         """
         with self._lock:
-            number = self._choose(spec)
-            version = self.models[spec.name].versions[number]
+            model, number = self._choose(spec)
+            version = model.versions[number]
             version.requests += 1
         try:
-            yield number, version.servable  # type: ignore[misc]  # available, so not None
+            yield number, version.servable  # available, so not None
         finally:
             with self._lock:
                 version.requests -= 1
                 last = version.state == UNLOADING and version.requests == 0
             if last:
-                self._close(self.models[spec.name], number, version)
+                self._close(model, number, version)
 
     def status(self, name: str) -> list[tuple[int, Version]]:
         """Returns [(version number, version)] of a model, newest first; empty for an unknown model."""
         with self._lock:
-            return sorted(self.models[name].versions.items(), reverse=True) if name in self.models else []
+            model = self.models.get(name) or self._retired.get(name)
+            return sorted(model.versions.items(), reverse=True) if model else []
 
     def _choose(self, spec):
         if not spec.name:
@@ -198,14 +131,99 @@ class Models:
             requested = model.labels[spec.version_label]
         available = model.available() if model else []
         if requested is None and available:
-            return max(available)
+            return model, max(available)
         if requested in available:
-            return requested
+            return model, requested
         request = f"Latest({spec.name})" if requested is None else f"Specific({spec.name}, {requested})"
         raise Refused("NOT_FOUND", f"Servable not found for request: {request}")
 
+    def reload(self, models: Iterable[Model], *, unavailable_labels: bool = False) -> None:
+        """Serves these models from now on, and no others; those before answer until these are ready.
+
+        Args:
+            models: Their configurations, without loaded versions.
+            unavailable_labels: Labels may be for versions that are not loaded.
+
+        Raises:
+            Refused: One of them has no version that can be loaded, or a label for one that is not; nothing has changed.
+        """
+        with self._reloading, ExitStack() as stack:
+            loaded: list[tuple[Model, Model, dict[int, Path], list[int]]] = []  # (it, configuration, aspired, new ones)
+            try:
+                errors = []
+                for wanted in models:
+                    model = self.models.get(wanted.name)
+                    if model is None or model.base_path != wanted.base_path:
+                        model = replace(wanted)
+                    stack.enter_context(model.changing)
+                    before = set(model.available())
+                    aspired, error = self._aspire(model, wanted)
+                    loaded.append((model, wanted, aspired, [n for n in model.available() if n not in before]))
+                    errors += [error] if error else []
+                if errors:
+                    reasons = "".join(f"{error}, " for error in errors)
+                    raise Refused("UNKNOWN", f"{len(errors)} model(s) did not become available: {{{reasons}}}")
+                for model, wanted, aspired, _ in loaded:
+                    for number in () if unavailable_labels else wanted.labels.values():
+                        if number not in aspired or number not in model.available():
+                            raise Refused(
+                                "FAILED_PRECONDITION",
+                                f"Request to assign label to version {number} of model {model.name}, "
+                                "which is not currently available for inference",
+                            )
+            except BaseException:
+                for model, _, _, numbers in loaded:
+                    for number in numbers:
+                        self._unload(model, number)
+                raise
+            self._take_over(loaded)
+
+    def _aspire(self, model, wanted):
+        """Loads the versions that a configuration asks for; returns ({version: folder}, error if none is available)."""
+        aspired, reason = {}, wanted.without_versions()
+        try:
+            aspired = wanted.aspired()
+        except OSError as error:
+            reason = f"{wanted.base_path} cannot be read ({error.strerror})"
+        for number, folder in aspired.items():
+            if number not in model.available():
+                self._load(model, number, folder, aspired)
+        available = [number for number in model.available() if number in aspired]
+        if available:
+            return aspired, ""
+        if not aspired:
+            return aspired, f"{{name: {model.name}}} due to error: {reason}"
+        newest = max(aspired)
+        return aspired, f"{{name: {model.name} version: {newest}}} due to error: {model.versions[newest].error}"
+
+    def _take_over(self, loaded):
+        """Makes loaded models those that are served."""
+        before = self.models
+        with self._lock:
+            for model, wanted, _, _ in loaded:
+                model.latest, model.specific, model.labels = wanted.latest, wanted.specific, wanted.labels
+            self.models = {model.name: model for model, _, _, _ in loaded}
+            kept = {id(model) for model in self.models.values()}
+            retired = [model for model in before.values() if id(model) not in kept]
+            self._retired |= {model.name: model for model in retired}
+            for name in list(self._retired)[:-MAX_ENDED]:
+                del self._retired[name]
+        for model, _, aspired, _ in loaded:
+            for number in model.available():
+                if number not in aspired:
+                    self._unload(model, number)
+            if before.get(model.name) is not model:
+                self._watch(model)
+        for model in retired:
+            with model.changing:
+                model.retired = True
+                for number in model.available():
+                    self._unload(model, number)
+        self.changed()
+        log(f"configuration: serving {', '.join(self.models) or 'no model'}")
+
     def _load(self, model, number, folder, aspired):
-        version = Version(LOADING, files=_files(folder))
+        version = Version(LOADING, files=files_of(folder))
         with self._lock:
             model.versions = _without_old(model.versions, aspired) | {number: version}
         began = time.monotonic()
@@ -247,12 +265,3 @@ def _without_old(versions, aspired):
     """Returns the versions, of the ended ones only the newest: their number would grow without bound."""
     ended = sorted(number for number, version in versions.items() if version.state == END and number not in aspired)
     return {number: version for number, version in versions.items() if number not in ended[:-MAX_ENDED]}
-
-
-def _files(folder):
-    """Returns (path, size, modification time) of everything in a folder; of links themselves, which may be broken."""
-    try:
-        stats = [(str(path), path.lstat()) for path in folder.rglob("*")]
-    except OSError:  # the folder changed meanwhile
-        return ()
-    return tuple(sorted((path, stat.st_size, stat.st_mtime_ns) for path, stat in stats))

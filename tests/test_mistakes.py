@@ -370,7 +370,7 @@ TABLE = [
     ([*SERVE, "--model_base_path=export", "--models=x"], 2, ["--models=x"]),
     ([*SERVE, "--model_base_path=export", "--ssl_config_file=x"], 2, ["--ssl_config_file=x"]),
     ([*SERVE, "--model_config_file=none"], 2, ["none: cannot be read"]),
-    ([*SERVE, "--model_config_file=garbage.config"], 2, ["garbage.config: expected a text-format"]),
+    ([*SERVE, "--model_config_file=garbage.config"], 2, ["garbage.config: Error parsing text-format tensorflow.serving.ModelServerConfig: 1:"]),
     ([*SERVE, "--model_config_file=empty.config"], 2, ["empty.config: expected model_config_list", "found none"]),
     ([*SERVE, "--model_config_file=field.config"], 2, ["field.config", 'no field named "nam"']),
     ([*SERVE, "--model_config_file=twice.config"], 2, ["Illegal to list model a multiple times"]),

@@ -13,9 +13,9 @@ import pytest
 import tensorflow as tf
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tensorflow_serving.apis import (
-    classification_pb2,
     get_model_metadata_pb2,
     get_model_status_pb2,
+    model_management_pb2,
     model_service_pb2_grpc,
     predict_pb2,
     prediction_service_pb2_grpc,
@@ -110,9 +110,10 @@ def test_more_refusals(channel):
     with pytest.raises(grpc.RpcError) as caught:
         stub.Predict(request)
     assert (caught.value.code().name, caught.value.details()) == ("INVALID_ARGUMENT", "tensor parsing error: text")
-    with pytest.raises(grpc.RpcError) as caught:
-        stub.Classify(classification_pb2.ClassificationRequest())
-    assert caught.value.code().name == "UNIMPLEMENTED"
+    for name in ("tensorflow.serving.PredictionService/Nothing", "tensorflow.serving.SessionService/SessionRun"):
+        with pytest.raises(grpc.RpcError) as caught:
+            channel.unary_unary(f"/{name}")(b"")
+        assert caught.value.code().name == "UNIMPLEMENTED"
     with pytest.raises(grpc.RpcError) as caught:
         status(channel, "other")
     assert (caught.value.code().name, caught.value.details()) == (
@@ -265,6 +266,83 @@ def test_two_models_labels_and_new_versions(export_folder, tmp_path):
         wait_for(lambda: health(channel, "one") == health_pb2.HealthCheckResponse.NOT_SERVING)
         assert health(channel, "two") == health_pb2.HealthCheckResponse.SERVING
     assert server.stop() == 0 and "ending after the requests under way" in server.log
+
+
+def test_new_configurations(export_folder, tmp_path):
+    """By HandleReloadConfigRequest and by the file; no request fails, and one that cannot be served changes nothing."""
+    for name, versions in (("one", "1"), ("two", "35")):
+        for version in versions:
+            shutil.copytree(export_folder / "1", tmp_path / name / version)
+    entry = lambda name, more="": f'config {{ name: "{name}" base_path: "{tmp_path}/{name}" {more} }}'
+    file = tmp_path / "models.config"
+
+    def write(*entries):
+        (tmp_path / "new").write_text(f"model_config_list {{ {' '.join(entries)} }}")
+        (tmp_path / "new").rename(file)
+
+    write(entry("one"))
+    server = Server(f"--model_config_file={file}", "--model_config_file_poll_wait_seconds=0.1")
+    with grpc.insecure_channel(server.address) as channel:
+        reload = model_service_pb2_grpc.ModelServiceStub(channel).HandleReloadConfigRequest
+        version = lambda **spec: predict(channel, TEXT, spec).model_spec.version.value
+        errors, stop = [], threading.Event()
+
+        def ask():
+            while not stop.is_set():
+                try:
+                    version(name="one")
+                except grpc.RpcError as error:
+                    errors.append(error)
+
+        thread = threading.Thread(target=ask)
+        thread.start()
+        request = model_management_pb2.ReloadConfigRequest()
+        request.config.model_config_list.config.add(name="one", base_path=str(tmp_path / "one"))
+        two = request.config.model_config_list.config.add(name="two", base_path=str(tmp_path / "two"))
+        two.model_version_policy.all.SetInParent()
+        two.version_labels["stable"] = 3
+        assert reload(request, timeout=60).status.error_code == 0
+        assert (version(name="two"), version(name="two", version_label="stable"), version(name="one")) == (5, 3, 1)
+        assert health(channel, "two") == health_pb2.HealthCheckResponse.SERVING
+
+        two.version_labels["stable"] = 4
+        with pytest.raises(grpc.RpcError) as caught:
+            reload(request, timeout=60)
+        assert (caught.value.code().name, caught.value.details()) == (
+            "FAILED_PRECONDITION",
+            "Request to assign label to version 4 of model two, which is not currently available for inference",
+        )
+        two.base_path = "two"
+        with pytest.raises(grpc.RpcError) as caught:
+            reload(request, timeout=60)
+        expected = "Expected model two to have an absolute path or URI; got base_path()=two"
+        assert (caught.value.code().name, caught.value.details()) == ("INVALID_ARGUMENT", expected)
+        for config, text in (
+            ({}, "ServerModelConfig type not supported by HandleReloadConfigRequest. Only ModelConfigList is currently supported"),
+            ({"model_config_list": {"config": [{"name": "a", "base_path": "/a"}] * 2}}, "Illegal to list model a multiple times in config list"),
+        ):  # fmt: skip
+            with pytest.raises(grpc.RpcError) as caught:
+                reload(model_management_pb2.ReloadConfigRequest(config=config), timeout=60)
+            assert (caught.value.code().name, caught.value.details()) == ("INVALID_ARGUMENT", text)
+        assert version(name="two", version_label="stable") == 3
+
+        write(entry("one"), "config { nome: 1 }")  # broken; and then, one that is not
+        time.sleep(0.5)
+        assert version(name="two") == 5
+        write(entry("one"), entry("two", "model_version_policy { specific { versions: 3 } }"))
+        wait_for(lambda: status(channel, "two") == {5: (50, 0), 3: (30, 0)})
+        write(entry("one"))
+        wait_for(lambda: status(channel, "two") == {5: (50, 0), 3: (50, 0)})
+        with pytest.raises(grpc.RpcError) as caught:
+            version(name="two")
+        assert caught.value.details() == "Servable not found for request: Latest(two)"
+        stop.set()
+        thread.join()
+        assert not errors
+    assert server.stop() == 0
+    lines = [line for line in server.log if "the configuration before is kept" in line]
+    expected = f"{file}: Error parsing text-format tensorflow.serving.ModelServerConfig: 1:"
+    assert len(lines) == 1 and lines[0].startswith(expected), server.log
 
 
 def test_a_server_whose_model_cannot_be_loaded_ends(tmp_path):

@@ -1,0 +1,264 @@
+"""The gRPC server itself, on gRPC's completion queue: no thread waits for a message, a cancelled call keeps no place.
+
+`grpc.server` gives every call a thread, also to wait for its message, and hands each of its events from one thread to
+another; `grpc.aio` keeps the loop, but a session must run in another thread. Here a few equal threads wait for events,
+and the one that gets a message runs the request itself. One of them always waits, so that health, status and refusals
+are answered while all others are busy. `tests/bench/serving.py` compares the cost with that of a bare `grpc.server`.
+
+The queue is grpcio's own interface to gRPC (`grpc._cython.cygrpc`), on which its two servers are built, and not a
+promised one: the tests of this folder, which use nothing else, show whether a new version of grpcio still has it.
+"""
+
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from google.protobuf.message import Message
+from grpc._cython import cygrpc
+
+from serving.gate import Gate, Request
+from serving.refusal import Refused, cut
+
+POSTED = 128  # calls that gRPC may give us before we ask for more
+QUICK_BYTES = 2**16  # a larger message is work, whatever its method
+APART = 8  # calls of long methods at once, of which one runs
+NO_METADATA: tuple[()] = ()
+
+
+@dataclass(frozen=True)
+class Method:
+    """One method of a service.
+
+    Args:
+        answer: Returns the answer to a request of which the message has come; raises `Refused`.
+        quick: Takes no time: answered in the thread that got it, also while the server is full, busy or ending.
+        apart: Takes long, and no core: runs in a thread of its own, one at a time.
+    """
+
+    answer: Callable[[Request], Message]
+    quick: bool = False
+    apart: bool = False
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A method that answers with any number of messages; `opened` is called with each call's first message, and None later.
+
+    Args:
+        opened: Takes (call, message); the message is None when the client has sent its last. Never waits.
+    """
+
+    opened: Callable[["Call", bytes | None], None]
+
+
+def code_of(name: str) -> int:
+    """Returns the number of a gRPC status code."""
+    return getattr(cygrpc.StatusCode, name.lower())
+
+
+class Call(Request):
+    """One call of a client. Its methods that take an event are called by gRPC's threads when the event has come."""
+
+    __slots__ = ("_core", "_ended", "_initial", "_lock", "_method", "_rpc", "ended_hook", "sent_hook")
+
+    def __init__(self, core: "Core", event: Any, method: Method | Stream) -> None:
+        super().__init__(core.gate, event.call_details.deadline)
+        self._core, self._rpc = core, event.call
+        self._method: Any = method
+        self._ended = self._initial = False
+        self._lock = threading.Lock()
+        self.ended_hook: Callable[[], None] | None = None  # the call has ended, whatever ended it
+        self.sent_hook: Callable[[], None] | None = None  # of a stream: the next message may be sent
+
+    def begin(self) -> None:
+        """Waits for its message and for its end."""
+        self._rpc.start_server_batch((cygrpc.ReceiveCloseOnServerOperation(0),), self._closed)
+        self.receive()
+
+    def receive(self) -> None:
+        """Waits for a message."""
+        self._rpc.start_server_batch((cygrpc.ReceiveMessageOperation(0),), self._received)
+
+    def run(self) -> None:
+        """Answers, or refuses."""
+        try:
+            self.require()
+            answer = self._method.answer(self).SerializeToString()
+        except Refused as refusal:
+            self.refuse(refusal.code, refusal.message)
+        except MemoryError:
+            self.refuse("RESOURCE_EXHAUSTED", "not enough memory for this request")
+        except Exception as error:
+            self.refuse("INTERNAL", f"{type(error).__name__}: {error}")
+        else:
+            self._finish(0, b"", answer)
+        finally:
+            self.release()
+
+    def refuse(self, code: str, message: str) -> None:
+        """Ends the call with that status."""
+        self._finish(code_of(code), cut(message).encode())
+
+    def send(self, message: bytes) -> None:
+        """Sends one message of a stream; the next only when `sent_hook` was called."""
+        operations = [cygrpc.SendMessageOperation(message, 0)]
+        if not self._initial:
+            operations.insert(0, cygrpc.SendInitialMetadataOperation(NO_METADATA, 0))
+        self._initial = True
+        self._rpc.start_server_batch(operations, self._sent)
+
+    def finish(self) -> None:
+        """Ends a stream."""
+        self._finish(0, b"")
+
+    def cancel(self) -> None:
+        """Ends a call without an answer."""
+        self._rpc.cancel()
+
+    def _finish(self, code, details, message=None):
+        operations = [cygrpc.SendStatusFromServerOperation(NO_METADATA, code, details, 0)]
+        if message is not None:
+            operations.insert(0, cygrpc.SendMessageOperation(message, 0))
+        if not self._initial:
+            operations.insert(0, cygrpc.SendInitialMetadataOperation(NO_METADATA, 0))
+        self._rpc.start_server_batch(operations, self._done)
+
+    def _received(self, event):
+        data = event.batch_operations[0].message()
+        if isinstance(self._method, Stream):
+            self.gate.received(self)
+            if data is not None and len(data) > QUICK_BYTES:
+                return self.refuse("RESOURCE_EXHAUSTED", f"expected at most {QUICK_BYTES} bytes, received {len(data)}")
+            self._method.opened(self, data)
+        elif data is None:
+            self.refuse("INVALID_ARGUMENT", "expected one message, received none")
+        else:
+            self._core.handle(self, data, self._method)
+
+    def _sent(self, event):
+        if self.sent_hook and event.success:
+            self.sent_hook()
+
+    def _closed(self, event):
+        cancelled = event.batch_operations[0].cancelled()
+        if (cancelled and self.gate.drop(self)) or isinstance(self._method, Stream):
+            self._end()  # it had not begun, and nobody waits for an answer
+        if self.ended_hook:
+            self.ended_hook()
+
+    def _done(self, event):
+        self._end()
+
+    def _end(self):
+        with self._lock:
+            ended, self._ended = self._ended, True
+        if not ended:
+            self.gate.close(self)
+
+
+class Core:
+    """The gRPC server.
+
+    Args:
+        gate: Admits the requests.
+        methods: {"/package.Service/Method": it}.
+        arguments: gRPC's, {name: value}.
+    """
+
+    def __init__(self, gate: Gate, methods: Mapping[str, Method | Stream], arguments: Mapping[str, int | str]) -> None:
+        self.gate = gate
+        self._methods = {name.encode(): method for name, method in methods.items()}
+        self._queue = cygrpc.CompletionQueue()
+        self._server = cygrpc.Server(tuple(arguments.items()), False)
+        self._server.register_completion_queue(self._queue)
+        self._apart = threading.Lock()
+        self._apart_places = threading.BoundedSemaphore(APART)
+
+    def listen(self, address: str) -> bool:
+        """Listens on `host:port` or `unix:path`; returns whether it can."""
+        try:
+            return bool(self._server.add_http2_port(address.encode()))
+        except RuntimeError:
+            return False
+
+    def start(self) -> None:
+        """Accepts calls, until the process ends."""
+        self._server.start()
+        for _ in range(POSTED):
+            self._request()
+        self.gate.start_thread = self._start_thread
+        for _ in range(2):
+            self._start_thread()
+
+    def handle(self, call: Call, data: bytes, method: Method) -> None:
+        """Runs a call whose message has come, or lets it wait; never waits itself."""
+        self.gate.received(call)
+        try:
+            call.arrived(data)
+            if method.quick and len(data) <= QUICK_BYTES:
+                call.run()
+            elif method.apart:
+                if not self._apart_places.acquire(blocking=False):
+                    raise Refused("RESOURCE_EXHAUSTED", f"expected at most {APART} calls of this method at once")
+                threading.Thread(target=self._run_apart, args=[call], daemon=True).start()
+            elif self.gate.enter(call):
+                self._work(call)
+        except Refused as refusal:
+            call.release()
+            call.refuse(refusal.code, refusal.message)
+
+    def _work(self, call):
+        while call is not None:
+            call.run()
+            call = None  # freed before the next one
+            call = self.gate.leave()
+
+    def _run_apart(self, call):
+        with self._apart:
+            call.run()
+        self._apart_places.release()
+
+    def _request(self):
+        self._server.request_call(self._queue, self._queue, self._accept)
+
+    def _accept(self, event):
+        self._request()
+        method = self._methods.get(event.call_details.method)
+        if method is None:
+            return self._reject(event, "UNIMPLEMENTED", "Method not found!")
+        call = Call(self, event, method)
+        try:
+            self.gate.open(call, always=isinstance(method, Stream) or method.quick)
+        except Refused as refusal:
+            return self._reject(event, refusal.code, refusal.message)
+        call.begin()
+
+    def _reject(self, event, code, message):
+        """Refuses a call before its message has come."""
+        operations = (
+            cygrpc.SendInitialMetadataOperation(NO_METADATA, 0),
+            cygrpc.ReceiveCloseOnServerOperation(0),
+            cygrpc.SendStatusFromServerOperation(NO_METADATA, code_of(code), cut(message).encode(), 0),
+        )
+        event.call.start_server_batch(operations, _nothing)
+
+    def _start_thread(self):
+        threading.Thread(target=self._serve, name="calls", daemon=True).start()
+
+    def _serve(self):
+        while True:
+            event = self._queue.poll()
+            try:
+                event.tag(event)
+            except Exception:  # a defect; the other calls must not suffer for it
+                print(" ".join(traceback.format_exc().split()), file=sys.stderr, flush=True)
+                time.sleep(0.01)
+            event = None  # with its call, before the wait for the next
+
+
+def _nothing(event):
+    pass

@@ -1,0 +1,108 @@
+"""A model's configuration, and the state of its versions."""
+
+import os
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # imports TensorFlow
+    from serving.servable import Servable
+
+# States of tensorflow.serving.ModelVersionStatus
+START, LOADING, AVAILABLE, UNLOADING, END = 10, 20, 30, 40, 50
+
+
+def log(line: str) -> None:
+    """Prints to standard error, in one line."""
+    print(" ".join(line.split()), file=sys.stderr, flush=True)
+
+
+@dataclass
+class Version:
+    """The state of one version."""
+
+    state: int = START
+    error: str = ""
+    code: int = 0  # of gRPC
+    files: tuple = ()  # of its folder when the last failed attempt to load it began, see `files_of`
+    servable: "Servable | None" = None
+    requests: int = 0  # in progress
+
+
+@dataclass
+class Model:
+    """A model's configuration and its versions."""
+
+    name: str
+    base_path: Path
+    latest: int = 1  # number of the newest versions to serve; 0: all
+    specific: tuple[int, ...] = ()  # versions to serve instead
+    labels: dict[str, int] = field(default_factory=dict)
+    versions: dict[int, Version] = field(default_factory=dict)  # replaced, never changed: any thread may read it
+    warnings: tuple[str, ...] = ()  # of the last update
+    changing: threading.RLock = field(default_factory=threading.RLock, repr=False)  # held while versions come and go
+    retired: bool = False  # no longer configured
+
+    def on_disk(self, warn: Callable[[str], object]) -> dict[int, Path]:
+        """Returns {version: folder} of the folders whose name is a number; if several have the same, the last by name.
+
+        Raises:
+            OSError: The base path does not exist, or cannot be read.
+        """
+        with os.scandir(self.base_path) as entries:
+            names = sorted(entry.name for entry in entries)
+        folders: dict[int, Path] = {}
+        for name in names:
+            number, path = version_of(name), self.base_path / name
+            if number is None or os.path.isfile(path):  # a broken link counts: its target may appear later
+                continue
+            if number in folders:
+                warn(
+                    f"Duplicate version directories detected. Version {number} will be loaded from {name}, "
+                    f"{folders[number].name} will be ignored."
+                )
+            folders[number] = path
+        return folders
+
+    def aspired(self, warn: Callable[[str], object] = lambda line: None) -> dict[int, Path]:
+        """Returns {version: folder} of the versions that the policy selects, newest first; raises as `on_disk` does."""
+        folders = self.on_disk(warn)
+        numbers = sorted(folders, reverse=True)
+        if self.specific:
+            numbers = [number for number in numbers if number in self.specific]
+        elif self.latest:
+            numbers = numbers[: self.latest]
+        if not numbers:
+            warn(self.without_versions())
+        return {number: folders[number] for number in numbers}
+
+    def without_versions(self) -> str:
+        """Returns what TensorFlow Serving says of a base path without versions."""
+        return (
+            f"No versions of servable {self.name} found under base path {self.base_path}. "
+            "Did you forget to name your leaf directory as a number (eg. '/1/')?"
+        )
+
+    def available(self) -> list[int]:
+        """Returns the numbers of the versions that can be served."""
+        return [number for number, version in self.versions.items() if version.state == AVAILABLE]
+
+
+def version_of(name: str) -> int | None:
+    """Returns the version that a folder's name is, as 7 or 00000007: ASCII digits that fit an int64; else None."""
+    if not (name.isascii() and name.isdecimal()) or len(name.lstrip("0")) > 19:
+        return None
+    number = int(name)
+    return number if number < 2**63 else None
+
+
+def files_of(folder: Path) -> tuple[tuple[str, int, int], ...]:
+    """Returns (path, size, modification time) of everything in a folder; of links themselves, which may be broken."""
+    try:
+        stats = [(str(path), path.lstat()) for path in folder.rglob("*")]
+    except OSError:  # the folder changed meanwhile
+        return ()
+    return tuple(sorted((path, stat.st_size, stat.st_mtime_ns) for path, stat in stats))
