@@ -86,7 +86,7 @@ def mistakes_folder(tmp_path_factory, bert_folder, run_folder, tagging_run, expo
     weights("no_vocab").joinpath("vocab.txt").unlink()
     weights("plain_vocab").joinpath("vocab.txt").write_text("a\nb\n")
     weights("twice").joinpath("vocab.txt").write_text("\n".join([*VOCABULARY[:-1], "a"]), encoding="utf-8")
-    weights("gpt", model_type="gpt2")
+    weights("gpt", model_type="roberta")
     weights("broken_config").joinpath("config.json").write_text('{"model_type": ')
     weights("no_weights").joinpath("model.safetensors").unlink()
     weights("pointer").joinpath("model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\n")
@@ -175,9 +175,9 @@ TABLE = [
     (["trainer", "corpus", "--vocabulary=tiny/vocab.txt"], 2, ["--text: expected files, received none"]),
     (["trainer", "corpus", "--text=none.txt", "--vocabulary=tiny/vocab.txt"], 2, ["--text none.txt: no such file"]),
     (["trainer", "corpus", "--text=train.txt", "--vocabulary=tiny/vocab.txt", "--examples=-1"], 2, ["--examples: expected 0 or more, received -1"]),
-    (["trainer", "pretrain", "gpt", "--text=train.txt", "--out=pre"], 2, ["--method: expected bert or word2vec, received gpt"]),
+    (["trainer", "pretrain", "gpt", "--text=train.txt", "--out=pre"], 2, ["--method: expected bert, lm, elmo or word2vec, received gpt"]),
     (["trainer", "pretrain", "bert", "--text=train.txt", "--model=tiny", "--out=pre"], 2, ["--vocabulary: expected with --model"]),
-    (["trainer", "pretrain", "word2vec", "--text=train.txt", "--max_length=9", "--out=pre"], 2, ["--max_length: expected with bert, received with word2vec"]),
+    (["trainer", "pretrain", "word2vec", "--text=train.txt", "--max_length=9", "--out=pre"], 2, ["--max_length: expected with bert, lm or elmo, received with word2vec"]),
     (["trainer", "vectors", "none", "--to=vectors.txt"], 2, ["none: expected a run of `python -m trainer pretrain word2vec`"]),
     ([*NEW, "--model=tiny", "--vocabulary_size=5"], 2, ["--vocabulary_size: expected more than the 5 special tokens, received 5"]),
     ([*NEW, "--model=huge"], 2, ["--model: expected one of bag, rnn", "received huge"]),
@@ -260,7 +260,7 @@ TABLE = [
     ([*TUNE, "--init=nothing"], 2, ["config.json: not found", "found nothing"]),
     ([*TUNE, "--init=filled"], 2, ["config.json: not found", "bert_config.json", "found mine"]),
     ([*TUNE, "--init=google"], 2, ["bert_model.ckpt.index: not found"]),
-    ([*TUNE, "--init=gpt"], 2, ["model_type is 'gpt2', expected 'bert'"]),
+    ([*TUNE, "--init=gpt"], 2, ["model_type is 'roberta', expected 'bert'"]),
     ([*TUNE, "--init=broken_config"], 2, ["config.json: expected JSON"]),
     ([*TUNE, "--init=large"], 2, ["has 62 pieces", "vocab_size 50"]),
     ([*TUNE, "--init=no_vocab"], 2, ["vocab.txt: cannot be read (No such file"]),

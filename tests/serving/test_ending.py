@@ -131,6 +131,7 @@ def test_cancelled_requests_keep_no_place(small):
 def test_health_and_status_while_every_thread_works(small):
     with grpc.insecure_channel(small.address) as channel:
         slow = method(channel).future(request("odd", {"text": texts(*[b"a"] * 1000)}, "slow"), timeout=60)
+        time.sleep(0.3)  # so that it runs, and the others wait
         waiting = [method(channel).future(request("odd", {"text": texts(b"a")}, "same"), timeout=60) for _ in range(20)]
         time.sleep(0.3)
         status = get_model_status_pb2.GetModelStatusRequest(model_spec={"name": "odd"})

@@ -65,7 +65,7 @@ def test_tensors_are_accounted_for(tmp_path):
 @pytest.mark.parametrize(
     "change, message",
     [
-        ({"model_type": "gpt2"}, "model_type is 'gpt2', expected 'bert'"),
+        ({"model_type": "roberta"}, "model_type is 'roberta', expected 'bert'"),
         ({"hidden_act": "gelu_new"}, "hidden_act is 'gelu_new'"),
         ({"position_embedding_type": "relative_key"}, "position_embedding_type is 'relative_key'"),
         ({"hidden_size": None}, "hidden_size missing"),
