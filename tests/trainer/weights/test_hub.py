@@ -102,7 +102,10 @@ def test_a_damaged_cache_is_noticed(site, bert_folder):
         ),
         ("me/empty", "expected model.safetensors, found config.json, vocab.txt"),
         ("me/nothing", "has no such repository, or not without a token"),
-        ("runs/no/such/folder", "no such folder.*expected OWNER/NAME or one of nano, minilm, .*received runs/no/such/folder"),
+        (
+            "runs/no/such/folder",
+            "no such folder.*expected OWNER/NAME or one of nano, minilm, .*received runs/no/such/folder",
+        ),
         *[(name, "expected OWNER/NAME") for name in ("../tiny", "me--x/tiny", "foo.", "-x/y", 100 * "m", "a b/c")],
     ],
 )
