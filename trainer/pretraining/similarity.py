@@ -7,15 +7,19 @@ References: Finkelstein et al. 2002; Hill et al. 2015; Mikolov et al. 2013 (arXi
 question out.
 """
 
+import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from trainer import metrics
+from trainer.data.plain_text import PlainText
 from trainer.errors import Mistake
 
 CHUNK = 512  # questions
+PAIR, ANALOGY = 3, 4  # fields of a line
+KINDS = {PAIR: "two words and a number", ANALOGY: "four words"}
 
 
 class Vectors:
@@ -46,23 +50,13 @@ class Vectors:
         """Returns the scores on a file of pairs or of analogies.
 
         Raises:
-            Mistake: It is neither.
+            Mistake: It cannot be read, or a line is neither, or another than those before.
         """
-        lines = [line.split() for line in Path(path).read_text(encoding="utf-8").splitlines() if line.strip()]
-        kinds = {len(line) for line in lines if line[0] != ":"}
-        if kinds == {4}:
-            return self._analogies(lines)
-        if kinds == {3}:
-            return self._pairs(lines, path)
-        raise Mistake(
-            f"{path}: expected lines of two words and a number, or of four words, found {sorted(kinds)} fields"
-        )
+        width, rows = _read(path)
+        return self._pairs(rows) if width == PAIR else self._analogies(rows)
 
-    def _pairs(self, lines, path):
-        try:
-            rows = [(first.lower(), second.lower(), float(number)) for first, second, number in lines]
-        except ValueError:
-            raise Mistake(f"{path}: expected two words and a number a line, found another") from None
+    def _pairs(self, lines):
+        rows = [(first.lower(), second.lower(), float(number)) for first, second, number in lines]
         known = [(self.ids[a], self.ids[b], number) for a, b, number in rows if a in self.ids and b in self.ids]
         alike = [float(self.unit[a] @ self.unit[b]) for a, b, _ in known]
         correlation = metrics.spearman([number for *_, number in known], alike) if len(known) > 1 else 0.0
@@ -103,3 +97,28 @@ class Vectors:
         for word in (a, b, c):
             alike[np.arange(len(word)), word] = -4.0
         return int(np.sum(np.argmax(alike, axis=1) == d))
+
+
+def _read(path):
+    """Returns (`PAIR` or `ANALOGY`, the fields of each line, of analogies with the lines that begin sections)."""
+    rows = [(number, line.split()) for number, line in enumerate(PlainText([str(path)], "--data").lines(), 1)]
+    rows = [(number, row) for number, row in rows if row]
+    width = next((len(row) for _, row in rows if row[0] != ":"), 0)
+    expected = KINDS.get(width, " or ".join(KINDS.values()))
+    if not width:
+        raise Mistake(f"{path}: expected lines of {expected}, found none")
+    for number, row in rows:
+        if row[0] == ":" and width == ANALOGY:
+            continue
+        if len(row) != width or width not in KINDS:
+            raise Mistake(f"{path}:{number}: expected {expected}, found {len(row)} fields")
+        if width == PAIR and not _is_number(row[-1]):
+            raise Mistake(f"{path}:{number}: expected {expected}, found {row[-1]!r} for the number")
+    return width, [row for _, row in rows]
+
+
+def _is_number(field):
+    try:
+        return math.isfinite(float(field))
+    except ValueError:
+        return False

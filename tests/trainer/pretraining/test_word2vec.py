@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from models.word2vec import word2vec as build
 from trainer.corpora.shards import Shard, Size
+from trainer.errors import Mistake
 from trainer.pretraining import word2vec
 from trainer.pretraining.similarity import Vectors
 from trainer.text import vectors
@@ -124,6 +125,36 @@ def test_neighbours_pairs_and_analogies(tmp_path):
     )
     found = known.score(tmp_path / "questions.txt")
     assert (found["questions"], found["covered"], found["sections"]["family"]) == (3, 2, 1.0)
+
+
+@pytest.mark.parametrize(
+    "content, words",
+    [
+        ("king queen 9\n\nking man\n", ":3: expected two words and a number, found 2 fields"),
+        ("king queen 9\r\nking man high\r\n", ":2: expected two words and a number, found 'high' for the number"),
+        ("king queen 9\nking man nan\n", ":2: expected two words and a number, found 'nan' for the number"),
+        ("king queen 9\n: section\n", ":2: expected two words and a number, found 2 fields"),
+        (": family\nman woman king queen\nman woman king\n", ":3: expected four words, found 3 fields"),
+        ("king queen\n", ":1: expected two words and a number or four words, found 2 fields"),
+        (": family\n", ": expected lines of two words and a number or four words, found none"),
+        ("king\xffqueen 9\n", ":1: expected UTF-8, found byte 0xff at 4"),
+    ],
+)
+def test_a_line_of_neither_kind_is_named(content, words, tmp_path):
+    path = tmp_path / "words.txt"
+    path.write_bytes(content.encode("latin-1"))
+    with pytest.raises(Mistake) as raised:
+        Vectors(["king"], np.ones([1, 2])).score(path)
+    assert str(raised.value) == f"{path}{words}"
+
+
+def test_line_ends_marks_and_chinese_words_are_read(tmp_path):
+    known = Vectors(["中国", "北京", "法国", "巴黎"], np.array([[1, 2], [1, -2], [3, 2], [3, -2.0]]))
+    (tmp_path / "pairs.txt").write_bytes("\ufeff中国\t法国\t9\r\n北京\t中国\t1\r\n".encode())
+    assert known.score(tmp_path / "pairs.txt") == {"spearman": 1.0, "pairs": 2, "covered": 2}
+    (tmp_path / "questions.txt").write_bytes("\ufeff: 首都\r\n中国 北京 法国 巴黎\r\n".encode())
+    found = known.score(tmp_path / "questions.txt")
+    assert (found["accuracy"], found["covered"], found["sections"]) == (1.0, 1, {"首都": 1.0})
 
 
 @pytest.mark.parametrize("name", ["a.txt", "a.bin"])
