@@ -84,6 +84,12 @@ class Plan:
             raise Mistake(
                 f"--vocabulary_min_count {options.vocabulary_min_count}: expected words that stand in the text so often, found none"
             )
+        enough = sum(number >= options.vocabulary_min_count for number in counts.values())
+        if enough > (taken := len(entries) - len(SPECIAL)):
+            say(
+                f"words     {enough:,} stand there {options.vocabulary_min_count} times or more, of which the most frequent "
+                f"{taken:,} are taken (--vocabulary_size {options.vocabulary_size})"
+            )
         return entries
 
     @cached_property

@@ -43,12 +43,18 @@ def pretrain(capsys, text, out, *flags):
 def test_words_of_a_topic_are_neighbours(text, flags, capsys, tmp_path):
     status, out, err = pretrain(capsys, text, tmp_path / "run", *flags)
     assert status == 0, err
-    assert json.loads(out)["model"] == "word2vec" and ("CBOW" in err) == bool(flags)
+    assert json.loads(out)["model"] == "word2vec" and ("CBOW" in err) == bool(flags) and "of which the most" not in err
     found = vectors_of(tmp_path / "run")
     for topic in TOPICS:
         words = [word for word in topic.split() if word.isascii()]
         for word in words:
             assert {*words} - {word} <= {other for other, _ in found.neighbours(word, 7)}, found.neighbours(word, 7)
+
+
+def test_words_that_a_vocabulary_has_no_room_for_are_counted(text, capsys, tmp_path):
+    status, _, err = pretrain(capsys, text, tmp_path / "run", "--vocabulary_size=9", "--dry_run")
+    assert status == 0, err
+    assert "stand there 5 times or more, of which the most frequent 4 are taken (--vocabulary_size 9)" in err
 
 
 def test_a_run_answers_is_scored_and_begins_another(text, capsys, tmp_path):
