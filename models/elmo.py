@@ -11,7 +11,7 @@ from keras import ops
 
 from models.inputs import LETTERS, embedding_of_units, unit_inputs
 from models.layers import Pooling, Reverse, register
-from models.recurrent import RecurrentLayer
+from models.recurrent import RecurrentLayer, carry
 
 BACKWARD = "backward_"  # before the names of what the backward direction reads, where both read apart
 LETTER_WIDTH = 16  # of a letter's embedding
@@ -84,17 +84,15 @@ def elmo(
                 "lstm", cell_width, projection=width, return_state=states, seed=next(seeds), name=name
             )
             y = keras.layers.SpatialDropout1D(dropout, seed=next(seeds), name=f"{name}_dropout")(x)
-            y = carry(layer, y, name) if states else layer(y)
+            if states:
+                y, before, behind = carry(layer, y, name)
+                inputs.update(before)
+                carried.update(behind)
+            else:
+                y = layer(y)
             x = keras.layers.Add(name=f"{name}_residual")([x, y]) if i else y
             given.append(x)
         return given
-
-    def carry(layer, x, name):
-        before = {f"{name}_state_{i}": keras.Input([cell_width], name=f"{name}_state_{i}") for i in range(2)}
-        y, *behind = layer(x, initial_state=[*before.values()])
-        inputs.update(before)
-        carried.update(zip(before, behind, strict=True))
-        return y
 
     if states:
         turned = {
@@ -135,8 +133,8 @@ class CharacterEncoder(keras.layers.Layer):
             keras.layers.Conv1D(number, size, padding="same", activation="relu", name=f"convolution_{size}")
             for size, number in FILTERS.items()
         ]
-        carry = keras.initializers.Constant(-2.0)  # at first nearly all of x is carried
-        self.gates = [dense(filters, "sigmoid", bias_initializer=carry, name=f"gate_{i}") for i in range(HIGHWAYS)]
+        closed = keras.initializers.Constant(-2.0)  # at first nearly all of x is carried
+        self.gates = [dense(filters, "sigmoid", bias_initializer=closed, name=f"gate_{i}") for i in range(HIGHWAYS)]
         self.transforms = [dense(filters, "relu", name=f"transform_{i}") for i in range(HIGHWAYS)]
         self.projection = dense(width, name="projection")
 

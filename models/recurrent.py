@@ -195,6 +195,17 @@ class RecurrentLayer(keras.layers.Layer):
         return (h, *states) if self.return_state else h
 
 
+def carry(
+    layer: RecurrentLayer, x: keras.KerasTensor, name: str
+) -> tuple[keras.KerasTensor, dict[str, keras.KerasTensor], dict[str, keras.KerasTensor]]:
+    """Returns (what a layer with `return_state` gives, the inputs that it begins with, its last states), states by name:
+    NAME_state_0, ..., each [B, D]."""
+    names = [f"{name}_state_{i}" for i in range(CELLS[layer.kind].states)]
+    before = {state: keras.Input([layer.units], name=state) for state in names}
+    y, *behind = layer(x, initial_state=[*before.values()])
+    return y, before, dict(zip(names, behind, strict=True))
+
+
 def recur(
     cell: Cell,
     a: Any,

@@ -10,7 +10,7 @@ import keras
 
 from models.inputs import unit_inputs, units
 from models.layers import Pooling, backward
-from models.recurrent import CELLS, RecurrentLayer
+from models.recurrent import CELLS, RecurrentLayer, carry
 
 MERGES = ("concatenate", "sum")
 NORMALISATIONS = ("layer", "batch")
@@ -104,14 +104,6 @@ def rnn(
             cell, width, recurrent_dropout=recurrent_dropout, return_state=states, seed=next(seeds), name=name
         )
 
-    def carry(layer, x, name):
-        names = [f"{name}_state_{i}" for i in range(CELLS[cell].states)]
-        before = {state: keras.Input([width], name=state) for state in names}
-        y, *behind = layer(x, initial_state=[*before.values()])
-        inputs.update(before)
-        carried.update(zip(names, behind, strict=True))
-        return y
-
     def merge(tensors, name):
         layer = keras.layers.Concatenate if bidirectional == "concatenate" else keras.layers.Add
         return layer(name=name)(tensors)
@@ -120,7 +112,12 @@ def rnn(
     for i in range(layers):
         x = drop(x, f"layer_{i}_dropout")
         layer = recurrent(f"layer_{i}_forward")
-        y = carry(layer, x, f"layer_{i}") if states else layer(x)  # [B, S, D]
+        if states:
+            y, before, behind = carry(layer, x, f"layer_{i}")  # [B, S, D]
+            inputs |= before
+            carried |= behind
+        else:
+            y = layer(x)  # [B, S, D]
         if bidirectional:
             turned, turned_back = backward(recurrent(f"layer_{i}_backward"), x, mask, f"layer_{i}")
             ends = [y, turned]

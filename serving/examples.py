@@ -17,6 +17,7 @@ from serving.checks import invalid, types
 from serving.limits import Limits
 from serving.refusal import Refused
 
+DEFAULT = "serving_default"  # the signature that is meant where none is named
 CLASSIFY, REGRESS, PREDICT = (f"tensorflow/serving/{name}" for name in ("classify", "regress", "predict"))
 INPUTS, CLASSES, SCORES, OUTPUTS = "inputs", "classes", "scores", "outputs"  # names that their signatures must use
 Values = Mapping[str, tensors.Value]

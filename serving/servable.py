@@ -203,15 +203,15 @@ class Servable:
         request, limits = getattr(log, kind or "predict_log").request, Limits()
         if kind == "predict_log":
             inputs = {name: tensors.to_array(proto) for name, proto in request.inputs.items()}
-            self.predict(request.model_spec.signature_name or "serving_default", inputs)
+            self.predict(request.model_spec.signature_name or examples.DEFAULT, inputs)
         elif kind in ("classify_log", "regress_log"):
             raw = examples.RawRequest.FromString(request.SerializeToString())
             method = examples.CLASSIFY if kind == "classify_log" else examples.REGRESS
-            name = raw.model_spec.signature_name or "serving_default"
+            name = raw.model_spec.signature_name or examples.DEFAULT
             examples.run(examples.KINDS[method], self, name, raw.input, limits, lambda count: None)
         elif kind == "multi_inference_log":
             raw = examples.RawMultiRequest.FromString(request.SerializeToString())
-            tasks = [(task.model_spec.signature_name or "serving_default", task.method_name) for task in raw.tasks]
+            tasks = [(task.model_spec.signature_name or examples.DEFAULT, task.method_name) for task in raw.tasks]
             examples.run_together(tasks, self, raw.input, limits, lambda count: None)
 
 

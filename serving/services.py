@@ -22,8 +22,6 @@ from serving.limits import Limits
 from serving.refusal import Refused, cut
 from serving.versions import Models
 
-DEFAULT = "serving_default"  # the signature that is meant where none is named
-
 
 class Services:
     """The methods of both services; each raises `Refused` for a request that cannot be answered.
@@ -48,7 +46,7 @@ class Services:
             with request.parsed(predict_pb2.PredictRequest) as message:
                 spec = _spec(message)
                 version, servable = stack.enter_context(self.models.use(spec))
-                signature_name = spec.signature_name or DEFAULT
+                signature_name = spec.signature_name or examples.DEFAULT
                 signature = servable.signature(signature_name)
                 self._check_method(signature, "prediction", examples.PREDICT, examples.CLASSIFY, examples.REGRESS)
                 inputs, requested = checks.read(
@@ -76,7 +74,7 @@ class Services:
     def _infer(self, request, method, response):
         message = request.message(examples.RawRequest)
         spec = _spec(message)
-        name = spec.signature_name or DEFAULT
+        name = spec.signature_name or examples.DEFAULT
         with self.models.use(spec) as (version, servable):
             if name in servable.signatures:
                 self._check_method(servable.signatures[name], *METHODS[method])
@@ -96,7 +94,7 @@ class Services:
                     raise checks.invalid("Found ModelSpec with an empty model name.")
                 if spec.name != specs[0].name:
                     raise checks.invalid("All ModelSpecs in a MultiInferenceRequest must access the same model name.")
-            tasks = [(task.model_spec.signature_name or DEFAULT, task.method_name) for task in message.tasks]
+            tasks = [(task.model_spec.signature_name or examples.DEFAULT, task.method_name) for task in message.tasks]
             for name, method in tasks:
                 if method in METHODS and name in servable.signatures:
                     self._check_method(servable.signatures[name], *METHODS[method])

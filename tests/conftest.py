@@ -304,3 +304,20 @@ def wait_for(condition, seconds=30):
     while not condition():
         assert time.monotonic() < ends, "waited in vain"
         time.sleep(0.1)
+
+
+@contextlib.contextmanager
+def stopped_at(step):
+    """Sends SIGTERM, as it were, to the trainings in the block when they have made so many steps."""
+    from trainer.training import loop
+
+    stop_if_asked = loop.Training._stop_if_asked
+
+    def stopping(self):
+        if self.state.step == step:
+            self.signals.received = signal.SIGTERM
+        stop_if_asked(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop.Training, "_stop_if_asked", stopping)
+        yield

@@ -10,7 +10,6 @@ line is ours with --sampled 2048, which PyTorch has nothing like. Prints its tab
 
 import argparse
 import os
-import time
 
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 
@@ -23,6 +22,7 @@ import numpy as np
 import tensorflow as tf
 import torch
 
+from tests.bench.turns import best_of, torch_step
 from trainer.corpora import making
 from trainer.data.plain_text import PlainText
 from trainer.pretraining.language import model_of
@@ -58,16 +58,10 @@ def main():
     differences = compare(model, peer, data)
     contenders = {
         "ours": ours(model_of(blueprint, 0), frequencies),
-        "PyTorch": theirs(peer),
+        "PyTorch": torch_step(peer, lambda batch: peer.loss(*batch), RATE),
         f"ours, {SAMPLED:,} drawn": ours(model_of(blueprint, 0), frequencies, SAMPLED),
     }
-    best = dict.fromkeys(contenders, float("inf"))
-    for _ in range(options.rounds + 1):  # the first warms up
-        for name, step in contenders.items():
-            begun = time.perf_counter()
-            for batch in data:
-                step(batch)
-            best[name] = min(best[name], time.perf_counter() - begun)
+    best = best_of(contenders, data, options.rounds)
     print(
         f"\nLSTM of {options.width}, {len(vocabulary):,} words, {model.count_params():,} parameters, {ROWS} rows of {LENGTH}, "
         f"{THREADS} threads"
@@ -149,20 +143,6 @@ def ours(model, frequencies, sampled=0):
     loss = NextUnits(model, sampled, frequencies / frequencies.sum(), optimizer.iterations, 0)
     step = training_step(carried, loss, optimizer, [carried.signature, TARGETS])
     return lambda batch: step([batch])
-
-
-def theirs(peer):
-    optimizer = torch.optim.AdamW(peer.parameters(), lr=RATE, weight_decay=0.01)
-
-    def step(batch):
-        loss = peer.loss(*batch)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(peer.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-        return loss.item()
-
-    return step
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ logits of all places; it is given labels of -100 where nothing is predicted, as 
 
 import argparse
 import os
-import time
 
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 
@@ -25,6 +24,7 @@ from safetensors.torch import load as load_torch
 from transformers import BertConfig, BertForPreTraining
 
 from models import heads
+from tests.bench.turns import best_of, torch_step
 from trainer.corpora import making
 from trainer.data.plain_text import PlainText
 from trainer.pretraining import masked
@@ -69,17 +69,12 @@ def main():
     peer = peer_of(blueprint, weights, dropout=0.0)
     differences = compare(blueprint, model, peer, *data_set[0])
 
+    trained = peer_of(blueprint, weights, dropout=0.1)
     contenders = {
         "ours": ours(model_of(blueprint, dropout=0.1)),
-        "transformers": theirs(peer_of(blueprint, weights, dropout=0.1)),
+        "transformers": torch_step(trained, lambda batch: trained(**tensors(batch)).loss, RATE),
     }
-    best = dict.fromkeys(contenders, float("inf"))
-    for _ in range(options.rounds + 1):  # the first warms up
-        for name, step in contenders.items():
-            begun = time.perf_counter()
-            for batch in data_set:
-                step(batch)
-            best[name] = min(best[name], time.perf_counter() - begun)
+    best = best_of(contenders, data_set, options.rounds)
     print(
         f"\nBERT {options.model}, {model.count_params():,} parameters, {BATCH} sequences of {LENGTH} pieces at most, {THREADS} threads"
     )
@@ -149,20 +144,6 @@ def ours(model):
     variables = model.trainable_variables
     step = training_step(model, masked.loss, optim.optimizer(variables, RATE, weight_decay=0.01), [SIGNATURE, TARGETS])
     return lambda batch: step([batch])
-
-
-def theirs(peer):
-    optimizer = torch.optim.AdamW(peer.parameters(), lr=RATE, weight_decay=0.01)
-
-    def step(batch):
-        loss = peer(**tensors(batch)).loss
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(peer.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-        return loss.item()
-
-    return step
 
 
 if __name__ == "__main__":

@@ -203,6 +203,27 @@ def test_deadline(channel):
     assert caught.value.code().name == "DEADLINE_EXCEEDED"
 
 
+class Asking:
+    """Asks again and again, in a thread of its own, until it is asked for what failed."""
+
+    def __init__(self, ask):
+        self.ask, self.failed, self.stop = ask, [], threading.Event()
+        self.thread = threading.Thread(target=self.run)
+        self.thread.start()
+
+    def run(self):
+        while not self.stop.is_set():
+            try:
+                self.ask()
+            except grpc.RpcError as error:
+                self.failed.append(error)
+
+    def errors(self):
+        self.stop.set()
+        self.thread.join()
+        return self.failed
+
+
 def test_two_models_labels_and_new_versions(export_folder, tmp_path):
     """One server: a model whose versions change, and one with two versions, one of them labelled."""
     for name, versions in (("one", ["1"]), ("two", ["3", "5"])):
@@ -225,24 +246,12 @@ def test_two_models_labels_and_new_versions(export_folder, tmp_path):
         assert status(channel, "two") == {5: (30, 0), 3: (30, 0)}
 
         # A new version takes over, and no request fails while it does.
-        errors, stop = [], threading.Event()
-
-        def ask():
-            while not stop.is_set():
-                try:
-                    version(name="one")
-                except grpc.RpcError as error:
-                    errors.append(error)
-
-        thread = threading.Thread(target=ask)
-        thread.start()
+        asking = Asking(lambda: version(name="one"))
         shutil.copytree(export_folder / "1", tmp_path / "copy")
         (tmp_path / "copy").rename(tmp_path / "one" / "2")
         wait_for(lambda: status(channel, "one") == {2: (30, 0), 1: (50, 0)})
         assert version(name="one") == 2
-        stop.set()
-        thread.join()
-        assert not errors
+        assert not asking.errors()
 
         # Folders that cannot be read are reported, and affect no other version.
         (tmp_path / "two" / "9").symlink_to(tmp_path / "nowhere")
@@ -285,17 +294,7 @@ def test_new_configurations(export_folder, tmp_path):
     with grpc.insecure_channel(server.address) as channel:
         reload = model_service_pb2_grpc.ModelServiceStub(channel).HandleReloadConfigRequest
         version = lambda **spec: predict(channel, TEXT, spec).model_spec.version.value
-        errors, stop = [], threading.Event()
-
-        def ask():
-            while not stop.is_set():
-                try:
-                    version(name="one")
-                except grpc.RpcError as error:
-                    errors.append(error)
-
-        thread = threading.Thread(target=ask)
-        thread.start()
+        asking = Asking(lambda: version(name="one"))
         request = model_management_pb2.ReloadConfigRequest()
         request.config.model_config_list.config.add(name="one", base_path=str(tmp_path / "one"))
         two = request.config.model_config_list.config.add(name="two", base_path=str(tmp_path / "two"))
@@ -336,9 +335,7 @@ def test_new_configurations(export_folder, tmp_path):
         with pytest.raises(grpc.RpcError) as caught:
             version(name="two")
         assert caught.value.details() == "Servable not found for request: Latest(two)"
-        stop.set()
-        thread.join()
-        assert not errors
+        assert not asking.errors()
     assert server.stop() == 0
     lines = [line for line in server.log if "the configuration before is kept" in line]
     expected = f"{file}: Error parsing text-format tensorflow.serving.ModelServerConfig: 1:"

@@ -53,6 +53,7 @@ class Architecture(Generic[AnyConfig]):
     reader_class: ClassVar[type[Reader]] = Reader
     family: ClassVar[str | None] = None  # of classes in transformers, `Bert`, if it has this architecture
     language_model: ClassVar[str | None] = None  # the class in transformers of what `pretrain lm` trains, if it has one
+    directions: ClassVar[int] = 1  # that its language model reads in
     optional: ClassVar[tuple[str, ...]] = ()  # layers of the encoder that published weights need not have
     prefix: ClassVar[str] = ""  # see `trainer.weights.tensors.load`
 

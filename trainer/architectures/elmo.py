@@ -22,6 +22,7 @@ class ELMo(units.Units[Config]):
     builder = builder.elmo
     config_class = Config
     gives = (*units.Units.gives, "states")
+    directions = 2
     sizes: ClassVar = {
         "elmo": {},
         "elmo-original": {"width": 512, "cell_width": 4096, "letters": 50},  # the paper's

@@ -66,7 +66,7 @@ def score_text(options: Evaluate) -> dict[str, Any]:
         scores = vectors_of(folder).score(options.data)
     else:
         text = PlainText([options.data], "--data")
-        trained = Pretrained(folder) if method == "bert" else LanguageModel(folder)
+        trained = LanguageModel(folder) if method in LanguageModel.methods else Pretrained(folder)
         scores = trained.scorer(text, options.batch_size, options.limit)()
     return {"task": PRETRAINING, "data": options.data, **scores, "seconds": round(time.monotonic() - begun, 1)}
 

@@ -14,7 +14,7 @@ from typing import Any
 from trainer.data import datasets
 from trainer.errors import Mistake
 from trainer.options import ExportHuggingFace
-from trainer.pretraining.language import METHODS, LanguageModel
+from trainer.pretraining.language import LanguageModel
 from trainer.pretraining.run import Pretrained
 from trainer.runs import PRETRAINING
 from trainer.runs.folder import method_of
@@ -60,7 +60,7 @@ def export_hf(run: str | Path, to: str | Path) -> dict[str, Any]:
             raise Mistake(
                 f"{folder}: expected a run of a model that transformers has, found word2vec (vectors writes its vectors)"
             )
-        if method in METHODS:
+        if method in LanguageModel.methods:
             language = LanguageModel(folder)
             _check(folder, language.blueprint, language.blueprint.architecture.language_model)
             return _write(folder, to, PRETRAINING, language, card_of_language_model(language, to.resolve().name))

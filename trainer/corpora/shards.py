@@ -98,6 +98,11 @@ class Corpus:
         return (self.document(number) for number in range(self.documents))
 
 
+def shares(counts: np.ndarray) -> np.ndarray:
+    """Returns the share of each id, of how often it stands in a text [V]; one is added to each, so that none is 0."""
+    return (counts + 1) / np.sum(counts + 1)
+
+
 def describe(corpus: Corpus) -> list[str]:
     """Returns lines that say what is in a corpus."""
     index: dict[str, Any] = corpus.index

@@ -1,6 +1,5 @@
 """How BERT is pretrained: a run's model, text and steps."""
 
-from collections.abc import Iterator
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -9,20 +8,20 @@ from typing import Any
 import keras
 import numpy as np
 
-from trainer.corpora.shards import describe
+from trainer.corpora.shards import describe, shares
 from trainer.data.plain_text import PlainText
 from trainer.errors import Mistake
 from trainer.options import Pretrain
 from trainer.pretraining import masked
 from trainer.pretraining import run as of_run
 from trainer.pretraining.passages import divided
+from trainer.pretraining.rounds import Rounds, weights_line
 from trainer.pretraining.source import SIGNATURE, TARGETS
 from trainer.runs import PRETRAINING
 from trainer.runs.blueprint import Blueprint, vocabulary_of
 from trainer.runs.run import tokenizer_files
 from trainer.text.vocabulary import MASK
-from trainer.training import batches, decay, loop, optim
-from trainer.training.machine import ceiling, device
+from trainer.training import loop
 from trainer.training.step import training_step
 from trainer.weights import pretrained
 
@@ -60,66 +59,39 @@ class Plan:
         self.train_set, self.dev_set = passages(trained), passages(held_out)
         if not self.train_set.number:
             raise Mistake(f"--text {self.text.paths[0]}: expected documents to train on, found none")
+        of_pass = -(-self.train_set.number // (options.batch_size * options.accumulate))
+        self.rounds = Rounds(options, self.train_set, of_pass)
         self.scorer = masked.Scorer(
             self.model,
             self.dev_set,
             options.batch_size,
             options.dev_limit,
-            _shares(self.corpus.frequencies(tokenizer.size)),
+            shares(self.corpus.frequencies(tokenizer.size)),
         )
 
     @cached_property
     def work(self) -> loop.Work:
         """The job of the run."""
-        options = self.options
-        every = min(options.evaluate_every, options.steps)
-        rounds = options.steps // every  # the options have been checked
-        variables = self.model.trainable_variables
-        total = rounds * every
-        optimizer = optim.optimizer(
-            variables,
-            optim.Schedule(options.peak, round(options.warmup * total), total, options.schedule),
-            weight_decay=options.weight_decay,
-            clip_norm=options.clip_norm,
-        )
-        scored = self.scorer if self.dev_set.number else None
-        return loop.Work(
+        optimizer = self.rounds.optimizer(self.model)
+        return self.rounds.work(
+            self.blueprint,
+            units=lambda step, _: sum(int(np.sum(inputs["mask"])) for inputs, _ in step),
             model=self.model,
             optimizer=optimizer,
-            steps=every,
-            epochs=rounds,
-            batches=lambda number, skip: self._batches((number - 1) * every + skip, number * every),
             step=training_step(
                 self.model,
                 masked.loss,
                 optimizer,
                 [SIGNATURE, TARGETS],
-                accumulate=options.accumulate > 1,
+                accumulate=self.options.accumulate > 1,
                 counts=masked.counts(pairs=self.pairs),
                 measures=masked.measures,
             ),
-            to_bytes=self.blueprint.architecture.to_bytes,
-            score=scored,
-            metric="loss",
-            less_is_better=True,
-            period="round",
+            score=self.scorer if self.dev_set.number else None,
             unit="tokens",
             shown=("masked_loss", "unigram_loss", "masked_accuracy", "next_accuracy"),
             flops=of_run.flops(self.blueprint, self.values),
-            ceiling=ceiling(),
         )
-
-    def _batches(self, first: int, last: int) -> Iterator[tuple[list, int]]:
-        """Yields (batches, number of their tokens) of steps from `first` until before `last`, counted over all passes."""
-        options, source = self.options, self.train_set
-        size = options.batch_size * options.accumulate
-        of_pass = -(-source.number // size)
-        while first < last:
-            number, place = divmod(first, of_pass)
-            steps = source.plan(size, seed=options.seed, epoch=number)[place : place + last - first]
-            for step, _ in batches.steps(source, steps, options.batch_size, number):
-                yield step, sum(int(np.sum(inputs["mask"])) for inputs, _ in step)
-            first += len(steps)
 
     def settings(self) -> dict[str, Any]:
         """Returns the run's `config.json`; `Folder.start` adds its options."""
@@ -140,29 +112,15 @@ class Plan:
 
     def decisions(self) -> list[str]:
         """Returns lines that say what will be trained, on what, and how."""
-        options, work = self.options, self.work
-        size = options.batch_size * options.accumulate
-        of_pass = -(-self.train_set.number // size)
-        weights = f"weights   random: {self.blueprint.architecture.title} of size {options.model}"
-        if "init" in self.inputs:
-            unused = ", ".join(self.unused) or "none"
-            weights = f"weights   {self.inputs['init']}; in the file but not used: {unused}"
+        options = self.options
         follows = "and whether the second text follows the first" if self.pairs else "of one text a sequence"
-        batching = f"batches of {options.batch_size}" + (
-            f" times {options.accumulate}" if options.accumulate > 1 else ""
-        )
-        total = work.steps * work.epochs
-        _, after = optim.SCHEDULES[options.schedule]
         return [
             *describe(self.corpus),
             f"task      masked {options.masking}, {follows}; {of_run.predicted(self.values):.1%} of the pieces of a full sequence, {options.max_predictions} at most",
-            weights,
+            weights_line(self.blueprint, options, self.inputs.get("init"), self.unused),
             f"train     {self.train_set.number:,} sequences of {options.max_length} pieces at most, of {len(self.train_set.documents):,} documents",
             f"dev       {min(self.dev_set.number, options.dev_limit):,} sequences, of {len(self.dev_set.documents):,} other documents",
-            f"model     {self.model.count_params():,} parameters; {decay.describe(self.model.trainable_variables)}",
-            f"steps     {total:,} of {batching}, {total / of_pass:.2f} passes over the text; learning rate {options.peak:g} "
-            f"after {round(options.warmup * total)} steps, {after}; seed {options.seed}",
-            f"device    {device()}; matrix products at {work.ceiling / 1e9:.0f} GFLOP/s, the ceiling",
+            *self.rounds.decisions(self.model, self.work),
         ]
 
 
@@ -185,8 +143,3 @@ def _blueprint(options, inputs):
     if options.max_length > positions:
         raise Mistake(f"--max_length {options.max_length} is more than the {positions} positions of the model")
     return blueprint
-
-
-def _shares(counts):
-    """Returns the share of each id, one added to each count, so that none is 0."""
-    return (counts + 1) / np.sum(counts + 1)

@@ -1,6 +1,5 @@
 """How language models are trained: a run's model, text and steps; and a finished one from its folder."""
 
-from collections.abc import Iterator
 from dataclasses import asdict
 from functools import cached_property, partial
 from pathlib import Path
@@ -10,16 +9,17 @@ import keras
 import numpy as np
 
 from trainer.corpora import making
-from trainer.corpora.shards import Corpus, describe
+from trainer.corpora.shards import Corpus, describe, shares
 from trainer.data.plain_text import PlainText
 from trainer.errors import Mistake
 from trainer.options import Pretrain
 from trainer.pretraining.next_units import TARGETS, Carried, NextUnits, Scorer
+from trainer.pretraining.rounds import Finished, Rounds, Settings, weights_line
 from trainer.pretraining.windows import BothWays, Stream, Windows, divided
 from trainer.progress import say
 from trainer.runs import PRETRAINING
 from trainer.runs.blueprint import Blueprint, vocabulary_of
-from trainer.runs.folder import method_of
+from trainer.runs.fresh import of_counts
 from trainer.runs.run import tokenizer_files
 from trainer.text import counted
 from trainer.text.segmenter import segmenter
@@ -27,15 +27,13 @@ from trainer.text.tokenizer import Tokenizer
 from trainer.text.units import UNITS
 from trainer.text.verbatim import Verbatim
 from trainer.text.vocabulary import PADDING, SEPARATOR, SPECIAL
-from trainer.training import batches, decay, loop, optim
-from trainer.training.machine import ceiling, device
+from trainer.training import decay, loop
 from trainer.training.step import training_step
 from trainer.weights import pretrained
 
-METHODS = ("lm", "elmo")
+DIRECTIONS = {"lm": 1, "elmo": 2}  # by method, those that its models read in
 HEAD = ("next_projection", "next_bias")
 WRITTEN = {"characters": "code_points"}  # a model that writes characters writes spaces and capitals too
-Settings = dict[str, Any]  # options of `pretrain`, by name
 
 
 class Plan:
@@ -65,13 +63,14 @@ class Plan:
                 f"--text {text.paths[0]}: expected more than --max_length {options.max_length} units to train on, found {len(train)}"
             )
         self.source = self._windows(train, shifted=True)
-        counts = self.corpus.frequencies(self.blueprint.config.vocabulary_size) + 1
-        self.frequencies = counts / np.sum(counts)
+        self.rounds = Rounds(options, self.source, self.source.steps)
+        self.frequencies = shares(self.corpus.frequencies(self.blueprint.config.vocabulary_size))
+        self.letters, self.held_out = letters_of(self.blueprint), held_out
         self.scorer = None
         if len(held_out):
-            windows, letters = self._windows(held_out), letters_of(self.blueprint)
-            self.scorer = Scorer(self.model, windows, options.dev_limit, self.frequencies, letters)
-        self.held_out = held_out
+            windows = self._windows(held_out)
+            self.scorer = Scorer(self.model, windows, options.dev_limit, self.frequencies, self.letters)
+        self.unit = self.blueprint.tokenizer.unit.replace("_", " ")
 
     def _streams(self) -> tuple[Stream, Stream]:
         """Returns (what is trained on, what is scored)."""
@@ -86,47 +85,22 @@ class Plan:
     @cached_property
     def work(self) -> loop.Work:
         """The job of the run."""
-        options = self.options
-        every = min(options.evaluate_every, options.steps)
-        rounds = options.steps // every  # the options have been checked
-        total = rounds * every
-        variables = self.model.trainable_variables
-        optimizer = optim.optimizer(
-            variables,
-            optim.Schedule(options.peak, round(options.warmup * total), total, options.schedule),
-            weight_decay=options.weight_decay,
-            clip_norm=options.clip_norm,
-        )
-        carried = Carried(self.model, options.batch_size, letters_of(self.blueprint))
+        options, rounds = self.options, self.rounds
+        optimizer = rounds.optimizer(self.model)
+        carried = Carried(self.model, options.batch_size, self.letters)
         loss = NextUnits(self.model, options.sampled, self.frequencies, optimizer.iterations, options.seed)
-        return loop.Work(
+        return rounds.work(
+            self.blueprint,
+            units=lambda _, rows: rows * options.max_length,
             model=self.model,
             optimizer=optimizer,
-            steps=every,
-            epochs=rounds,
-            batches=lambda number, skip: self._batches((number - 1) * every + skip, number * every),
             step=training_step(carried, loss, optimizer, [carried.signature, TARGETS]),
-            to_bytes=self.blueprint.architecture.to_bytes,
             score=self.scorer,
-            metric="loss",
-            less_is_better=True,
             carried=[*carried.variables.values()],
-            period="round",
-            unit=self.blueprint.tokenizer.unit.replace("_", " "),
+            unit=self.unit,
             shown=("perplexity", "bits_per_character", "word_perplexity", "unigram_loss"),
             flops=self._flops(),
-            ceiling=ceiling(),
         )
-
-    def _batches(self, first: int, last: int) -> Iterator[tuple[list, int]]:
-        """Yields (batch, number of its units) of steps from `first` until before `last`, counted over all passes."""
-        options, source = self.options, self.source
-        while first < last:
-            number, place = divmod(first, source.steps)
-            steps = source.plan(options.batch_size, seed=options.seed, epoch=number)[place : place + last - first]
-            for step, rows in batches.steps(source, steps, options.batch_size, number):
-                yield step, rows * options.max_length
-            first += len(steps)
 
     def _flops(self) -> float:
         """Returns the floating-point operations of a unit's training step, of matrix products alone."""
@@ -153,30 +127,20 @@ class Plan:
 
     def decisions(self) -> list[str]:
         """Returns lines that say what will be trained, on what, and how."""
-        options, work, tokenizer = self.options, self.work, self.blueprint.tokenizer
-        unit, total = tokenizer.unit.replace("_", " "), work.steps * work.epochs
-        weights = f"weights   random: {self.blueprint.architecture.title} of size {options.model}"
-        if "init" in self.inputs:
-            weights = f"weights   {self.inputs['init']}; in the file but not used: {', '.join(self.unused) or 'none'}"
-        over = f"{options.sampled:,} that are drawn for each batch" if options.sampled else f"all {tokenizer.size:,}"
+        options, unit, scored = self.options, self.unit, self.scorer
+        size = self.blueprint.tokenizer.size
+        over = f"{options.sampled:,} that are drawn for each batch" if options.sampled else f"all {size:,}"
         ways = ", and of the one before" if options.method == "elmo" else ""
         state = "; states are carried on from one batch to the next" if self.source.carried else ""
-        _, after = optim.SCHEDULES[options.schedule]
+        limited = scored and options.dev_limit < scored.source.number
         return [
             *describe(self.corpus),
             f"task      the next of {options.max_length} {unit}{ways}{state}; the softmax is over {over}",
-            weights,
+            weights_line(self.blueprint, options, self.inputs.get("init"), self.unused),
             f"train     {len(self.source.stream):,} {unit}, in windows of {options.max_length}",
             f"dev       {len(self.held_out):,} {unit}, {self.held_out.characters:,} characters"
-            + (
-                f", {options.dev_limit:,} windows at most"
-                if options.dev_limit < self._windows(self.held_out).number
-                else ""
-            ),
-            f"model     {self.model.count_params():,} parameters; {decay.describe(self.model.trainable_variables)}",
-            f"steps     {total:,} of batches of {options.batch_size}, {total / self.source.steps:.2f} passes over the text; "
-            f"learning rate {options.peak:g} after {round(options.warmup * total)} steps, {after}; seed {options.seed}",
-            f"device    {device()}; matrix products at {work.ceiling / 1e9:.0f} GFLOP/s, the ceiling",
+            + (f", {options.dev_limit:,} windows at most" if limited else ""),
+            *self.rounds.decisions(self.model, self.work),
         ]
 
 
@@ -203,7 +167,7 @@ def windows_of(
         shifted=shifted,
         seed=settings["seed"],
     )
-    return BothWays(of_one(), of_one(reversed=True)) if settings["method"] == "elmo" else of_one()
+    return BothWays(of_one(), of_one(reversed=True)) if blueprint.architecture.directions == 2 else of_one()
 
 
 def stream_of(text: PlainText, tokenizer: Tokenizer) -> Corpus:
@@ -241,7 +205,7 @@ def _blueprint(options: Pretrain, text: PlainText, inputs: dict[str, Path]) -> B
             options.model or "", vocabulary, lower_case=lower_case, unit=unit, settings=options.settings or ()
         )
     architecture, config = blueprint.architecture, blueprint.config
-    if "states" not in architecture.gives or (architecture.name == "elmo") != (options.method == "elmo"):
+    if "states" not in architecture.gives or architecture.directions != DIRECTIONS[options.method]:
         expected = "elmo" if options.method == "elmo" else "rnn, lstm, gru or gpt"
         raise Mistake(
             f"pretrain {options.method}: expected a model of the kind {expected}, received {architecture.title}"
@@ -267,31 +231,17 @@ def _vocabulary(options, unit, text, path):
     splitter = kind.splitter if issubclass(kind, Verbatim) else None
     counts = counted.count_lines(text, lower_case=lower_case, segment=segment, splitter=splitter)
     size = options.vocabulary_size or counted.SIZES[unit]
-    minimum = options.vocabulary_min_count or counted.MINIMA[unit]
-    entries = counted.of_counts(unit, counts, size, minimum=minimum)
-    if len(entries) == len(SPECIAL):
-        raise Mistake(f"--vocabulary_min_count {minimum}: expected {unit} that stand in the text so often, found none")
-    return entries, lower_case
+    return of_counts(unit, counts, size, options.vocabulary_min_count or counted.MINIMA[unit]), lower_case
 
 
-class LanguageModel:
-    """A finished run of a language model, from its folder.
+class LanguageModel(Finished):
+    """A finished run of a language model, from its folder."""
 
-    Raises:
-        Mistake: It is none.
-    """
+    methods = (*DIRECTIONS,)
+    commands = "`python -m trainer pretrain lm` or `elmo`"
 
-    def __init__(self, folder: Path) -> None:
-        if method_of(folder) not in METHODS or not (folder / "metrics.json").is_file():
-            raise Mistake(f"{folder}: expected a finished run of `python -m trainer pretrain lm` or `elmo`, found none")
-        self.blueprint = Blueprint.of_weights(folder)
-        self.settings, _ = pretrained.read_config(folder)
-        self.lineage = self.settings["lineage"]
-        self.options: Settings = self.lineage["options"]
-        result = pretrained.read_json(folder / "metrics.json")["final"]
-        self.scores = {name: value for name, value in result.items() if name not in ("round", "step")}
-        self.model = model_of(self.blueprint, self.options["seed"])
-        self.blueprint.load(self.model, folder)
+    def build(self) -> keras.Model:
+        return model_of(self.blueprint, self.options["seed"])
 
     def scorer(self, text: PlainText, batch_size: int, limit: int | None = None) -> Scorer:
         """Returns what scores the model on a text, all of it or so many of its windows."""

@@ -13,10 +13,9 @@ import numpy as np
 import tensorflow as tf
 
 from trainer.pretraining.masking import NOTHING
+from trainer.pretraining.passages import PASS_OF_SCORES
 from trainer.pretraining.source import SIGNATURE, TARGETS, Source
 from trainer.training import batches
-
-PASS_OF_SCORES = 2**31  # the pass over the data whose draws are scored: none that is trained on
 
 
 def loss(targets: dict[str, tf.Tensor], outputs: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:

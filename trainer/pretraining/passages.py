@@ -22,6 +22,8 @@ from trainer.text.vocabulary import PADDING, SEPARATOR, START
 
 OPEN = 2**14  # documents whose ends of sentences are held: a book has many, and is drawn from often
 
+PASS_OF_SCORES = 2**31  # the pass over the data whose draws are scored: none that is trained on
+
 
 @dataclass(frozen=True)
 class Example:

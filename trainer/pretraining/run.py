@@ -1,7 +1,5 @@
 """What a pretraining run is made of, and a finished one from its folder."""
 
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -14,18 +12,15 @@ from trainer.data.plain_text import PlainText
 from trainer.errors import Mistake
 from trainer.pretraining.masked import Scorer
 from trainer.pretraining.masking import Masking
+from trainer.pretraining.rounds import Finished, Settings
 from trainer.pretraining.source import Source
 from trainer.runs.blueprint import Blueprint
-from trainer.runs.folder import method_of
 from trainer.text.segmenter import segmenter
 from trainer.text.tokenizer import Tokenizer
 from trainer.text.vocabulary import MASK
-from trainer.weights import pretrained
 
 CLASSES = {"mlm,nsp": "ForPreTraining", "mlm": "ForMaskedLM"}  # of transformers, by objectives
 HEAD = ("masked_dense", "masked_norm", "masked_bias", "next_sentence")
-
-Settings = Mapping[str, Any]  # options of `pretrain`, by name
 
 
 def has_pairs(settings: Settings) -> bool:
@@ -76,24 +71,14 @@ def predicted(settings: Settings) -> float:
     return min(settings["masked_share"], settings["max_predictions"] / settings["max_length"])
 
 
-class Pretrained:
-    """A finished run of pretraining, from its folder.
+class Pretrained(Finished):
+    """A finished run of BERT's pretraining, from its folder."""
 
-    Raises:
-        Mistake: It is none.
-    """
+    methods = ("bert",)
+    commands = "`python -m trainer pretrain`"
 
-    def __init__(self, folder: Path) -> None:
-        if method_of(folder) != "bert" or not (folder / "metrics.json").is_file():
-            raise Mistake(f"{folder}: expected a finished run of `python -m trainer pretrain`, found none")
-        self.blueprint = Blueprint.of_weights(folder)
-        self.settings, _ = pretrained.read_config(folder)
-        self.lineage = self.settings["lineage"]
-        self.options: Settings = self.lineage["options"]
-        result = pretrained.read_json(folder / "metrics.json")["final"]
-        self.scores = {name: value for name, value in result.items() if name not in ("round", "step")}
-        self.model = model_of(self.blueprint, self.options)
-        self.blueprint.load(self.model, folder)
+    def build(self) -> keras.Model:
+        return model_of(self.blueprint, self.options)
 
     def scorer(self, text: PlainText, batch_size: int, limit: int | None = None) -> Scorer:
         """Returns what scores the model on a text, all of it or so many of its sequences."""

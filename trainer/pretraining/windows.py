@@ -11,9 +11,8 @@ import tensorflow as tf
 
 from models.elmo import BACKWARD
 from trainer.corpora.shards import Corpus
+from trainer.pretraining.masking import NOTHING  # here the target of a place behind the end of the text
 from trainer.training import batches
-
-NOTHING = -1  # the target of a place behind the end of the text
 
 
 class Stream:

@@ -21,6 +21,7 @@ from trainer.progress import say
 from trainer.runs import PRETRAINING
 from trainer.runs.blueprint import vocabulary_of
 from trainer.runs.folder import method_of
+from trainer.runs.fresh import of_counts
 from trainer.runs.run import tokenizer_files
 from trainer.text import counted
 from trainer.text.segmenter import segmenter
@@ -79,11 +80,7 @@ class Plan:
         say(f"words     counting those of {self.text.size / 1e6:.1f} MB")
         counts = counted.count_lines(self.text, segment=segment)
         assert options.vocabulary_size and options.vocabulary_min_count  # the options have been checked
-        entries = counted.of_counts("words", counts, options.vocabulary_size, minimum=options.vocabulary_min_count)
-        if len(entries) == len(SPECIAL):
-            raise Mistake(
-                f"--vocabulary_min_count {options.vocabulary_min_count}: expected words that stand in the text so often, found none"
-            )
+        entries = of_counts("words", counts, options.vocabulary_size, options.vocabulary_min_count)
         enough = sum(number >= options.vocabulary_min_count for number in counts.values())
         if enough > (taken := len(entries) - len(SPECIAL)):
             say(

@@ -1,7 +1,7 @@
 """A model of random weights before it has any: its vocabulary is given, or made of the training data."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from trainer.architectures import table
@@ -52,6 +52,18 @@ def blueprint(options: Finetune, path: Path | None, texts: Callable[[], counted.
         fallback=fallback,
         settings=options.settings or (),
     )
+
+
+def of_counts(unit: str, counts: Mapping[str, int], size: int, minimum: int) -> list[str]:
+    """Returns the vocabulary of words that were counted in plain text, see `trainer.text.counted.of_counts`.
+
+    Raises:
+        Mistake: None stands there `minimum` times.
+    """
+    entries = counted.of_counts(unit, counts, size, minimum=minimum)
+    if len(entries) == len(SPECIAL):
+        raise Mistake(f"--vocabulary_min_count {minimum}: expected {unit} that stand in the text so often, found none")
+    return entries
 
 
 def unit_of(options: Finetune, path: Path | None, texts: Callable[[], counted.Texts]) -> str:

@@ -3,14 +3,12 @@
 import json
 import math
 import shutil
-import signal
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from tests.conftest import cli
-from trainer.training import loop
+from tests.conftest import cli, stopped_at
 
 WORDS = ["the", "cat", "sat", "on", "a", "mat", "and", "the", "dog", "ran", "to", "it", ".", "国王", "王后"]
 
@@ -133,18 +131,11 @@ def test_drawn_units_teach_as_well_and_another_run_goes_on(text, capsys, tmp_pat
 @pytest.mark.parametrize("name", ["lstm", "gpt"])
 def test_a_stopped_run_ends_as_one_that_was_not(name, text, capsys, tmp_path):
     """Also within a pass over the text: the states that were carried on are in the checkpoint."""
-    digests, stop_if_asked = [], loop.Training._stop_if_asked
+    digests = []
     options = {"steps": 12, "evaluate_every": 6, "unit": "tokens", "dropout": 0.2, "sampled": 6, "seed": 3}
     for run, at in (("whole", ()), ("stopped", (9,))):
         for step in at:
-
-            def stopping(self, step=step):
-                if self.state.step == step:
-                    self.signals.received = signal.SIGTERM
-                stop_if_asked(self)
-
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(loop.Training, "_stop_if_asked", stopping)
+            with stopped_at(step):
                 status, _, err = pretrain(capsys, text, tmp_path / run, name=name, **options)
             assert status == 143, err
         if at:

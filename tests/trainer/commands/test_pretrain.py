@@ -2,19 +2,17 @@
 
 import json
 import shutil
-import signal
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from safetensors.numpy import load_file
 
-from tests.conftest import VOCABULARY, cli
+from tests.conftest import VOCABULARY, cli, stopped_at
 from tests.trainer.corpora.test_making import WORDS
 from trainer.options import Pretrain
 from trainer.pretraining import masked
 from trainer.pretraining.run import Pretrained
-from trainer.training import loop
 
 
 def of_few_words(documents=40):
@@ -156,19 +154,12 @@ def test_transformers_form(run, folder, capsys, tmp_path):
 
 
 def test_a_stopped_run_ends_as_one_that_was_not(folder, capsys, tmp_path):
-    digests, stop_if_asked = [], loop.Training._stop_if_asked
+    digests = []
     given = options(folder, steps=12, evaluate_every=6, objectives="mlm", masking="pieces")
     for name, at in (("whole", ()), ("stopped", (4, 9))):
         out = tmp_path / name
         for step in at:
-
-            def stopping(self, step=step):
-                if self.state.step == step:
-                    self.signals.received = signal.SIGTERM
-                stop_if_asked(self)
-
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(loop.Training, "_stop_if_asked", stopping)
+            with stopped_at(step):
                 status, _, err = pretrain(capsys, given | {"out": out})
             assert status == 143, err
         if at:

@@ -1,16 +1,14 @@
 """word2vec from text files to vectors that another model begins with."""
 
 import json
-import signal
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from tests.conftest import cli
+from tests.conftest import cli, stopped_at
 from trainer.pretraining.word_vectors import vectors_of
 from trainer.text import vectors
-from trainer.training import loop
 
 # Two topics, whose words stand beside one another only
 TOPICS = ["king queen crown throne 国王 王后", "dog cat bone milk 小狗 小猫"]
@@ -101,18 +99,11 @@ def test_a_run_answers_is_scored_and_begins_another(text, capsys, tmp_path):
         assert status == 2 and words in err, err
 
 
-def test_a_stopped_run_ends_as_one_that_was_not(text, capsys, monkeypatch, tmp_path):
-    digests, stop_if_asked = [], loop.Training._stop_if_asked
+def test_a_stopped_run_ends_as_one_that_was_not(text, capsys, tmp_path):
+    digests = []
     for name, at in (("whole", None), ("stopped", 5)):
-
-        def stopping(self, at=at):
-            if self.state.step == at:
-                self.signals.received = signal.SIGTERM
-            stop_if_asked(self)
-
         if at:
-            with monkeypatch.context() as patch:
-                patch.setattr(loop.Training, "_stop_if_asked", stopping)
+            with stopped_at(at):
                 assert pretrain(capsys, text, tmp_path / name)[0] == 143
         status, out, err = pretrain(capsys, text, tmp_path / name)
         assert status == 0 and ("resume    from step 5" in err) == bool(at), err

@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import signal
 
 import keras
 import numpy as np
@@ -12,7 +11,7 @@ import tensorflow as tf
 from models import heads
 from models.crf import CRF
 from serving.export import export
-from tests.conftest import VOCABULARY, cli, write_treebank
+from tests.conftest import VOCABULARY, cli, stopped_at, write_treebank
 from trainer.data import files
 from trainer.runs.run import Run
 from trainer.tasks import tag
@@ -22,7 +21,6 @@ from trainer.tasks.tag import segmentation
 from trainer.tasks.tag.decoders import GROUP, Crf
 from trainer.text.reader import Reader
 from trainer.text.word_pieces import WordPieces
-from trainer.training import loop
 
 TASK = TASKS["tagging"]
 TOKENIZER = WordPieces(VOCABULARY, lower_case=True)
@@ -260,19 +258,12 @@ def test_a_run_learns_and_is_exported_and_goes_on(folder, options, capsys, tmp_p
         assert status == 0 and said in err, err
 
 
-def test_a_stopped_run_ends_as_one_that_was_not(options, tmp_path, monkeypatch, capsys):
+def test_a_stopped_run_ends_as_one_that_was_not(options, tmp_path, capsys):
     short = {name: value for name, value in options.items() if name != "dev"} | {"epochs": 1, "limit": 64}
-    digests, stop_if_asked = [], loop.Training._stop_if_asked
+    digests = []
     for name, stop in (("whole", False), ("stopped", True)):
         if stop:
-
-            def stopping(self):
-                if self.state.step == 5:
-                    self.signals.received = signal.SIGTERM
-                stop_if_asked(self)
-
-            with monkeypatch.context() as patch:
-                patch.setattr(loop.Training, "_stop_if_asked", stopping)
+            with stopped_at(5):
                 status, _, err = finetune(capsys, short | {"out": tmp_path / name})
                 assert status != 0 and "stopped at step 5" in err
         status, out, err = finetune(capsys, short | {"out": tmp_path / name})

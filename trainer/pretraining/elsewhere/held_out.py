@@ -11,10 +11,9 @@ from trainer.pretraining.elsewhere import steps as compiled
 from trainer.pretraining.elsewhere.mixture import Batch, Mixture
 from trainer.pretraining.elsewhere.prepared import Prepared
 from trainer.pretraining.masking import NOTHING
+from trainer.pretraining.passages import PASS_OF_SCORES
 from trainer.weights import tensors
 from trainer.weights.bert import table
-
-PASS_OF_SCORES = 2**31  # that of `trainer.pretraining.masked`, which cannot be imported here: the same draws
 
 
 class HeldOut:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from trainer.corpora.shards import Corpus
+from trainer.corpora.shards import Corpus, shares
 from trainer.errors import Mistake
 from trainer.pretraining.elsewhere.mixture import Mixture, Part
 from trainer.pretraining.masking import Masking
@@ -140,8 +140,8 @@ class Prepared:
         )
 
     def frequencies(self) -> dict[str, np.ndarray]:
-        """Returns, for the corpora of each name, the share of each piece, one added to each count, so that none is 0."""
+        """Returns, for the corpora of each name, the share of each piece, see `trainer.corpora.shards.shares`."""
         counts: dict[str, np.ndarray] = {}
         for name, _, corpus in self.sources:
-            counts[name] = counts.get(name, 1) + corpus.frequencies(len(self.vocabulary))
-        return {name: count / np.sum(count) for name, count in counts.items()}
+            counts[name] = counts.get(name, 0) + corpus.frequencies(len(self.vocabulary))
+        return {name: shares(count) for name, count in counts.items()}

@@ -1,0 +1,34 @@
+"""What the benchmarks of training steps share: contenders that take the same batches in turn, and a step as PyTorch makes it."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+
+
+def best_of(contenders: Mapping[str, Callable[[Any], Any]], data: Sequence[Any], rounds: int) -> dict[str, float]:
+    """Returns the seconds of each contender's best round over all batches; the first of `rounds` + 1 warms up."""
+    best = dict.fromkeys(contenders, float("inf"))
+    for _ in range(rounds + 1):
+        for name, step in contenders.items():
+            begun = time.perf_counter()
+            for batch in data:
+                step(batch)
+            best[name] = min(best[name], time.perf_counter() - begun)
+    return best
+
+
+def torch_step(model: torch.nn.Module, loss_of: Callable[[Any], torch.Tensor], rate: float) -> Callable[[Any], float]:
+    """Returns a step, batch -> loss: forward, backward, clipping at 1, AdamW."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.01)
+
+    def step(batch):
+        loss = loss_of(batch)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        return loss.item()
+
+    return step
