@@ -116,7 +116,9 @@ def test_cancelled_requests_keep_no_place(small):
     """200 requests of 0.2 s, cancelled while they wait for the one thread, and a good one: it used to wait for all."""
     with grpc.insecure_channel(small.address) as channel:
         slow = request("odd", {"text": texts(*[b"a"] * 100)}, "slow")
-        running = method(channel).future(slow, timeout=60)
+        long = request("odd", {"text": texts(*[b"a"] * 1000)}, "slow")  # holds the thread until all are cancelled
+        running = method(channel).future(long, timeout=60)
+        time.sleep(0.3)  # so that it runs, and the others wait
         for _ in range(4):
             waiting = [method(channel).future(slow, timeout=60) for _ in range(45)]
             time.sleep(0.2)
