@@ -1,4 +1,4 @@
-"""The server's flags: those of `tensorflow_model_server` that it supports, and its limits."""
+"""The server's flags: those of `tensorflow_model_server`, with its syntax and defaults, and our own."""
 
 import argparse
 import math
@@ -6,11 +6,57 @@ import os
 import sys
 import threading
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import NoReturn
 
 from serving.limits import Limits
 
+CORES = os.cpu_count() or 1
+INT32 = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Flag:
+    """One flag.
+
+    Args:
+        default: Its value if it is not given; of the type that it has.
+        help: What it does.
+        low, high: The least and the greatest number that it takes.
+    """
+
+    default: str | bool | int | float
+    help: str = ""
+    low: float = 0
+    high: float = INT32
+
+
+SECONDS = {"low": -threading.TIMEOUT_MAX, "high": threading.TIMEOUT_MAX}
+FLAGS = {
+    # Where it listens
+    "port": Flag(8500, "gRPC port on all addresses; 0: none, --grpc_socket_path alone", high=65535),
+    "grpc_socket_path": Flag("", "listen on this UNIX socket, too"),
+    "grpc_channel_arguments": Flag(
+        "", "arguments of gRPC for the server, as grpc.max_connection_age_ms=2000, with commas between"
+    ),
+    "grpc_max_threads": Flag(min(4 * CORES, 1024), "requests that run at once", low=1, high=1024),
+    # What it serves
+    "model_name": Flag("default", "name of the one model of --model_base_path"),
+    "model_base_path": Flag("", "folder with the version folders 1, 2, ... of one model"),
+    "model_config_file": Flag(
+        "", "several models: a text tensorflow.serving.ModelServerConfig; wins over --model_base_path"
+    ),
+    "model_config_file_poll_wait_seconds": Flag(
+        0.0, "look for changes of --model_config_file so often; 0 or less: never", **SECONDS
+    ),
+    "file_system_poll_wait_seconds": Flag(1.0, "look for new versions so often; 0 or less: once", **SECONDS),
+    "allow_version_labels_for_unavailable_models": Flag(
+        False, "a new configuration may have labels for versions that are not loaded"
+    ),
+    "enable_signature_method_name_check": Flag(False, "refuse a signature whose method_name is not that of the call"),
+    # How it computes
+    "tensorflow_intra_op_parallelism": Flag(0, "threads of one operation; 0: as many as cores", high=1024),
+}
 # Flags of tensorflow_model_server that can be ignored without harm. Its other unsupported flags, such as those of TLS,
 # are errors: users rely on their effect.
 WITHOUT_EFFECT = (
@@ -21,22 +67,25 @@ WITHOUT_EFFECT = (
     "flush_filesystem_caches", "per_process_gpu_memory_fraction",
     "remove_unused_fields_from_bundle_metagraph", "enable_profiler", "xla_cpu_compilation_enabled",
 )  # fmt: skip
-RANGES = {  # of integers, both ends included
-    "port": (0, 65535),
-    "grpc_max_threads": (1, 1024),
-    "tensorflow_intra_op_parallelism": (0, 1024),
-    "max_request_bytes": (1, 2**31 - 1),  # gRPC's option is an int32
-    "max_tensor_bytes": (1, 2**31 - 1),
-    "max_rows": (1, 2**31 - 1),
-    "max_bytes_under_way": (1, 2**63 - 1),
-    "max_requests_under_way": (1, 10**6),
+LIMITS = {  # {flag: (greatest number, what it is the most of)}
+    "max_request_bytes": (INT32, "bytes of one request's message, unpacked if it is compressed"),  # gRPC's is an int32
+    "max_tensor_bytes": (
+        INT32,
+        "bytes that the tensors of one request may take, which can be many times its message; 64 a string",
+    ),
+    "max_rows": (INT32, "rows of a tensor of strings, that is, texts of one request"),
+    "max_bytes_under_way": (
+        2**63 - 1,
+        "bytes of messages and tensors of all requests at once; beyond it UNAVAILABLE, and clients try again",
+    ),
+    "max_requests_under_way": (
+        10**6,
+        "requests at once, running or waiting; beyond it UNAVAILABLE at once, and clients try again",
+    ),
 }
-LIMITS = {
-    "max_request_bytes": "bytes of one request's message, unpacked if it is compressed",
-    "max_tensor_bytes": "bytes that the tensors of one request may take, which can be many times its message; 64 a string",
-    "max_rows": "rows of a tensor of strings, that is, texts of one request",
-    "max_bytes_under_way": "bytes of messages and tensors of all requests at once; beyond it UNAVAILABLE, and clients try again",
-    "max_requests_under_way": "requests at once, running or waiting; beyond it UNAVAILABLE at once, and clients try again",
+ALL = FLAGS | {
+    limit.name: Flag(getattr(Limits(), limit.name), f"most {LIMITS[limit.name][1]}", low=1, high=LIMITS[limit.name][0])
+    for limit in fields(Limits)
 }
 
 
@@ -75,80 +124,31 @@ def parse(arguments: Sequence[str] | None, description: str | None) -> argparse.
         fail("expected --model_base_path or --model_config_file")
     if not options.model_name and not options.model_config_file:
         fail("--model_name: expected a name, received an empty one")
-    for name, (low, high) in RANGES.items():
-        low = 1 if name == "port" and not options.grpc_socket_path else low
-        if not low <= getattr(options, name) <= high:
-            fail(f"--{name}: expected {low} to {high}, received {getattr(options, name)}")
-    for name in ("file_system_poll_wait_seconds", "model_config_file_poll_wait_seconds"):
-        seconds = getattr(options, name)
-        if not math.isfinite(seconds) or seconds > threading.TIMEOUT_MAX:
-            fail(f"--{name}: expected a number of seconds, received {seconds}")
+    for name, flag in ALL.items():
+        _check(name, flag, getattr(options, name), 1 if name == "port" and not options.grpc_socket_path else flag.low)
     options.grpc_channel_arguments = channel_arguments(options.grpc_channel_arguments)
     return options
 
 
+def _check(name, flag, value, low):
+    """Ends the process if a number is out of its range."""
+    if isinstance(flag.default, float) and not (math.isfinite(value) and low <= value <= flag.high):
+        fail(f"--{name}: expected a number of seconds, received {value}")
+    if type(flag.default) is int and not low <= value <= flag.high:
+        fail(f"--{name}: expected {low} to {flag.high}, received {value}")
+
+
 def _parser(description):
     parser = _Parser(
-        prog="python -m serving.server", description=description, formatter_class=argparse.RawDescriptionHelpFormatter,
+        prog="python -m serving.server", usage="%(prog)s --model_base_path=DIR | --model_config_file=FILE [--flag=value ...]", description=description, formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )  # fmt: skip
-    add = parser.add_argument
-    add(
-        "--port",
-        type=int,
-        default=8500,
-        help="gRPC port on all addresses; 0: none, --grpc_socket_path alone (default: %(default)s)",
-    )
-    add("--grpc_socket_path", default="", help="listen on this UNIX socket, too")
-    add(
-        "--grpc_channel_arguments",
-        default="",
-        help="arguments of gRPC for the server, as grpc.max_connection_age_ms=2000, with commas between",
-    )
-    add("--model_name", default="default", help="name of the one model of --model_base_path (default: %(default)s)")
-    add("--model_base_path", help="folder with the version folders 1, 2, ... of one model")
-    add(
-        "--model_config_file",
-        help="several models: a text tensorflow.serving.ModelServerConfig; wins over --model_base_path",
-    )
-    add(
-        "--file_system_poll_wait_seconds",
-        type=float,
-        default=1,
-        help="look for new versions so often; 0 or less: once (default: %(default)s)",
-    )
-    add(
-        "--model_config_file_poll_wait_seconds",
-        type=float,
-        default=0,
-        help="look for changes of --model_config_file so often; 0 or less: never (default: %(default)s)",
-    )
-    add(
-        "--allow_version_labels_for_unavailable_models",
-        type=_boolean,
-        nargs="?",
-        const=True,
-        default=False,
-        help="a new configuration may have labels for versions that are not loaded",
-    )
-    add(
-        "--grpc_max_threads",
-        type=int,
-        default=min(4 * (os.cpu_count() or 1), RANGES["grpc_max_threads"][1]),
-        help="requests that run at once (default: %(default)s)",
-    )
-    add(
-        "--enable_signature_method_name_check",
-        type=_boolean,
-        nargs="?",
-        const=True,
-        default=False,
-        help="refuse a signature whose method_name is not that of the call",
-    )
-    add("--tensorflow_intra_op_parallelism", type=int, default=0, help="threads of one operation; 0: as many as cores")
-    for limit in fields(Limits):
-        text = f"most {LIMITS[limit.name]} (default: %(default)s)"
-        add(f"--{limit.name}", type=int, default=limit.default, help=text)
+    for name, flag in ALL.items():
+        text = flag.help + ("" if flag.default in ("", False) else " (default: %(default)s)")
+        if isinstance(flag.default, bool):
+            parser.add_argument(f"--{name}", type=_boolean, nargs="?", const=True, default=flag.default, help=text)
+        else:
+            parser.add_argument(f"--{name}", type=type(flag.default), default=flag.default, help=text)
     return parser
 
 
