@@ -1,7 +1,7 @@
 # make demo   trains, exports, serves and asks, on a machine with Python 3.11 or later and make; make demo-all   in full
 # make test   all tests      make lint   style and types      make bench   speed beside the peers (installs them)
 # make image  the server and exports/ as a container image; IMAGE=serving: with the stock TensorFlow Serving
-# make serve  runs that image with exports/ as they are, on port 8500, until Ctrl-C
+# make serve  runs that image with exports/ as they are, on ports 8500 and 8501, until Ctrl-C
 # make acceptance   one line per promise of the README: promised, found (installs the peers; two hours)
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PIP := .venv/bin/python -m pip install --quiet --disable-pip-version-check
@@ -37,7 +37,7 @@ image:
 	$(ENGINE) build -t lineage-$(IMAGE) -f docker/$(IMAGE).Dockerfile .
 
 serve: image
-	$(ENGINE) run --rm -p 8500:8500 $(if $(filter serving,$(IMAGE)),-p 8501:8501) -v "$(CURDIR)/exports:/models:ro,z" lineage-$(IMAGE)
+	$(ENGINE) run --rm -p 8500:8500 -p 8501:8501 -v "$(CURDIR)/exports:/models:ro,z" lineage-$(IMAGE)
 
 clean:
 	rm -rf .venv .venv-peers .venv-tf-* .pytest_cache .ruff_cache

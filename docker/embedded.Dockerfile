@@ -1,5 +1,5 @@
 # The embedded server with the models of exports/: `make image`, `make serve`.
-# Other models can be mounted: `docker run -p 8500:8500 -v $PWD/exports:/models:ro lineage-embedded`.
+# Other models can be mounted: `docker run -p 8500:8500 -p 8501:8501 -v $PWD/exports:/models:ro lineage-embedded`.
 
 FROM python:3.11-slim AS packages
 RUN apt-get update && apt-get install -y --no-install-recommends binutils
@@ -14,12 +14,10 @@ RUN cd /venv/lib/python3*/site-packages \
 FROM python:3.11-slim
 COPY --from=packages /venv /venv
 # Readable to the server's user whatever the umask of the checkout was
-COPY --chmod=755 serving/__init__.py serving/server.py serving/flags.py serving/config.py serving/api.py serving/core.py \
-    serving/services.py serving/examples.py serving/health.py serving/reflection.py serving/gate.py serving/limits.py \
-    serving/checks.py serving/refusal.py serving/servable.py serving/tensors.py serving/model.py serving/versions.py /app/serving/
+COPY --chmod=755 serving /app/serving
 COPY --chmod=755 docker/entrypoint.sh /
 COPY --chmod=755 exports /models
 WORKDIR /app
 USER 10001:10001
-EXPOSE 8500
-ENTRYPOINT ["/entrypoint.sh", "/venv/bin/python", "-m", "serving.server"]
+EXPOSE 8500 8501
+ENTRYPOINT ["/entrypoint.sh", "/venv/bin/python", "-m", "serving.server", "--rest_api_port=8501"]

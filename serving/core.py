@@ -66,7 +66,8 @@ class Call(Request):
     __slots__ = ("_core", "_ended", "_initial", "_lock", "_method", "_rpc", "ended_hook", "sent_hook")
 
     def __init__(self, core: "Core", event: Any, method: Method | Stream) -> None:
-        super().__init__(core.gate, event.call_details.deadline)
+        name = event.call_details.method.decode("utf-8", "replace").rpartition("/")[2]
+        super().__init__(core.gate, event.call_details.deadline, name, "GRPC")
         self._core, self._rpc = core, event.call
         self._method: Any = method
         self._ended = self._initial = False
@@ -96,12 +97,14 @@ class Call(Request):
             self.refuse("INTERNAL", f"{type(error).__name__}: {error}")
         else:
             self._finish(0, b"", answer)
+            self.ended("OK")
         finally:
             self.release()
 
     def refuse(self, code: str, message: str) -> None:
         """Ends the call with that status."""
         self._finish(code_of(code), cut(message).encode())
+        self.ended(code)
 
     def send(self, message: bytes) -> None:
         """Sends one message of a stream; the next only when `sent_hook` was called."""
@@ -145,7 +148,10 @@ class Call(Request):
 
     def _closed(self, event):
         cancelled = event.batch_operations[0].cancelled()
-        if (cancelled and self.gate.drop(self)) or isinstance(self._method, Stream):
+        dropped = cancelled and self.gate.drop(self)
+        if dropped:
+            self.ended("CANCELLED")
+        if dropped or isinstance(self._method, Stream):
             self._end()  # it had not begun, and nobody waits for an answer
         if self.ended_hook:
             self.ended_hook()
@@ -206,16 +212,10 @@ class Core:
                     raise Refused("RESOURCE_EXHAUSTED", f"expected at most {APART} calls of this method at once")
                 threading.Thread(target=self._run_apart, args=[call], daemon=True).start()
             elif self.gate.enter(call):
-                self._work(call)
+                self.gate.work(call)
         except Refused as refusal:
             call.release()
             call.refuse(refusal.code, refusal.message)
-
-    def _work(self, call):
-        while call is not None:
-            call.run()
-            call = None  # freed before the next one
-            call = self.gate.leave()
 
     def _run_apart(self, call):
         with self._apart:

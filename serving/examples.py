@@ -138,7 +138,7 @@ def serialized(given: Message, limits: Limits, reserve: Callable[[int], None]) -
     Raises:
         Refused: There are none, or more than the limits allow.
     """
-    chosen = given.example_list_with_context if given.HasField("example_list_with_context") else given.example_list
+    chosen = _chosen(given)
     context = chosen.context if given.HasField("example_list_with_context") else b""
     count = len(chosen.examples)
     if not count:
@@ -148,6 +148,15 @@ def serialized(given: Message, limits: Limits, reserve: Callable[[int], None]) -
     examples = np.empty(count, object)
     examples[:] = [context + example for example in chosen.examples]
     return examples
+
+
+def count(given: Message) -> int:
+    """Returns the number of examples of an `Input`."""
+    return len(_chosen(given).examples)
+
+
+def _chosen(given):
+    return given.example_list_with_context if given.HasField("example_list_with_context") else given.example_list
 
 
 def _one_input(signature, what):

@@ -40,6 +40,14 @@ FLAGS = {
         "", "arguments of gRPC for the server, as grpc.max_connection_age_ms=2000, with commas between"
     ),
     "grpc_max_threads": Flag(min(4 * CORES, 1024), "requests that run at once", low=1, high=1024),
+    "rest_api_port": Flag(0, "port of the REST API on all addresses; 0: none", high=65535),
+    "rest_api_num_threads": Flag(4 * CORES, "requests over REST that run at once", low=1, high=1024),
+    "rest_api_timeout_in_ms": Flag(30_000, "milliseconds for a request over REST", low=1),
+    "rest_api_enable_cors_support": Flag(False, "pages of other origins may ask over REST"),
+    "monitoring_config_file": Flag(
+        "",
+        "a text tensorflow.serving.MonitoringConfig; with prometheus_config enabled, metrics at its path on the REST port",
+    ),
     # What it serves
     "model_name": Flag("default", "name of the one model of --model_base_path"),
     "model_base_path": Flag("", "folder with the version folders 1, 2, ... of one model"),
@@ -60,8 +68,8 @@ FLAGS = {
 # Flags of tensorflow_model_server that can be ignored without harm. Its other unsupported flags, such as those of TLS,
 # are errors: users rely on their effect.
 WITHOUT_EFFECT = (
-    "rest_api_port", "rest_api_num_threads", "rest_api_timeout_in_ms", "rest_api_enable_cors_support", "enable_batching",
-    "batching_parameters_file", "enable_per_model_batching_parameters", "enable_model_warmup", "monitoring_config_file",
+    "enable_batching",
+    "batching_parameters_file", "enable_per_model_batching_parameters", "enable_model_warmup",
     "enable_grpc_healthcheck_service", "tensorflow_inter_op_parallelism", "tensorflow_session_parallelism",
     "num_load_threads", "num_unload_threads", "max_num_load_retries", "load_retry_interval_micros",
     "flush_filesystem_caches", "per_process_gpu_memory_fraction",
@@ -122,6 +130,11 @@ def parse(arguments: Sequence[str] | None, description: str | None) -> argparse.
         print(f"{flag}: a flag of TensorFlow Serving that has no effect here", file=sys.stderr)
     if not options.model_base_path and not options.model_config_file:
         fail("expected --model_base_path or --model_config_file")
+    if options.rest_api_port and options.rest_api_port == options.port:
+        print("--rest_api_port is that of gRPC; there is no REST API", file=sys.stderr)  # as TensorFlow Serving has it
+        options.rest_api_port = 0
+    if options.monitoring_config_file and not options.rest_api_port:
+        fail("--monitoring_config_file: expected --rest_api_port, where the metrics are; received none")
     if not options.model_name and not options.model_config_file:
         fail("--model_name: expected a name, received an empty one")
     for name, flag in ALL.items():

@@ -8,7 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import NoReturn, TypeVar
 
 from google.protobuf.message import DecodeError, Message
@@ -29,12 +29,21 @@ class Request:
     Args:
         gate: Counts what it takes.
         deadline: When its client gives up, as of `time.time`.
+        api: Which method it calls, as `Predict`.
+        entrypoint: The transport: `GRPC` or `REST`.
     """
 
-    __slots__ = ("_data", "_reserved", "counted", "deadline", "gate", "gone", "opened", "waiting")
+    __slots__ = (
+        "_data", "_reserved", "api", "counted", "deadline", "entrypoint", "examples", "gate", "gone", "model", "opened",
+        "runtime", "signature", "version", "waiting",
+    )  # fmt: skip
 
-    def __init__(self, gate: "Gate", deadline: float) -> None:
+    def __init__(self, gate: "Gate", deadline: float, api: str = "", entrypoint: str = "") -> None:
         self.gate, self.deadline = gate, deadline
+        self.api, self.entrypoint = api, entrypoint
+        self.model = self.version = self.signature = ""  # as far as they are known
+        self.runtime = 0.0  # seconds in the session
+        self.examples = 0
         self.gone = False  # the client has given up
         self.waiting = False  # in the gate's queue
         self.counted = False  # among those that the server answers before it ends
@@ -50,10 +59,20 @@ class Request:
         """Ends it without an answer."""
         raise NotImplementedError
 
+    def ended(self, code: str) -> None:
+        """Tells the observers with which status it has ended."""
+        for observer in self.gate.observers:
+            observer(self, code, time.monotonic() - self.opened)
+
     def arrived(self, data: bytes) -> None:
         """Takes its message; raises `Refused` if there is no memory for it."""
-        self.reserve(len(data))
+        self.reserve(len(data) - self._reserved)
         self._data = data
+
+    def take(self) -> tuple[bytes, AbstractContextManager]:
+        """Returns its message as bytes, kept here no longer, and what to hold while it is parsed: large ones go one by one."""
+        data, self._data = self._data or b"", None
+        return data, self.gate.large if len(data) > LARGE else nullcontext()
 
     def message(self, kind: type[M]) -> M:
         """Returns its message, and keeps it no longer; raises `Refused` if the bytes are no such message."""
@@ -66,8 +85,8 @@ class Request:
 
         A message of many small fields takes fifty times its size, so read it in the block, and forget it.
         """
-        data, self._data = self._data or b"", None
-        with self.gate.large if len(data) > LARGE else nullcontext():
+        data, alone = self.take()
+        with alone:
             try:
                 message = kind.FromString(data)
             except DecodeError:
@@ -118,6 +137,8 @@ class Gate:
         self._bytes = self._open = self._accepted = self._dropped = 0
         self._silent: dict[Request, None] = {}  # those without their message, the first first
         self._ending = False
+        # Called with each request that has ended, its status, and the seconds that it took
+        self.observers: list[Callable[[Request, str, float], None]] = []
         self._trim = getattr(ctypes.CDLL(None), "malloc_trim", lambda _: None)  # glibc only
         self._to_trim = False
 
@@ -178,6 +199,27 @@ class Gate:
                         self._queue.append(request)
                         return False
         return True
+
+    def work(self, request: Request | None) -> None:
+        """Runs a request that may run now, in the calling thread, then those that wait."""
+        while request is not None:
+            request.run()
+            request = None  # freed before the next one
+            request = self.leave()
+
+    def requests(self) -> dict[str, int]:
+        """Returns how many requests are open, running and waiting."""
+        return {"open": self._open, "running": self._running, "waiting": len(self._queue) - self._dropped}
+
+    @property
+    def bytes_under_way(self) -> int:
+        """Bytes that all requests have reserved."""
+        return self._bytes
+
+    @property
+    def max_running(self) -> int:
+        """Requests that may run at once."""
+        return self._max_running
 
     def leave(self) -> Request | None:
         """Returns the next request, for the calling thread to run; None: there is none, and its place is given back."""

@@ -1,7 +1,7 @@
-"""`python -m serving.server`: serves SavedModels over TensorFlow Serving's gRPC API, from Python packages alone.
+"""`python -m serving.server`: serves SavedModels over TensorFlow Serving's gRPC and REST APIs, from Python packages alone.
 
 Takes the flags of `tensorflow_model_server` that it has; answers the calls of its two services with its codes and texts
-of errors, `grpc.health.v1` with the real state, and server reflection. The port opens when every model is loaded.
+of errors, `grpc.health.v1` with the real state, and server reflection. The ports open when every model is loaded.
 SIGTERM ends it after the requests under way; those that come later are UNAVAILABLE, which clients try elsewhere.
 """
 
@@ -57,14 +57,15 @@ def import_tensorflow_quietly() -> None:
         fail("expected the package tensorflow-text (docker/requirements.txt), found none of its ops", status=1)
 
 
-def check_port(port: int) -> None:
-    """Ends the process if the port cannot be listened on, in one line: gRPC would print several."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port in TIME_WAIT is free
-        try:
-            probe.bind(("0.0.0.0", port))
-        except OSError as error:
-            fail(f"--port {port}: cannot be listened on ({error.strerror})")
+def bound(flag: str, port: int) -> socket.socket:
+    """Returns a socket bound to a port; ends the process if it cannot be, in one line: gRPC would print several."""
+    bound = socket.socket()
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port in TIME_WAIT is free
+    try:
+        bound.bind(("0.0.0.0", port))
+    except OSError as error:
+        fail(f"--{flag} {port}: cannot be listened on ({error.strerror})")
+    return bound
 
 
 def check_socket(path: str) -> None:
@@ -115,8 +116,26 @@ def follower(options: argparse.Namespace) -> Callable[["Models"], None] | None:
     return run
 
 
-def start(options: argparse.Namespace, models: "Models") -> tuple["Core", "Gate", "Health", list[str]]:
-    """Starts the gRPC server; returns (server, gate, health service, addresses it listens on)."""
+def path_of_metrics(options: argparse.Namespace) -> str:
+    """Returns where the metrics shall be; empty for nowhere. Ends the process if the configuration cannot be read."""
+    if not options.monitoring_config_file:
+        return ""
+    from serving import metrics, protos
+
+    try:
+        prometheus = protos.read(options.monitoring_config_file, protos.MonitoringConfig).prometheus_config
+    except protos.Unreadable as error:
+        fail(str(error))
+    if prometheus.path and not prometheus.path.startswith("/"):
+        fail(f"{options.monitoring_config_file}: expected a path that begins with /, received {prometheus.path}")
+    return (prometheus.path or metrics.PATH) if prometheus.enable else ""
+
+
+def start(
+    options: argparse.Namespace, models: "Models", rest_socket: socket.socket | None, metrics_path: str
+) -> tuple["Core", "Gate", "Health", list[str]]:
+    """Starts the servers; returns (that of gRPC, gate, health service, addresses they listen on)."""
+    from serving import metrics
     from serving.api import methods
     from serving.core import Core
     from serving.gate import Gate
@@ -145,7 +164,22 @@ def start(options: argparse.Namespace, models: "Models") -> tuple["Core", "Gate"
     for address in addresses:
         if not core.listen(address):
             fail(f"{address}: cannot be listened on")
+    metrics.watch(gate, models)
     core.start()
+    if rest_socket:
+        from serving.rest import Rest
+
+        rest = Rest(
+            services,
+            gate,
+            limits,
+            seconds=options.rest_api_timeout_in_ms / 1000,
+            threads=options.rest_api_num_threads,
+            cors=options.rest_api_enable_cors_support,
+            metrics_path=metrics_path,
+        )
+        rest.start(rest_socket)
+        addresses.append(f"http://0.0.0.0:{options.rest_api_port}")
     threading.Thread(target=gate.watch, name="stalled requests", daemon=True).start()
     return core, gate, health, addresses
 
@@ -173,8 +207,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments, __doc__)
     for number in (signal.SIGTERM, signal.SIGINT):  # end at once until there are requests to wait for
         signal.signal(number, lambda number, _: sys.exit(128 + number))
-    if options.port:
-        check_port(options.port)  # before the models, which can take minutes to load
+    if options.port:  # before the models, which can take minutes to load
+        bound("port", options.port).close()
+    rest_socket = bound("rest_api_port", options.rest_api_port) if options.rest_api_port else None
+    metrics_path = path_of_metrics(options)
     if options.grpc_socket_path:
         check_socket(options.grpc_socket_path)
     import_tensorflow_quietly()
@@ -183,7 +219,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     follow = follower(options)
     models = load(options)
     termination = termination_pipe()
-    _core, gate, health, addresses = start(options, models)  # gRPC stops a server that is not referenced
+    _core, gate, health, addresses = start(options, models, rest_socket, metrics_path)  # gRPC stops an unreferenced one
     if options.file_system_poll_wait_seconds > 0:
         models.watch(options.file_system_poll_wait_seconds)
     if follow:

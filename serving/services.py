@@ -3,8 +3,10 @@
 Their other methods are UNIMPLEMENTED.
 """
 
+import time
 from contextlib import ExitStack
 
+from google.protobuf.message import Message
 from tensorflow_serving.apis import (
     classification_pb2,
     get_model_metadata_pb2,
@@ -15,7 +17,7 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from serving import checks, examples, tensors
+from serving import checks, examples, json_tensors, tensors
 from serving.config import Invalid, models_of
 from serving.gate import Request
 from serving.limits import Limits
@@ -44,9 +46,10 @@ class Services:
         response = predict_pb2.PredictResponse()
         with ExitStack() as stack:
             with request.parsed(predict_pb2.PredictRequest) as message:
-                spec = _spec(message)
+                spec = _spec(message, request)
                 version, servable = stack.enter_context(self.models.use(spec))
                 signature_name = spec.signature_name or examples.DEFAULT
+                request.version, request.signature = str(version), signature_name
                 signature = servable.signature(signature_name)
                 self._check_method(signature, "prediction", examples.PREDICT, examples.CLASSIFY, examples.REGRESS)
                 inputs, requested = checks.read(
@@ -54,7 +57,7 @@ class Services:
                 )
                 response.model_spec.name = spec.name
                 del message, spec  # they take much more memory than what was read from them
-            outputs = servable.run(signature_name, inputs, requested)
+            outputs = _timed(request, servable.run, signature_name, inputs, requested)
         _answer_spec(response.model_spec, response.model_spec.name, signature_name, version)
         for name, value in outputs.items():
             try:
@@ -71,24 +74,75 @@ class Services:
         """Answers Regress."""
         return self._infer(request, examples.REGRESS, regression_pb2.RegressionResponse())
 
+    def predict_json(self, request: Request, spec: Message) -> bytes:
+        """Answers a REST request of predict for a `ModelSpec`; its message is JSON."""
+        body, alone = request.take()
+        with ExitStack() as stack:
+            with alone:
+                document = json_tensors.parse(body)
+                name = json_tensors.signature_name(document) or examples.DEFAULT
+                version, servable = stack.enter_context(self.models.use(spec))
+                request.version, request.signature = str(version), name
+                if name not in servable.signatures:
+                    raise checks.invalid(f'Serving signature name: "{name}" not found in signature def')
+                signature = servable.signatures[name]
+                if not signature.inputs:
+                    raise checks.invalid(f"Failed to get input map for signature: {name}")
+                self._check_method(signature, "prediction", examples.PREDICT, examples.CLASSIFY, examples.REGRESS)
+                inputs, rows = json_tensors.inputs(document, signature.inputs, self.limits, request.reserve)
+                del document, body
+            outputs = _timed(request, servable.run, name, inputs, sorted(signature.outputs))
+        return json_tensors.outputs(outputs, rows)
+
+    def classify_json(self, request: Request, spec: Message) -> bytes:
+        """Answers a REST request of classify."""
+        return json_tensors.classifications(self._infer_json(request, spec, examples.CLASSIFY))
+
+    def regress_json(self, request: Request, spec: Message) -> bytes:
+        """Answers a REST request of regress."""
+        return json_tensors.regressions(self._infer_json(request, spec, examples.REGRESS))
+
+    def _infer_json(self, request, spec, method):
+        body, alone = request.take()
+        with alone:
+            document = json_tensors.parse(body)
+            spec.signature_name = json_tensors.signature_name(document)
+            given, context = json_tensors.examples(document)
+            message = examples.RawRequest()
+            if context is None:
+                message.input.example_list.examples.extend(given)
+            else:
+                message.input.example_list_with_context.examples.extend(given)
+                message.input.example_list_with_context.context = context
+        return self._examples(request, spec, method, message.input)[0]
+
     def _infer(self, request, method, response):
         message = request.message(examples.RawRequest)
-        spec = _spec(message)
-        name = spec.signature_name or examples.DEFAULT
-        with self.models.use(spec) as (version, servable):
-            if name in servable.signatures:
-                self._check_method(servable.signatures[name], *METHODS[method])
-            kind = examples.KINDS[method]
-            result = examples.run(kind, servable, name, message.input, self.limits, request.reserve)
+        spec = _spec(message, request)
+        result, name, version = self._examples(request, spec, method, message.input)
         response.result.CopyFrom(result)
         _answer_spec(response.model_spec, spec.name, name, version)
         return response
+
+    def _examples(self, request, spec, method, given):
+        """Returns (result of one signature for an `Input`, its name, the version)."""
+        name = spec.signature_name or examples.DEFAULT
+        with self.models.use(spec) as (version, servable):
+            request.version, request.signature = str(version), name
+            if name in servable.signatures:
+                self._check_method(servable.signatures[name], *METHODS[method])
+            request.examples = examples.count(given)
+            kind = examples.KINDS[method]
+            result = _timed(request, examples.run, kind, servable, name, given, self.limits, request.reserve)
+        return result, name, version
 
     def multi_inference(self, request: Request) -> inference_pb2.MultiInferenceResponse:
         """Answers MultiInference: the first task's model_spec says which version answers all."""
         message = request.message(examples.RawMultiRequest)
         specs = [task.model_spec for task in message.tasks] or [inference_pb2.InferenceTask().model_spec]
+        request.model = specs[0].name
         with self.models.use(specs[0]) as (version, servable):
+            request.version, request.examples = str(version), examples.count(message.input)
             for spec in specs:
                 if not spec.name:
                     raise checks.invalid("Found ModelSpec with an empty model name.")
@@ -98,7 +152,10 @@ class Services:
             for name, method in tasks:
                 if method in METHODS and name in servable.signatures:
                     self._check_method(servable.signatures[name], *METHODS[method])
-            results = examples.run_together(tasks, servable, message.input, self.limits, request.reserve)
+            request.signature = ",".join(name for name, _ in tasks)
+            results = _timed(
+                request, examples.run_together, tasks, servable, message.input, self.limits, request.reserve
+            )
         response = inference_pb2.MultiInferenceResponse()
         for (name, method), result in zip(tasks, results, strict=True):
             added = response.results.add()
@@ -117,12 +174,16 @@ class Services:
     def metadata(self, request: Request) -> get_model_metadata_pb2.GetModelMetadataResponse:
         """Answers GetModelMetadata."""
         message = request.message(get_model_metadata_pb2.GetModelMetadataRequest)
-        spec = _spec(message)
+        spec = _spec(message, request)
         if not message.metadata_field:
             raise Refused("INVALID_ARGUMENT", "GetModelMetadataRequest must specify at least one metadata_field")
         for field in message.metadata_field:
             if field != "signature_def":
                 raise Refused("INVALID_ARGUMENT", f"Metadata field {field} is not supported")
+        return self.metadata_of(spec)
+
+    def metadata_of(self, spec: Message) -> get_model_metadata_pb2.GetModelMetadataResponse:
+        """Returns the signatures of a `ModelSpec`'s version."""
         with self.models.use(spec) as (version, servable):
             signatures = get_model_metadata_pb2.SignatureDefMap()
             for name, signature in servable.signatures.items():
@@ -135,7 +196,11 @@ class Services:
 
     def status(self, request: Request) -> get_model_status_pb2.GetModelStatusResponse:
         """Answers GetModelStatus."""
-        spec = _spec(request.message(get_model_status_pb2.GetModelStatusRequest))
+        spec = _spec(request.message(get_model_status_pb2.GetModelStatusRequest), request)
+        return self.status_of(spec)
+
+    def status_of(self, spec: Message) -> get_model_status_pb2.GetModelStatusResponse:
+        """Returns the state of the versions of a `ModelSpec`."""
         versions = self.models.status(spec.name)
         if not versions:
             raise Refused("NOT_FOUND", f"Could not find any versions of model {spec.name}")
@@ -177,8 +242,18 @@ def _answer_spec(spec, name, signature, version):
     spec.name, spec.signature_name, spec.version.value = name, signature, version
 
 
-def _spec(message):
-    """Returns the model_spec of a request; raises `Refused` if it has none."""
+def _spec(message, request):
+    """Returns the model_spec of a request's message; raises `Refused` if it has none."""
     if not message.HasField("model_spec"):
         raise Refused("INVALID_ARGUMENT", "Missing ModelSpec")
+    request.model = message.model_spec.name
     return message.model_spec
+
+
+def _timed(request, run, *arguments):
+    """Returns what `run` returns, and notes the seconds that it took."""
+    began = time.monotonic()
+    try:
+        return run(*arguments)
+    finally:
+        request.runtime = time.monotonic() - began

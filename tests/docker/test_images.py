@@ -1,12 +1,13 @@
 """The images' entry point, and the embedded image's files and packages, without a container engine."""
 
 import os
-import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from importlib.metadata import distribution, version
 from subprocess import PIPE
 
@@ -51,9 +52,8 @@ def test_versions_are_those_that_are_tested():
 def image(tmp_path):
     """Arguments of `Server` for the embedded image: only its files of serving/ and its packages, without Keras."""
     app, packages = tmp_path / "app", tmp_path / "packages"
-    (app / "serving").mkdir(parents=True)
-    for file in re.findall(r"serving/\w+\.py", (ROOT / "docker" / "embedded.Dockerfile").read_text()):
-        shutil.copy(ROOT / file, app / file)
+    assert "COPY --chmod=755 serving /app/serving\n" in (ROOT / "docker" / "embedded.Dockerfile").read_text()
+    shutil.copytree(ROOT / "serving", app / "serving", ignore=lambda _, names: [n for n in names if n[-3:] != ".py"])
     packages.mkdir()
     for name in IMAGE:
         for top in {file.parts[0] for file in distribution(name).files} - {"..", "__pycache__"}:
@@ -72,7 +72,12 @@ def test_serves_models_by_the_names_of_their_folders(image, export_folder, tmp_p
         shutil.copytree(export_folder / "1", tmp_path / "models" / name / "1")
     (tmp_path / "models" / "no model").mkdir()
     image["env"]["MODEL_BASE_PATH"] = str(tmp_path / "models")
-    server = Server(**image)
+    with socket.socket() as free:
+        free.bind(("", 0))
+        rest = f"localhost:{free.getsockname()[1]}"
+    server = Server(f"--rest_api_port={rest.partition(':')[2]}", **image)
+    with urllib.request.urlopen(f"http://{rest}/v1/models/one") as response:
+        assert b"AVAILABLE" in response.read()
     for name in ("one", 'the "other"'):
         answers = Client(server.address).answer("sentiment", [{"text": "a good film"}], model=name)
         assert answers[0]["label"] == "positive"

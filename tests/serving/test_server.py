@@ -236,9 +236,9 @@ def test_two_models_labels_and_new_versions(export_folder, tmp_path):
                     model_version_policy {{ all {{}} }} version_labels {{ key: "stable" value: 3 }} }}
         }}"""
     )
-    flags = ("--model_base_path=unused", "--rest_api_port=8501", "--file_system_poll_wait_seconds=0.2")
+    flags = ("--model_base_path=unused", "--flush_filesystem_caches=true", "--file_system_poll_wait_seconds=0.2")
     server = Server(f"--model_config_file={tmp_path}/models.config", *flags)
-    assert "--rest_api_port=8501: a flag of TensorFlow Serving that has no effect here" in server.log
+    assert "--flush_filesystem_caches=true: a flag of TensorFlow Serving that has no effect here" in server.log
     with grpc.insecure_channel(server.address) as channel:
         version = lambda **spec: predict(channel, TEXT, spec).model_spec.version.value
         assert version(name="one") == 1
