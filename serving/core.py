@@ -184,10 +184,11 @@ class Core:
         self._apart = threading.Lock()
         self._apart_places = threading.BoundedSemaphore(APART)
 
-    def listen(self, address: str) -> bool:
-        """Listens on `host:port` or `unix:path`; returns whether it can."""
+    def listen(self, address: str, credentials: Any = None) -> bool:
+        """Listens on `host:port` or `unix:path`, with TLS if there are gRPC's server credentials; returns whether it can."""
+        secure = () if credentials is None else (credentials,)
         try:
-            return bool(self._server.add_http2_port(address.encode()))
+            return bool(self._server.add_http2_port(address.encode(), *secure))
         except RuntimeError:
             return False
 

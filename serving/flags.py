@@ -39,6 +39,8 @@ FLAGS = {
     "grpc_channel_arguments": Flag(
         "", "arguments of gRPC for the server, as grpc.max_connection_age_ms=2000, with commas between"
     ),
+    "ssl_config_file": Flag("", "TLS: a text tensorflow.serving.SSLConfig, with keys and certificates inside"),
+    "use_alts_credentials": Flag(False, "not supported: TLS inside Google Cloud; see --ssl_config_file"),
     "grpc_max_threads": Flag(min(4 * CORES, 1024), "requests that run at once", low=1, high=1024),
     "rest_api_port": Flag(0, "port of the REST API on all addresses; 0: none", high=65535),
     "rest_api_num_threads": Flag(4 * CORES, "requests over REST that run at once", low=1, high=1024),
@@ -65,7 +67,7 @@ FLAGS = {
     # How it computes
     "tensorflow_intra_op_parallelism": Flag(0, "threads of one operation; 0: as many as cores", high=1024),
 }
-# Flags of tensorflow_model_server that can be ignored without harm. Its other unsupported flags, such as those of TLS,
+# Flags of tensorflow_model_server that can be ignored without harm. Its other unsupported flags
 # are errors: users rely on their effect.
 WITHOUT_EFFECT = (
     "enable_batching",
@@ -137,6 +139,8 @@ def parse(arguments: Sequence[str] | None, description: str | None) -> argparse.
         fail("--monitoring_config_file: expected --rest_api_port, where the metrics are; received none")
     if not options.model_name and not options.model_config_file:
         fail("--model_name: expected a name, received an empty one")
+    if options.use_alts_credentials:
+        fail("--use_alts_credentials: expected --ssl_config_file instead, for ALTS is not supported")
     for name, flag in ALL.items():
         _check(name, flag, getattr(options, name), 1 if name == "port" and not options.grpc_socket_path else flag.low)
     options.grpc_channel_arguments = channel_arguments(options.grpc_channel_arguments)

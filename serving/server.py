@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from serving.flags import fail, parse
 from serving.limits import Limits
@@ -131,8 +131,23 @@ def path_of_metrics(options: argparse.Namespace) -> str:
     return (prometheus.path or metrics.PATH) if prometheus.enable else ""
 
 
+def credentials_of(options: argparse.Namespace) -> Any:
+    """Returns gRPC's server credentials, None without TLS; ends the process with one line if the file is wrong."""
+    from serving.pem import Wrong
+    from serving.tls import credentials
+
+    try:
+        return credentials(options.ssl_config_file) if options.ssl_config_file else None
+    except Wrong as error:
+        fail(f"--ssl_config_file: {error}")
+
+
 def start(
-    options: argparse.Namespace, models: "Models", rest_socket: socket.socket | None, metrics_path: str
+    options: argparse.Namespace,
+    models: "Models",
+    credentials: Any,
+    rest_socket: socket.socket | None,
+    metrics_path: str,
 ) -> tuple["Core", "Gate", "Health", list[str]]:
     """Starts the servers; returns (that of gRPC, gate, health service, addresses they listen on)."""
     from serving import metrics
@@ -162,7 +177,7 @@ def start(
     addresses = [f"0.0.0.0:{options.port}"] if options.port else []
     addresses += [f"unix:{options.grpc_socket_path}"] if options.grpc_socket_path else []
     for address in addresses:
-        if not core.listen(address):
+        if not core.listen(address, credentials):
             fail(f"{address}: cannot be listened on")
     metrics.watch(gate, models)
     core.start()
@@ -216,10 +231,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     import_tensorflow_quietly()
     from serving.model import log
 
+    credentials = credentials_of(options)
     follow = follower(options)
     models = load(options)
     termination = termination_pipe()
-    _core, gate, health, addresses = start(options, models, rest_socket, metrics_path)  # gRPC stops an unreferenced one
+    # gRPC stops a server that is not referenced
+    _core, gate, health, addresses = start(options, models, credentials, rest_socket, metrics_path)
     if options.file_system_poll_wait_seconds > 0:
         models.watch(options.file_system_poll_wait_seconds)
     if follow:

@@ -265,15 +265,19 @@ def answers_of_export(path, task, rows, size, signature=None):
     return results
 
 
+def free_port():
+    with socket.socket() as free:
+        free.bind(("", 0))
+        return free.getsockname()[1]
+
+
 class Server:
     """A server in a process of its own, as users start it."""
 
     COMMAND = (sys.executable, "-m", "serving.server")
 
     def __init__(self, *flags, command=COMMAND, **popen):
-        with socket.socket() as free:
-            free.bind(("", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.address = f"localhost:{self.port}"
         self.process = subprocess.Popen(
             [*command, f"--port={self.port}", *map(str, flags)],

@@ -12,7 +12,8 @@ import sys
 
 import pytest
 
-from serving import client, export, server
+from serving import export, server
+from serving.client import command
 from tests.conftest import ROOT, VOCABULARY, write_examples, write_questions, write_treebank
 from trainer import __main__ as trainer
 from trainer.errors import defect
@@ -21,7 +22,7 @@ MAINS = {
     "trainer": trainer.main,
     "serving.export": export.main,
     "serving.server": server.main,
-    "serving.client": client.main,
+    "serving.client": command.main,
 }
 
 

@@ -9,7 +9,8 @@ import grpc
 import numpy as np
 import pytest
 
-from serving import client, tensors
+from serving import tensors
+from serving.client import Client, command
 from serving.messages import PREDICT, PredictRequest, PredictResponse
 from tests.conftest import ROOT, cli
 
@@ -61,7 +62,7 @@ def ask(handler, capsys):
     def ask(*arguments, answer=None):
         handler.answer, handler.requests = answer, []
         try:
-            client.main([*arguments, f"--server={handler.address}"])
+            command.main([*arguments, f"--server={handler.address}"])
             status = 0
         except SystemExit as stop:
             status = stop.code
@@ -156,7 +157,7 @@ def test_errors_of_several_lines(ask, handler, monkeypatch):
 
 def test_texts_that_end_in_nul(ask, handler):
     ask("sentiment", "--text", "a")
-    client.Client(handler.address).predict("m", {"text": ["b\0"]})
+    Client(handler.address).predict("m", {"text": ["b\0"]})
     assert handler.requests[-1] == {"text": [b"b\0"]}
     assert round_trip(b"ab\0") == [b"ab\0"]
 
@@ -203,7 +204,7 @@ def test_mistakes_are_one_line(server, tmp_path, capsys):
         (("sentiment", "--text", "a", "--server", "localhost:9"), 1, "localhost:9: UNAVAILABLE"),
     ):
         with pytest.raises(SystemExit) as stop:
-            client.main([*map(str, arguments)])
+            command.main([*map(str, arguments)])
         out, err = capsys.readouterr()
         assert (stop.value.code, out, err.count("\n")) == (status, "", 1) and text in err, (arguments, err)
 

@@ -57,6 +57,7 @@ WRONG = [
     (["--grpc_socket_path=no/where"], "--grpc_socket_path no/where: cannot be listened on (No such file"),
     ([f"--grpc_socket_path={'x' * 200}"], "cannot be listened on (AF_UNIX path too long)"),
     (["--grpc_socket_path=used"], "--grpc_socket_path used: cannot be listened on (a server listens there)"),
+    (["--use_alts_credentials", "--ssl_config_file=x"], "--use_alts_credentials: expected --ssl_config_file instead, for ALTS is not"),
     (["--model_config_file=specific"], "specific: model a: expected versions in the version policy specific, found none"),
     (["--model_config_file=label"], "label: model a: expected every label once, found x 2 times"),
     (["--model_config_file=nameless"], "nameless: model a: expected a name for every label, found an empty one"),

@@ -5,8 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from serving import client
-from serving.client import Client
+from serving.client import Client, command
 from serving.export import export
 from tests.conftest import Server, answers_of_export, train_tiny
 from trainer.commands.predict import predict
@@ -134,7 +133,7 @@ def test_client(server, questions, expected, capsys):
                     assert row[name][:1] == value[:1] and len(row[name]) == len(value)
 
     def ask(*arguments):
-        client.main([*arguments, f"--server={server.address}"])
+        command.main([*arguments, f"--server={server.address}"])
         return json.loads(capsys.readouterr().out)
 
     cases = {

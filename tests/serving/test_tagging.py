@@ -5,8 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from serving import client
-from serving.client import Client
+from serving.client import Client, command
 from serving.export import export
 from tests.conftest import Server, answers_of_export
 from trainer.commands.predict import predict
@@ -67,7 +66,7 @@ def test_client(tagging_export, rows, expected, capsys):
         np.testing.assert_allclose(row["scores"], expected_row["scores"], atol=1e-5)
 
     def ask(*arguments):
-        client.main(["tagging", "--server", server.address, "--model", "tagging-en", *arguments])
+        command.main(["tagging", "--server", server.address, "--model", "tagging-en", *arguments])
         return json.loads(capsys.readouterr().out)
 
     assert ask("--text", "a good ab.")["words"] == ["a", "good", "a", "b", "."]

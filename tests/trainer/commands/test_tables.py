@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from serving import client
+from serving.client import command
 from tests.conftest import cli, write_examples
 from trainer.data import files
 from trainer.tasks.table import TASKS
@@ -166,10 +166,10 @@ def test_questions_and_tags(qa_run, tagging_run, capsys, tmp_path):
 def test_the_client_writes_tables(spreadsheet_run, server, tmp_path):
     rows = write_spreadsheet(tmp_path / "ask.csv", 8)
     options = ["--server", server.address, "--input", str(tmp_path / "ask.csv"), "--batch_size=3"]
-    client.main(["sentiment", *options, "--text_column=Review Text", "--output", str(tmp_path / "out.csv")])
+    command.main(["sentiment", *options, "--text_column=Review Text", "--output", str(tmp_path / "out.csv")])
     names, *cells = cells_of(tmp_path / "out.csv")
     assert names == [*NAMES, "label", "score", "probability_negative", "probability_positive"]
     assert [row[: len(NAMES)] for row in cells] == rows
     with pytest.raises(SystemExit):
-        client.main(["sentiment", *options, "--text_column=9", "--output", str(tmp_path / "none.csv")])
+        command.main(["sentiment", *options, "--text_column=9", "--output", str(tmp_path / "none.csv")])
     assert not (tmp_path / "none.csv").exists()
