@@ -129,18 +129,14 @@ def _parser():
     commands = parser.add_subparsers(dest="command", required=True, metavar="TASK | status | metadata | reload")
     for name, task in TASKS.items():
         _add_task(commands, name, task)
-    versions = {
-        "type": int,
-        "metavar": "N",
-        "help": "of this version alone (default: all of status, newest of metadata)",
-    }
     for name, run in COMMANDS.items():
         command = commands.add_parser(name, allow_abbrev=False, help=run.__doc__)
         if name == "reload":
             command.add_argument("file", metavar="FILE", help="a text tensorflow.serving.ModelServerConfig")
         else:
             command.add_argument("model", metavar="MODEL")
-            command.add_argument("--version", **versions)
+            text = "of this version alone (default: all of status, the newest of metadata)"
+            command.add_argument("--version", type=int, metavar="N", help=text)
         if name == "metadata":
             command.add_argument("--label", default="", help="of the version with this label")
         command.add_argument("--json", action="store_true", help="one JSON object, for scripts")
