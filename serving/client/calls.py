@@ -185,15 +185,14 @@ def read_config(path: str | Path) -> str:
         raise Mistake(f"{path}: expected UTF-8, found other bytes ({error})") from None
 
 
-def reload_request(config: str, source: str = "configuration") -> Any:
-    """Returns a `ReloadConfigRequest` of a text `ModelServerConfig`; raises `Mistake`, which names the source, if it is none."""
+def reload_request(config: str) -> Any:
+    """Returns a `ReloadConfigRequest` of a text `ModelServerConfig`; raises `Mistake` if it is none."""
     request = messages.ReloadConfigRequest()
     try:
         text_format.Parse(config, request.config)
     except (text_format.ParseError, RecursionError) as error:
-        raise Mistake(
-            f"{source}: Error parsing text-format tensorflow.serving.ModelServerConfig: {' '.join(str(error).split())}"
-        ) from None
+        reason = " ".join(str(error).split())
+        raise Mistake(f"Error parsing text-format tensorflow.serving.ModelServerConfig: {reason}") from None
     return request
 
 
