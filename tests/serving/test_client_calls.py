@@ -153,7 +153,7 @@ def test_errors_are_one_line(server, ask):
         (("metadata", "half", "--version=1", "--label=a"), 2, "expected a version or a label, received version 1 and label a"),
         (("reload", none), 2, f"{none}: cannot be read"),
         (("reload", bad), 2, f"{bad}: Error parsing text-format tensorflow.serving.ModelServerConfig: 1:"),
-        (("reload", relative), 1, "reload: INVALID_ARGUMENT: Expected model a to have an absolute path or URI"),
+        (("reload", relative), 1, "INVALID_ARGUMENT: Expected model a to have an absolute path or URI"),
         (("status",), 2, "MODEL"),
         (("status", "half", "--retries=5"), 2, "--retries: expected 0 to 4, received 5"),
     ):  # fmt: skip
