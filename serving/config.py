@@ -1,33 +1,31 @@
 """The models to serve: from the flags, or from a text-format `tensorflow.serving.ModelServerConfig`."""
 
 import argparse
-import contextlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
 from google.protobuf.message import Message
 from tensorflow_serving.config import model_server_config_pb2
 
 from serving.flags import fail
-from serving.model import Model, log
+from serving.follow import REQUEST, Config, Invalid, read_bytes
+from serving.model import Model
 from serving.refusal import Refused
-from serving.versions import Models
 
 
-class Invalid(ValueError):
-    """A configuration that cannot be served; says in one line what was found, and what was expected."""
-
-
-def read_models(options: argparse.Namespace) -> list[Model]:
-    """Returns the models of the options; ends the process with one line if one of them has no versions."""
+def read_models(options: argparse.Namespace, config: Config | None = None) -> list[Model]:
+    """Returns the models of the options, or of a later configuration; ends the process with one line if one has no versions."""
     try:
-        if options.model_config_file:
+        if config:
+            models = models_in(config, Path(options.model_config_file))
+        elif options.model_config_file:
             path = Path(options.model_config_file)
             models = read_config(path, read_bytes(path))
         else:
             models = [Model(options.model_name, Path(options.model_base_path))]
-    except Invalid as error:
+    except (Invalid, Refused) as error:
         fail(str(error))
     for model in models:
         try:
@@ -39,14 +37,6 @@ def read_models(options: argparse.Namespace) -> list[Model]:
         if not versions:
             fail(model.without_versions())
     return models
-
-
-def read_bytes(path: Path) -> bytes:
-    """Returns the content of a configuration file; raises `Invalid` if it cannot be read."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise Invalid(f"{path}: cannot be read ({error.strerror})") from None
 
 
 def read_config(path: Path, content: bytes) -> list[Model]:
@@ -85,39 +75,43 @@ def models_of(
     return list(models.values())
 
 
-class Follower:
-    """Serves what a configuration file says, when that changes; one that cannot be served changes nothing.
+def models_in(config: Config, path: Path) -> list[Model]:
+    """Returns the models of a configuration that came while the server runs.
 
     Args:
-        path: The file; what it says now, or later, is what is served first.
-        unavailable_labels: See `Models.reload`.
+        config: It.
+        path: Of --model_config_file.
+
+    Raises:
+        Refused: It cannot be served.
     """
+    kind, content = config
+    if kind == REQUEST:
+        return models_of_request(model_server_config_pb2.ModelServerConfig.FromString(content))
+    try:
+        return read_config(path, content)
+    except Invalid as error:
+        raise Refused("INVALID_ARGUMENT", str(error)) from None
 
-    def __init__(self, path: Path, unavailable_labels: bool) -> None:
-        self._path, self._unavailable_labels = path, unavailable_labels
-        self._taken: bytes | None = None  # content that is served
-        self._said = ""
-        with contextlib.suppress(Invalid):
-            self._taken = read_bytes(path)
 
-    def look(self, models: Models) -> None:
-        """Reads the file, and takes it over if it is another; a broken one is tried again, and reported once."""
-        try:
-            content = read_bytes(self._path)
-            if content != self._taken:
-                models.reload(read_config(self._path, content), unavailable_labels=self._unavailable_labels)
-            self._taken, self._said = content, ""
-        except (Invalid, Refused) as error:
-            self._say(str(error))
-        except Exception as error:  # a defect must not end the thread
-            self._say(f"{type(error).__name__}: {error}")
-
-    def _say(self, error):
-        line = f"{error}; the configuration before is kept"
-        line = line if line.startswith(str(self._path)) else f"{self._path}: {line}"
-        if line != self._said:
-            log(line)
-        self._said = line
+def models_of_request(config: Any) -> list[Model]:
+    """Returns the models of a `ModelServerConfig` that came by a call; raises `Refused`."""
+    if config.WhichOneof("config") != "model_config_list":
+        raise Refused(
+            "INVALID_ARGUMENT",
+            "ServerModelConfig type not supported by HandleReloadConfigRequest. Only ModelConfigList is currently supported",
+        )
+    try:
+        models = models_of(config.model_config_list.config)
+    except Invalid as error:
+        raise Refused("INVALID_ARGUMENT", str(error)) from None
+    for model in models:
+        if not model.base_path.is_absolute():  # whose folder would it be relative to?
+            raise Refused(
+                "INVALID_ARGUMENT",
+                f"Expected model {model.name} to have an absolute path or URI; got base_path()={model.base_path}",
+            )
+    return models
 
 
 def _model(source, config, labels):

@@ -41,6 +41,7 @@ FLAGS = {
     ),
     "ssl_config_file": Flag("", "TLS: a text tensorflow.serving.SSLConfig, with keys and certificates inside"),
     "use_alts_credentials": Flag(False, "not supported: TLS inside Google Cloud; see --ssl_config_file"),
+    "workers": Flag(1, "processes on this port, each with models of its own, for many small requests", low=1, high=256),
     "grpc_max_threads": Flag(min(4 * CORES, 1024), "requests that run at once", low=1, high=1024),
     "rest_api_port": Flag(0, "port of the REST API on all addresses; 0: none", high=65535),
     "rest_api_num_threads": Flag(4 * CORES, "requests over REST that run at once", low=1, high=1024),
@@ -65,7 +66,9 @@ FLAGS = {
     ),
     "enable_signature_method_name_check": Flag(False, "refuse a signature whose method_name is not that of the call"),
     # How it computes
-    "tensorflow_intra_op_parallelism": Flag(0, "threads of one operation; 0: as many as cores", high=1024),
+    "tensorflow_intra_op_parallelism": Flag(
+        0, "threads of one operation; 0: as many as cores, shared by --workers", high=1024
+    ),
 }
 # Flags of tensorflow_model_server that can be ignored without harm. Its other unsupported flags
 # are errors: users rely on their effect.
@@ -143,6 +146,8 @@ def parse(arguments: Sequence[str] | None, description: str | None) -> argparse.
         fail("--use_alts_credentials: expected --ssl_config_file instead, for ALTS is not supported")
     for name, flag in ALL.items():
         _check(name, flag, getattr(options, name), 1 if name == "port" and not options.grpc_socket_path else flag.low)
+    if options.workers > 1 and not options.port:
+        fail(f"--workers: expected 1 without a --port, received {options.workers}")
     options.grpc_channel_arguments = channel_arguments(options.grpc_channel_arguments)
     return options
 

@@ -15,9 +15,12 @@ if TYPE_CHECKING:  # imports TensorFlow
 START, LOADING, AVAILABLE, UNLOADING, END = 10, 20, 30, 40, 50
 
 
+source = ""  # what begins each line: which of several workers prints it
+
+
 def log(line: str) -> None:
     """Prints to standard error, in one line."""
-    print(" ".join(line.split()), file=sys.stderr, flush=True)
+    print(source + " ".join(line.split()), file=sys.stderr, flush=True)
 
 
 @dataclass

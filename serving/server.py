@@ -16,16 +16,20 @@ import time
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from serving.flags import fail, parse
+from serving import model
+from serving.flags import CORES, fail, parse
+from serving.follow import Config, Follower
 from serving.limits import Limits
+from serving.model import log
 
 if TYPE_CHECKING:  # imported in the functions, after the flags are checked
     from serving.core import Core
     from serving.gate import Gate
     from serving.health import Health
     from serving.versions import Models
+    from serving.workers import Link
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # The system's allocator: TensorFlow's pool never returns the memory of the largest requests.
@@ -82,38 +86,53 @@ def check_socket(path: str) -> None:
         fail(f"--grpc_socket_path {path}: cannot be listened on ({getattr(error, 'strerror', None) or error})")
 
 
-def load(options: argparse.Namespace) -> "Models":
-    """Returns the models, loaded; ends the process if none of a model's versions can be loaded."""
+def load(options: argparse.Namespace, config: Config | None = None) -> "Models":
+    """Returns the models of the options, or of a later configuration, loaded; ends the process if one has no version."""
     from serving.config import read_models
-    from serving.model import log
     from serving.versions import Models
 
-    models = Models(read_models(options), intra_op_threads=options.tensorflow_intra_op_parallelism)
+    threads = options.tensorflow_intra_op_parallelism
+    if options.workers > 1:  # each has threads of its own
+        threads = threads or max(1, CORES // options.workers)
+    models = Models(read_models(options, config), intra_op_threads=threads)
     models.update()
-    for model in models.models.values():
-        if not model.available():
-            fail(f"{model.name}: no version could be loaded from {model.base_path}", status=1)
-        for label, number in model.labels.items():
-            if number not in model.available():
-                log(f"{model.name}: label {label} is for version {number}, which is not loaded")
+    for one in models.models.values():
+        if not one.available():
+            fail(f"{one.name}: no version could be loaded from {one.base_path}", status=1)
+        for label, number in one.labels.items():
+            if number not in one.available():
+                log(f"{one.name}: label {label} is for version {number}, which is not loaded")
     return models
 
 
-def follower(options: argparse.Namespace) -> Callable[["Models"], None] | None:
-    """Returns a function that serves what the configuration file says whenever that has changed; None if not asked for."""
-    from serving.config import Follower
+def reloading(options: argparse.Namespace, models: "Models") -> Callable[..., None]:
+    """Returns a function that serves a configuration from now on; raises `Refused`.
 
-    seconds = options.model_config_file_poll_wait_seconds
-    if not options.model_config_file or seconds <= 0:
-        return None
-    file = Follower(Path(options.model_config_file), options.allow_version_labels_for_unavailable_models)
+    Its arguments are the configuration, and one to call when its models are loaded, see `Models.reload`.
+    """
+    from serving.config import models_in
 
-    def run(models):
-        while True:
-            time.sleep(seconds)
-            file.look(models)
+    def reload(config, agree=lambda: None):
+        models.reload(
+            models_in(config, Path(options.model_config_file)),
+            unavailable_labels=options.allow_version_labels_for_unavailable_models,
+            agree=agree,
+        )
 
-    return run
+    return reload
+
+
+def follower(options: argparse.Namespace) -> Follower | None:
+    """Returns what says when --model_config_file has changed; None if not asked for."""
+    asked = options.model_config_file and options.model_config_file_poll_wait_seconds > 0
+    return Follower(Path(options.model_config_file)) if asked else None
+
+
+def follow(file: Follower, seconds: float, reload: Callable[..., None]) -> NoReturn:
+    """Serves what the file says whenever that has changed."""
+    while True:
+        time.sleep(seconds)
+        file.look(reload)
 
 
 def path_of_metrics(options: argparse.Namespace) -> str:
@@ -145,11 +164,21 @@ def credentials_of(options: argparse.Namespace) -> Any:
 def start(
     options: argparse.Namespace,
     models: "Models",
+    reload: Callable[[Config], None],
     credentials: Any,
     rest_socket: socket.socket | None,
     metrics_path: str,
 ) -> tuple["Core", "Gate", "Health", list[str]]:
-    """Starts the servers; returns (that of gRPC, gate, health service, addresses they listen on)."""
+    """Starts the servers; returns (that of gRPC, gate, health service, addresses they listen on).
+
+    Args:
+        options: The flags.
+        models: The served models.
+        reload: Serves a configuration from now on; raises `Refused`.
+        credentials: gRPC's, of the server; None without TLS.
+        rest_socket: Bound, for REST; None without.
+        metrics_path: Where the metrics are on it; empty: nowhere.
+    """
     from serving import metrics
     from serving.api import methods
     from serving.core import Core
@@ -162,17 +191,12 @@ def start(
     arguments = {
         "grpc.max_receive_message_length": limits.max_request_bytes,  # after decompression, too
         "grpc.max_send_message_length": -1,
-        "grpc.so_reuseport": 0,  # else two servers could share a port unnoticed
+        "grpc.so_reuseport": int(options.workers > 1),  # else two servers could share a port unnoticed
         "grpc.server.max_pending_requests": PENDING,
         "grpc.server.max_pending_requests_hard_limit": 2 * PENDING,
         "grpc.keepalive_time_ms": 60_000,  # ends the calls of clients that vanished without closing the connection
     } | options.grpc_channel_arguments
-    services = Services(
-        models,
-        limits,
-        check_methods=options.enable_signature_method_name_check,
-        unavailable_labels=options.allow_version_labels_for_unavailable_models,
-    )
+    services = Services(models, limits, reload, check_methods=options.enable_signature_method_name_check)
     core = Core(gate, methods(services, health), arguments)
     addresses = [f"0.0.0.0:{options.port}"] if options.port else []
     addresses += [f"unix:{options.grpc_socket_path}"] if options.grpc_socket_path else []
@@ -225,23 +249,65 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.port:  # before the models, which can take minutes to load
         bound("port", options.port).close()
     rest_socket = bound("rest_api_port", options.rest_api_port) if options.rest_api_port else None
-    metrics_path = path_of_metrics(options)
     if options.grpc_socket_path:
         check_socket(options.grpc_socket_path)
-    import_tensorflow_quietly()
-    from serving.model import log
+    if options.workers > 1:
+        sys.exit(supervise(options, rest_socket))
+    serve(options, rest_socket)
 
-    credentials = credentials_of(options)
-    follow = follower(options)
-    models = load(options)
+
+def supervise(options: argparse.Namespace, rest_socket: socket.socket | None) -> int:
+    """Serves with several processes, which accept connections of one socket for REST; returns the exit status."""
+    from serving.workers import Supervisor, reserve
+
+    try:
+        _held = reserve(options.port)  # other servers find it taken while the workers load
+    except OSError as error:
+        fail(f"--port {options.port}: cannot be listened on ({error.strerror})")
+    return Supervisor(
+        options.workers,
+        lambda link: serve(options, rest_socket, link),
+        grace=GRACE + 15,
+        follower=follower(options),
+        seconds=options.model_config_file_poll_wait_seconds,
+    ).run()
+
+
+def serve(options: argparse.Namespace, rest_socket: socket.socket | None, link: "Link | None" = None) -> NoReturn:
+    """Serves until SIGTERM or SIGINT, then ends the process.
+
+    Args:
+        options: The flags.
+        rest_socket: Bound, for REST; None without.
+        link: To the supervisor, if this is one of several workers.
+    """
+    if link:
+        model.source = f"worker {link.number}: "
+        if link.number:  # a path has one listener
+            options.grpc_socket_path = ""
+        elif options.grpc_socket_path:
+            check_socket(options.grpc_socket_path)
+    import_tensorflow_quietly()
+    credentials, metrics_path = credentials_of(options), path_of_metrics(options)
+    file = None if link else follower(options)
+    models = load(options, link.config if link else None)
     termination = termination_pipe()
+    reload = reloading(options, models)
     # gRPC stops a server that is not referenced
-    _core, gate, health, addresses = start(options, models, credentials, rest_socket, metrics_path)
+    _core, gate, health, addresses = start(
+        options, models, link.reload if link else reload, credentials, rest_socket, metrics_path
+    )
     if options.file_system_poll_wait_seconds > 0:
         models.watch(options.file_system_poll_wait_seconds)
-    if follow:
-        threading.Thread(target=follow, args=[models], name="configuration", daemon=True).start()
-    log(f"serving {', '.join(models.models)} at {', '.join(addresses)}")
+    if file:
+        arguments = (file, options.model_config_file_poll_wait_seconds, reload)
+        threading.Thread(target=follow, args=arguments, name="configuration", daemon=True).start()
+    line = f"serving {', '.join(models.models)} at {', '.join(addresses)}"
+    if link:
+        link.follow(reload)
+        link.ready(line)
+    else:
+        log(line)
     os.read(termination, 1)
     log("ending after the requests under way")
     models.stop()

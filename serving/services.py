@@ -4,6 +4,7 @@ Their other methods are UNIMPLEMENTED.
 """
 
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 
 from google.protobuf.message import Message
@@ -18,7 +19,7 @@ from tensorflow_serving.apis import (
 )
 
 from serving import checks, examples, json_tensors, tensors
-from serving.config import Invalid, models_of
+from serving.follow import REQUEST, Config
 from serving.gate import Request
 from serving.limits import Limits
 from serving.refusal import Refused, cut
@@ -32,14 +33,14 @@ class Services:
         models: The served models.
         limits: Limits of one request.
         check_methods: Whether a signature is refused whose `method_name` is not that of the call.
-        unavailable_labels: See `Models.reload`.
+        take_over: Serves a configuration from now on; raises `Refused`.
     """
 
     def __init__(
-        self, models: Models, limits: Limits, *, check_methods: bool = False, unavailable_labels: bool = False
+        self, models: Models, limits: Limits, take_over: Callable[[Config], None], *, check_methods: bool = False
     ) -> None:
-        self.models, self.limits = models, limits
-        self.check_methods, self.unavailable_labels = check_methods, unavailable_labels
+        self.models, self.limits, self._take_over = models, limits, take_over
+        self.check_methods = check_methods
 
     def predict(self, request: Request) -> predict_pb2.PredictResponse:
         """Answers Predict."""
@@ -218,20 +219,7 @@ class Services:
     def reload(self, request: Request) -> model_management_pb2.ReloadConfigResponse:
         """Answers HandleReloadConfigRequest, when the models of the new configuration are ready; takes as long."""
         config = request.message(model_management_pb2.ReloadConfigRequest).config
-        if config.WhichOneof("config") != "model_config_list":
-            raise checks.invalid(
-                "ServerModelConfig type not supported by HandleReloadConfigRequest. Only ModelConfigList is currently supported"
-            )
-        try:
-            models = models_of(config.model_config_list.config)
-        except Invalid as error:
-            raise checks.invalid(str(error)) from None
-        for model in models:
-            if not model.base_path.is_absolute():  # whose folder would it be relative to?
-                raise checks.invalid(
-                    f"Expected model {model.name} to have an absolute path or URI; got base_path()={model.base_path}"
-                )
-        self.models.reload(models, unavailable_labels=self.unavailable_labels)
+        self._take_over((REQUEST, config.SerializeToString()))
         return model_management_pb2.ReloadConfigResponse(status={})
 
 

@@ -137,12 +137,19 @@ class Models:
         request = f"Latest({spec.name})" if requested is None else f"Specific({spec.name}, {requested})"
         raise Refused("NOT_FOUND", f"Servable not found for request: {request}")
 
-    def reload(self, models: Iterable[Model], *, unavailable_labels: bool = False) -> None:
+    def reload(
+        self,
+        models: Iterable[Model],
+        *,
+        unavailable_labels: bool = False,
+        agree: Callable[[], None] = lambda: None,
+    ) -> None:
         """Serves these models from now on, and no others; those before answer until these are ready.
 
         Args:
             models: Their configurations, without loaded versions.
             unavailable_labels: Labels may be for versions that are not loaded.
+            agree: Called when they are ready; raises `Refused` if they are not to be served after all.
 
         Raises:
             Refused: One of them has no version that can be loaded, or a label for one that is not; nothing has changed.
@@ -171,6 +178,7 @@ class Models:
                                 f"Request to assign label to version {number} of model {model.name}, "
                                 "which is not currently available for inference",
                             )
+                agree()
             except BaseException:
                 for model, _, _, numbers in loaded:
                     for number in numbers:

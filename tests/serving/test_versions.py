@@ -7,7 +7,8 @@ from types import SimpleNamespace
 import pytest
 
 from serving import versions
-from serving.config import Follower
+from serving.config import models_in
+from serving.follow import Follower
 from serving.model import AVAILABLE, END, Model, Version, version_of
 from serving.refusal import Refused
 from serving.versions import Models
@@ -253,22 +254,23 @@ def test_a_followed_file(models, tmp_path, capsys):
     file = tmp_path / "models.config"
     write = lambda text: file.write_text(f"model_config_list {{ {text} }}")
     write(f'config {{ name: "m" base_path: "{tmp_path}/base" }}')
-    follower = Follower(file, unavailable_labels=False)
-    follower.look(models)
+    follower = Follower(file)
+    take_over = lambda config: models.reload(models_in(config, file))
+    follower.look(take_over)
     assert capsys.readouterr().err == ""
     write(f'config {{ name: "m" base_path: "{tmp_path}/base" }} config {{ name: "two" base_path: "{tmp_path}/two" }}')
     for _ in range(3):
-        follower.look(models)
+        follower.look(take_over)
     err = capsys.readouterr().err
     assert (
         err.count("\n") == 1
         and "two cannot be read (No such file or directory), }; the configuration before is kept" in err
     )
     write_versions(tmp_path / "two", 4)
-    follower.look(models)
+    follower.look(take_over)
     assert served(models, "two") == 4
     file.unlink()
-    follower.look(models)
+    follower.look(take_over)
     assert "cannot be read (No such file or directory); the configuration before is kept" in capsys.readouterr().err
     assert served(models, "two") == 4
 
