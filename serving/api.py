@@ -6,10 +6,11 @@ from tensorflow_serving.apis import model_service_pb2, prediction_service_pb2  #
 from serving import reflection
 from serving.core import Method, Stream
 from serving.health import Health
+from serving.profiler import SERVICE, Profiler
 from serving.services import Services
 
 
-def methods(services: Services, health: Health) -> dict[str, Method | Stream]:
+def methods(services: Services, health: Health, profiler: Profiler | None = None) -> dict[str, Method | Stream]:
     """Returns {"/package.Service/Method": method}."""
     table: dict[str, dict[str, Method | Stream]] = {
         "tensorflow.serving.PredictionService": {
@@ -29,6 +30,12 @@ def methods(services: Services, health: Health) -> dict[str, Method | Stream]:
             "Watch": Stream(health.watch),
         },
     }
+    if profiler:
+        table[SERVICE] = {
+            "Profile": Method(profiler.profile, apart=True),
+            "Terminate": Method(profiler.terminate, quick=True),
+            "Monitor": Method(profiler.monitor, quick=True),
+        }
     names = [*table, *(f"grpc.reflection.{version}.ServerReflection" for version in reflection.VERSIONS)]
     info = reflection.Reflection(names, [descriptor_pool.Default()]).info
     table |= {name: {"ServerReflectionInfo": Stream(info)} for name in names[len(table) :]}

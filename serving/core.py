@@ -25,7 +25,7 @@ from serving.refusal import Refused, cut
 
 POSTED = 128  # calls that gRPC may give us before we ask for more
 QUICK_BYTES = 2**16  # a larger message is work, whatever its method
-APART = 8  # calls of long methods at once, of which one runs
+APART = 8  # calls of a long method at once, of which one runs
 NO_METADATA: tuple[()] = ()
 
 
@@ -36,7 +36,7 @@ class Method:
     Args:
         answer: Returns the answer to a request of which the message has come; raises `Refused`.
         quick: Takes no time: answered in the thread that got it, also while the server is full, busy or ending.
-        apart: Takes long, and no core: runs in a thread of its own, one at a time.
+        apart: Takes long, and no core: runs in a thread of its own, one of the method at a time.
     """
 
     answer: Callable[[Request], Message]
@@ -181,8 +181,8 @@ class Core:
         self._queue = cygrpc.CompletionQueue()
         self._server = cygrpc.Server(tuple(arguments.items()), False)
         self._server.register_completion_queue(self._queue)
-        self._apart = threading.Lock()
-        self._apart_places = threading.BoundedSemaphore(APART)
+        apart = {method for method in methods.values() if isinstance(method, Method) and method.apart}
+        self._apart = {method: (threading.Lock(), threading.BoundedSemaphore(APART)) for method in apart}
 
     def listen(self, address: str, credentials: Any = None) -> bool:
         """Listens on `host:port` or `unix:path`, with TLS if there are gRPC's server credentials; returns whether it can."""
@@ -209,19 +209,20 @@ class Core:
             if method.quick and len(data) <= QUICK_BYTES:
                 call.run()
             elif method.apart:
-                if not self._apart_places.acquire(blocking=False):
+                running, places = self._apart[method]
+                if not places.acquire(blocking=False):
                     raise Refused("RESOURCE_EXHAUSTED", f"expected at most {APART} calls of this method at once")
-                threading.Thread(target=self._run_apart, args=[call], daemon=True).start()
+                threading.Thread(target=self._run_apart, args=[call, running, places], daemon=True).start()
             elif self.gate.enter(call):
                 self.gate.work(call)
         except Refused as refusal:
             call.release()
             call.refuse(refusal.code, refusal.message)
 
-    def _run_apart(self, call):
-        with self._apart:
+    def _run_apart(self, call, running, places):
+        with running:
             call.run()
-        self._apart_places.release()
+        places.release()
 
     def _request(self):
         self._server.request_call(self._queue, self._queue, self._accept)

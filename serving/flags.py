@@ -65,6 +65,7 @@ FLAGS = {
         False, "a new configuration may have labels for versions that are not loaded"
     ),
     "enable_signature_method_name_check": Flag(False, "refuse a signature whose method_name is not that of the call"),
+    "enable_profiler": Flag(True, "answer tensorflow.ProfilerService: a client has a profile written where it says"),
     # How it computes
     "tensorflow_intra_op_parallelism": Flag(
         0, "threads of one operation; 0: as many as cores, shared by --workers", high=1024
@@ -78,7 +79,7 @@ WITHOUT_EFFECT = (
     "enable_grpc_healthcheck_service", "tensorflow_inter_op_parallelism", "tensorflow_session_parallelism",
     "num_load_threads", "num_unload_threads", "max_num_load_retries", "load_retry_interval_micros",
     "flush_filesystem_caches", "per_process_gpu_memory_fraction",
-    "remove_unused_fields_from_bundle_metagraph", "enable_profiler", "xla_cpu_compilation_enabled",
+    "remove_unused_fields_from_bundle_metagraph", "xla_cpu_compilation_enabled",
 )  # fmt: skip
 LIMITS = {  # {flag: (greatest number, what it is the most of)}
     "max_request_bytes": (INT32, "bytes of one request's message, unpacked if it is compressed"),  # gRPC's is an int32
@@ -166,7 +167,7 @@ def _parser(description):
         allow_abbrev=False,
     )  # fmt: skip
     for name, flag in ALL.items():
-        text = flag.help + ("" if flag.default in ("", False) else " (default: %(default)s)")
+        text = flag.help + ("" if flag.default == "" or flag.default is False else " (default: %(default)s)")
         if isinstance(flag.default, bool):
             parser.add_argument(f"--{name}", type=_boolean, nargs="?", const=True, default=flag.default, help=text)
         else:

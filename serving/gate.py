@@ -136,7 +136,7 @@ class Gate:
         self._queue: deque[Request] = deque()
         self._bytes = self._open = self._accepted = self._dropped = 0
         self._silent: dict[Request, None] = {}  # those without their message, the first first
-        self._ending = False
+        self.ending = False  # no more requests are accepted
         # Called with each request that has ended, its status, and the seconds that it took
         self.observers: list[Callable[[Request, str, float], None]] = []
         self._trim = getattr(ctypes.CDLL(None), "malloc_trim", lambda _: None)  # glibc only
@@ -154,7 +154,7 @@ class Gate:
         """
         most = self._limits.max_requests_under_way
         with self._lock:
-            if not always and self._ending:
+            if not always and self.ending:
                 raise Refused("UNAVAILABLE", "the server is ending")
             if self._open >= (2 * most if always else most):
                 message = f"expected at most {most} requests under way (--max_requests_under_way), received one more; try again"
@@ -277,7 +277,7 @@ class Gate:
         while time.monotonic() < deadline and self._accepted > self._stalled_work(0.1):
             time.sleep(0.02)
         with self._lock:
-            self._ending = True
+            self.ending = True
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline and self._accepted > self._stalled_work(1.0):
             time.sleep(0.02)

@@ -5,6 +5,7 @@
 declared here with their names, fields and numbers.
 """
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,8 +14,8 @@ from google.protobuf.message import Message
 from tensorflow.core.protobuf import config_pb2, named_tensor_pb2
 
 FIELD = descriptor_pb2.FieldDescriptorProto
-SCALARS = {"string": FIELD.TYPE_STRING, "bool": FIELD.TYPE_BOOL, "int32": FIELD.TYPE_INT32, "int64": FIELD.TYPE_INT64,
-           "uint64": FIELD.TYPE_UINT64}  # fmt: skip
+SCALARS = {"string": FIELD.TYPE_STRING, "bytes": FIELD.TYPE_BYTES, "bool": FIELD.TYPE_BOOL, "int32": FIELD.TYPE_INT32,
+           "int64": FIELD.TYPE_INT64, "uint64": FIELD.TYPE_UINT64}  # fmt: skip
 # {message: {field: (number, type)}}; a type is a scalar's or a message's, "repeated" in front of it if so
 DECLARED = {
     "SSLConfig": {
@@ -88,14 +89,26 @@ def read(path: str | Path, kind: type[M]) -> M:
         raise Unreadable(f"{path}: Error parsing text-format {kind.DESCRIPTOR.full_name}: {error}") from None
 
 
-def _declare():
-    """Returns {message name: its class}."""
-    file = descriptor_pb2.FileDescriptorProto(
-        name="serving/protos.proto", package="tensorflow.serving", syntax="proto3"
-    )
-    file.dependency.extend(module.DESCRIPTOR.name for module in (wrappers_pb2, config_pb2, named_tensor_pb2))
-    for name, fields in DECLARED.items():
-        message = file.message_type.add(name=name)
+def declare(
+    name: str,
+    package: str,
+    messages: Mapping[str, Mapping[str, tuple[int, str]]],
+    dependencies: Iterable[Any],
+    services: Mapping[str, Mapping[str, tuple[str, str]]] | None = None,
+) -> dict[str, Any]:
+    """Returns {message: its class} of a file of descriptors that is added to the default pool.
+
+    Args:
+        name: Of the file.
+        package: Of the messages.
+        messages: {message: {field: (number, type)}}, as `DECLARED`.
+        dependencies: Modules of other files' messages.
+        services: {service: {method: (message of the requests, message of the responses)}}.
+    """
+    file = descriptor_pb2.FileDescriptorProto(name=name, package=package, syntax="proto3")
+    file.dependency.extend(module.DESCRIPTOR.name for module in dependencies)
+    for message_name, fields in messages.items():
+        message = file.message_type.add(name=message_name)
         for field, (number, kind) in fields.items():
             kind = kind.removeprefix("repeated ") if (repeated := kind.startswith("repeated ")) else kind
             label = FIELD.LABEL_REPEATED if repeated else FIELD.LABEL_OPTIONAL
@@ -104,13 +117,18 @@ def _declare():
                 added.type = SCALARS[kind]
             else:
                 added.type, added.type_name = FIELD.TYPE_MESSAGE, kind
+    for service_name, methods in (services or {}).items():
+        service = file.service.add(name=service_name)
+        for method, kinds in methods.items():
+            taken, given = (f".{package}.{kind}" for kind in kinds)
+            service.method.add(name=method, input_type=taken, output_type=given)
     pool = descriptor_pool.Default()
     pool.Add(file)
-    found = [pool.FindMessageTypeByName(f"tensorflow.serving.{name}") for name in DECLARED]
+    found = [pool.FindMessageTypeByName(f"{package}.{message}") for message in messages]
     return {descriptor.name: message_factory.GetMessageClass(descriptor) for descriptor in found}
 
 
-_classes: dict[str, Any] = _declare()
+_classes = declare("serving/protos.proto", "tensorflow.serving", DECLARED, (wrappers_pb2, config_pb2, named_tensor_pb2))
 BatchingParameters = _classes["BatchingParameters"]
 MonitoringConfig = _classes["MonitoringConfig"]
 SavedModelBundleSourceAdapterConfig = _classes["SavedModelBundleSourceAdapterConfig"]

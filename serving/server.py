@@ -184,6 +184,7 @@ def start(
     from serving.core import Core
     from serving.gate import Gate
     from serving.health import Health
+    from serving.profiler import Profiler
     from serving.services import Services
 
     limits = Limits(**{name: getattr(options, name) for name in Limits.__dataclass_fields__})
@@ -197,7 +198,8 @@ def start(
         "grpc.keepalive_time_ms": 60_000,  # ends the calls of clients that vanished without closing the connection
     } | options.grpc_channel_arguments
     services = Services(models, limits, reload, check_methods=options.enable_signature_method_name_check)
-    core = Core(gate, methods(services, health), arguments)
+    profiler = Profiler() if options.enable_profiler else None
+    core = Core(gate, methods(services, health, profiler), arguments)
     addresses = [f"0.0.0.0:{options.port}"] if options.port else []
     addresses += [f"unix:{options.grpc_socket_path}"] if options.grpc_socket_path else []
     for address in addresses:

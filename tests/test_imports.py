@@ -16,6 +16,7 @@ FORBIDDEN = {
     "serving/server.py": {"models", "trainer", "keras", "tensorflow_text"},
     "serving/flags.py": {"models", "trainer", "keras", "tensorflow"},
     "serving/config.py": {"models", "trainer", "keras"},
+    "serving/profiler.py": {"models", "trainer", "keras"},
     "serving/follow.py": {"models", "trainer", "keras", "tensorflow", "grpc"},
     "serving/workers.py": {"models", "trainer", "keras", "tensorflow", "grpc"},
     "serving/api.py": {"models", "trainer", "keras"},
