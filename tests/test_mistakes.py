@@ -369,7 +369,7 @@ TABLE = [
     ([*SERVE, "--model_base_path=export", "--port=99999"], 2, ["--port: expected 1 to 65535, received 99999"]),
     ([*SERVE, "--model_base_path=export", "--port=USED"], 2, ["--port", "Address already in use"]),
     ([*SERVE, "--model_base_path=export", "--models=x"], 2, ["--models=x"]),
-    ([*SERVE, "--model_base_path=export", "--ssl_config_file=x"], 2, ["--ssl_config_file=x"]),
+    ([*SERVE, "--model_base_path=export", "--ssl_config_file=x"], 2, ["--ssl_config_file: x: cannot be read (No such file or directory)"]),
     ([*SERVE, "--model_config_file=none"], 2, ["none: cannot be read"]),
     ([*SERVE, "--model_config_file=garbage.config"], 2, ["garbage.config: Error parsing text-format tensorflow.serving.ModelServerConfig: 1:"]),
     ([*SERVE, "--model_config_file=empty.config"], 2, ["empty.config: expected model_config_list", "found none"]),

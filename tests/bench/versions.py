@@ -32,7 +32,9 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         folder, inputs = Path(folder), {"x": np.ones([3, 1], np.float32)}
         if options.export:
-            newest = max((path for path in options.export.iterdir() if path.name.isdecimal()), key=lambda path: int(path.name))
+            newest = max(
+                (path for path in options.export.iterdir() if path.name.isdecimal()), key=lambda path: int(path.name)
+            )
             shutil.copytree(newest, folder / "model")
             inputs = {"text": np.array([b"a good film", b""], object)}
         else:

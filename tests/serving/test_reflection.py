@@ -32,7 +32,7 @@ def test_services_and_their_messages(ask):
     names = [service.name for service in listed.list_services_response.service]
     assert names == [
         "grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection",
-        "tensorflow.serving.ModelService", "tensorflow.serving.PredictionService",
+        "tensorflow.ProfilerService", "tensorflow.serving.ModelService", "tensorflow.serving.PredictionService",
     ]  # fmt: skip
     pool = descriptor_pool.DescriptorPool()
     for content in reversed(file.file_descriptor_response.file_descriptor_proto):  # as a client puts them together
