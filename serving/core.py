@@ -16,6 +16,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote
 
 from google.protobuf.message import Message
 from grpc._cython import cygrpc
@@ -96,10 +97,15 @@ class Call(Request):
         except Exception as error:
             self.refuse("INTERNAL", f"{type(error).__name__}: {error}")
         else:
+            self.answer_bytes = len(answer)
             self._finish(0, b"", answer)
             self.ended("OK")
         finally:
             self.release()
+
+    def peer(self) -> str:
+        """Returns the address of its client, as `ipv4:127.0.0.1:40000`."""
+        return unquote(self._rpc.peer().decode("utf-8", "replace"))
 
     def refuse(self, code: str, message: str) -> None:
         """Ends the call with that status."""
@@ -236,7 +242,8 @@ class Core:
         try:
             self.gate.open(call, always=isinstance(method, Stream) or method.quick)
         except Refused as refusal:
-            return self._reject(event, refusal.code, refusal.message)
+            self._reject(event, refusal.code, refusal.message)
+            return call.ended(refusal.code)
         call.begin()
 
     def _reject(self, event, code, message):

@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from serving.limits import Limits
 
@@ -23,15 +23,17 @@ class Flag:
         default: Its value if it is not given; of the type that it has.
         help: What it does.
         low, high: The least and the greatest number that it takes.
+        unit: What a number that is no integer is.
     """
 
     default: str | bool | int | float
     help: str = ""
     low: float = 0
     high: float = INT32
+    unit: str = "a number of seconds"
 
 
-SECONDS = {"low": -threading.TIMEOUT_MAX, "high": threading.TIMEOUT_MAX}
+SECONDS: dict[str, Any] = {"low": -threading.TIMEOUT_MAX, "high": threading.TIMEOUT_MAX}
 FLAGS = {
     # Where it listens
     "port": Flag(8500, "gRPC port on all addresses; 0: none, --grpc_socket_path alone", high=65535),
@@ -51,6 +53,10 @@ FLAGS = {
         "",
         "a text tensorflow.serving.MonitoringConfig; with prometheus_config enabled, metrics at its path on the REST port",
     ),
+    # What it says
+    "request_log": Flag("", "a file that gets a line of JSON for each request that has ended; SIGHUP opens it anew"),
+    "request_log_sampling": Flag(1.0, "part of the requests that are written", high=1, unit="a number from 0 to 1"),
+    "request_log_inputs": Flag(False, "write the inputs of requests, too"),
     # What it serves
     "model_name": Flag("default", "name of the one model of --model_base_path"),
     "model_base_path": Flag("", "folder with the version folders 1, 2, ... of one model"),
@@ -156,7 +162,7 @@ def parse(arguments: Sequence[str] | None, description: str | None) -> argparse.
 def _check(name, flag, value, low):
     """Ends the process if a number is out of its range."""
     if isinstance(flag.default, float) and not (math.isfinite(value) and low <= value <= flag.high):
-        fail(f"--{name}: expected a number of seconds, received {value}")
+        fail(f"--{name}: expected {flag.unit}, received {value}")
     if type(flag.default) is int and not low <= value <= flag.high:
         fail(f"--{name}: expected {low} to {flag.high}, received {value}")
 

@@ -34,8 +34,8 @@ class Request:
     """
 
     __slots__ = (
-        "_data", "_reserved", "api", "counted", "deadline", "entrypoint", "examples", "gate", "gone", "model", "opened",
-        "runtime", "signature", "version", "waiting",
+        "_data", "_reserved", "answer_bytes", "api", "counted", "deadline", "entrypoint", "examples", "gate", "gone", "kept",
+        "message_bytes", "model", "opened", "runtime", "signature", "version", "waiting",
     )  # fmt: skip
 
     def __init__(self, gate: "Gate", deadline: float, api: str = "", entrypoint: str = "") -> None:
@@ -43,7 +43,8 @@ class Request:
         self.api, self.entrypoint = api, entrypoint
         self.model = self.version = self.signature = ""  # as far as they are known
         self.runtime = 0.0  # seconds in the session
-        self.examples = 0
+        self.examples = self.message_bytes = self.answer_bytes = 0
+        self.kept: bytes | None = None  # its message until it has ended, if the gate's `keep` says so
         self.gone = False  # the client has given up
         self.waiting = False  # in the gate's queue
         self.counted = False  # among those that the server answers before it ends
@@ -59,6 +60,10 @@ class Request:
         """Ends it without an answer."""
         raise NotImplementedError
 
+    def peer(self) -> str:
+        """Returns the address of its client, as gRPC writes it; empty if it is not known."""
+        return ""
+
     def ended(self, code: str) -> None:
         """Tells the observers with which status it has ended."""
         for observer in self.gate.observers:
@@ -66,8 +71,11 @@ class Request:
 
     def arrived(self, data: bytes) -> None:
         """Takes its message; raises `Refused` if there is no memory for it."""
+        self.message_bytes = len(data)
         self.reserve(len(data) - self._reserved)
         self._data = data
+        if self.gate.keep:
+            self.kept = data
 
     def take(self) -> tuple[bytes, AbstractContextManager]:
         """Returns its message as bytes, kept here no longer, and what to hold while it is parsed: large ones go one by one."""
@@ -138,6 +146,7 @@ class Gate:
         self._silent: dict[Request, None] = {}  # those without their message, the first first
         self.ending = False  # no more requests are accepted
         # Called with each request that has ended, its status, and the seconds that it took
+        self.keep = False  # observers need the messages of requests, too
         self.observers: list[Callable[[Request, str, float], None]] = []
         self._trim = getattr(ctypes.CDLL(None), "malloc_trim", lambda _: None)  # glibc only
         self._to_trim = False

@@ -139,6 +139,26 @@ def page() -> bytes:
     return ("\n".join(lines) + "\n").encode("utf-8", "replace")
 
 
+def joined(pages: Mapping[int, bytes]) -> bytes:
+    """Returns one page of those of several workers {number: page}: each value has its worker as a further label."""
+    comments: dict[str, list[str]] = {}  # {metric: its lines of help and type}
+    values: dict[str, list[str]] = {}
+    for worker, content in sorted(pages.items()):
+        name = ""
+        for line in content.decode().splitlines():
+            if line.startswith("# HELP "):
+                name = line.split(" ", 3)[2]
+                comments[name] = []
+            if line.startswith("# "):
+                comments[name].append(line)
+            else:
+                series, _, labels = line.partition("{")
+                more = "" if labels.startswith("}") else ","
+                values.setdefault(name, []).append(f'{series}{{worker="{worker}"{more}{labels}')
+    lines = [line for name in sorted(comments) for line in (*comments[name], *values.get(name, ()))]
+    return ("\n".join(lines) + "\n").encode()
+
+
 def _escaped(text):
     return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
 

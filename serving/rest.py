@@ -11,8 +11,9 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 from urllib.parse import unquote
 
 from aiohttp import web
@@ -65,13 +66,16 @@ class RestRequest(Request):
         gate: Counts what it takes.
         loop: In which it is awaited.
         abort: Closes its connection.
+        peer: (host, port) of its client, if known.
     """
 
-    __slots__ = ("_abort", "_loop", "answer", "entered", "opened_gate", "result")
+    __slots__ = ("_abort", "_loop", "_peer", "answer", "entered", "opened_gate", "result")
 
-    def __init__(self, gate: Gate, loop: asyncio.AbstractEventLoop, abort: Callable[[], None]) -> None:
+    def __init__(
+        self, gate: Gate, loop: asyncio.AbstractEventLoop, abort: Callable[[], None], peer: Sequence[Any] | None = None
+    ) -> None:
         super().__init__(gate, math.inf, "", "REST")
-        self._loop, self._abort = loop, abort
+        self._loop, self._abort, self._peer = loop, abort, peer
         self.opened_gate = self.entered = False  # the gate knows of it; it runs, or waits to run
         self.answer: Callable[[Request], bytes]  # returns the body of the answer; raises `Refused`
         self.result: asyncio.Future[tuple[str, bytes]] = loop.create_future()
@@ -99,6 +103,10 @@ class RestRequest(Request):
         """Closes its connection."""
         self._loop.call_soon_threadsafe(self._abort)
 
+    def peer(self) -> str:
+        """Returns the address of its client, as gRPC writes it."""
+        return f"ipv4:{self._peer[0]}:{self._peer[1]}" if self._peer else ""
+
     def _settle(self, outcome):
         if not self.result.done():
             self.result.set_result(outcome)
@@ -115,6 +123,7 @@ class Rest:
         threads: Requests that run at once, at most.
         cors: Whether pages of other origins may ask.
         metrics_path: Where the metrics are; empty for nowhere.
+        page: Returns them.
     """
 
     def __init__(
@@ -127,9 +136,11 @@ class Rest:
         threads: int,
         cors: bool = False,
         metrics_path: str = "",
+        page: Callable[[], bytes] = metrics.page,
     ) -> None:
         self._services, self._gate, self._limits = services, gate, limits
         self._seconds, self._headers, self._metrics_path = seconds, CORS if cors else {}, metrics_path
+        self._page = page
         self._places = asyncio.Semaphore(threads)
         self._threads = ThreadPoolExecutor(gate.max_running, "rest")  # each that the gate lets run finds one
         self._silent: dict[RequestHandler, float] = {}  # connections without a request yet: since when
@@ -174,17 +185,20 @@ class Rest:
         self._silent.pop(request.protocol, None)
         path = ORIGIN.sub("", request.raw_path).partition("?")[0]
         if self._metrics_path and path == self._metrics_path:
-            return await _write(request, 200, metrics.page(), {"Content-Type": TEXT})
+            page = await asyncio.to_thread(self._page)
+            return await _write(request, 200, page, {"Content-Type": TEXT})
         if not path.lower().startswith("/v1/"):
             return await self._reply(request, 404, json_tensors.error(f"Not found: {path}"))
         if request.method == "OPTIONS":
             if re.search("https?://", request.headers.get("Origin", "")):
                 return await self._reply(request, 200, b"")
             return await self._reply(request, 400, json_tensors.error("Origin header is missing in CORS preflight"))
-        call = RestRequest(self._gate, asyncio.get_running_loop(), request.transport.abort)
+        peer = request.transport.get_extra_info("peername")
+        call = RestRequest(self._gate, asyncio.get_running_loop(), request.transport.abort, peer)
         code = "CANCELLED"  # unless it is answered
         try:
             status, code, body = await self._outcome(request, path, call)
+            call.answer_bytes = len(body)
             return await self._reply(request, status, body)
         finally:
             self._gate.drop(call)  # if its client has gone, or it was given up

@@ -13,7 +13,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -28,12 +28,14 @@ if TYPE_CHECKING:  # imported in the functions, after the flags are checked
     from serving.core import Core
     from serving.gate import Gate
     from serving.health import Health
+    from serving.request_log import RequestLog
     from serving.versions import Models
     from serving.workers import Link
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # The system's allocator: TensorFlow's pool never returns the memory of the largest requests.
 os.environ.setdefault("TF_ONEDNN_USE_SYSTEM_ALLOCATOR", "1")
+ENDING, REOPENING = (signal.SIGTERM, signal.SIGINT), (signal.SIGHUP,)
 GRACE = 30  # seconds for the requests in progress when the server is told to end
 LINGER = 0.25  # seconds after them, in which their answers reach the network
 PENDING = 100_000  # calls that gRPC keeps until we take them; beyond, it cancels some at random
@@ -168,6 +170,8 @@ def start(
     credentials: Any,
     rest_socket: socket.socket | None,
     metrics_path: str,
+    requests: "RequestLog | None",
+    link: "Link | None",
 ) -> tuple["Core", "Gate", "Health", list[str]]:
     """Starts the servers; returns (that of gRPC, gate, health service, addresses they listen on).
 
@@ -178,6 +182,8 @@ def start(
         credentials: gRPC's, of the server; None without TLS.
         rest_socket: Bound, for REST; None without.
         metrics_path: Where the metrics are on it; empty: nowhere.
+        requests: Their log, if any.
+        link: To the supervisor, if this is one of several workers.
     """
     from serving import metrics
     from serving.api import methods
@@ -206,6 +212,9 @@ def start(
         if not core.listen(address, credentials):
             fail(f"{address}: cannot be listened on")
     metrics.watch(gate, models)
+    if requests:
+        gate.observers.append(requests)
+        gate.keep = requests.inputs
     core.start()
     if rest_socket:
         from serving.rest import Rest
@@ -218,6 +227,7 @@ def start(
             threads=options.rest_api_num_threads,
             cors=options.rest_api_enable_cors_support,
             metrics_path=metrics_path,
+            page=(lambda: metrics.joined(link.gather())) if link else metrics.page,
         )
         rest.start(rest_socket)
         addresses.append(f"http://0.0.0.0:{options.rest_api_port}")
@@ -225,8 +235,18 @@ def start(
     return core, gate, health, addresses
 
 
-def termination_pipe() -> int:
-    """Returns the read end of a pipe that receives a byte at SIGTERM or SIGINT.
+def request_log(options: argparse.Namespace) -> "RequestLog | None":
+    """Returns the request log, None if not asked for; ends the process with one line if it cannot be opened."""
+    from serving.request_log import RequestLog
+
+    try:
+        return RequestLog(options.request_log, options.request_log_sampling, options.request_log_inputs)
+    except OSError as error:
+        fail(f"--request_log {options.request_log}: cannot be opened ({error.strerror})")
+
+
+def signal_pipe(numbers: Iterable[int]) -> int:
+    """Returns the read end of a pipe that receives the number of each of these signals, a byte.
 
     Python's C handler writes it, in whichever thread gets the signal. A handler in Python would run only when the main
     thread wakes up, which a signal to another thread does not cause.
@@ -234,7 +254,7 @@ def termination_pipe() -> int:
     read_end, write_end = os.pipe()
     os.set_blocking(write_end, False)
     signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in numbers:
         signal.signal(number, lambda *_: None)
     return read_end
 
@@ -272,6 +292,7 @@ def supervise(options: argparse.Namespace, rest_socket: socket.socket | None) ->
         grace=GRACE + 15,
         follower=follower(options),
         seconds=options.model_config_file_poll_wait_seconds,
+        forwarded=REOPENING if options.request_log else (),
     ).run()
 
 
@@ -291,13 +312,14 @@ def serve(options: argparse.Namespace, rest_socket: socket.socket | None, link: 
             check_socket(options.grpc_socket_path)
     import_tensorflow_quietly()
     credentials, metrics_path = credentials_of(options), path_of_metrics(options)
+    requests = request_log(options) if options.request_log else None
     file = None if link else follower(options)
     models = load(options, link.config if link else None)
-    termination = termination_pipe()
+    signals = signal_pipe(ENDING + REOPENING * bool(requests))
     reload = reloading(options, models)
     # gRPC stops a server that is not referenced
     _core, gate, health, addresses = start(
-        options, models, link.reload if link else reload, credentials, rest_socket, metrics_path
+        options, models, link.reload if link else reload, credentials, rest_socket, metrics_path, requests, link
     )
     if options.file_system_poll_wait_seconds > 0:
         models.watch(options.file_system_poll_wait_seconds)
@@ -306,17 +328,23 @@ def serve(options: argparse.Namespace, rest_socket: socket.socket | None, link: 
         threading.Thread(target=follow, args=arguments, name="configuration", daemon=True).start()
     line = f"serving {', '.join(models.models)} at {', '.join(addresses)}"
     if link:
-        link.follow(reload)
+        from serving import metrics
+
+        link.follow(reload, metrics.page)
         link.ready(line)
     else:
         log(line)
-    os.read(termination, 1)
+    while os.read(signals, 1)[0] not in ENDING:
+        if requests:
+            requests.reopen()
     log("ending after the requests under way")
     models.stop()
     health.end()
     gate.end(GRACE)
     # gRPC's own shutdown would answer CANCELLED to calls that it has not begun; a closed connection is UNAVAILABLE.
     time.sleep(LINGER)
+    if requests:
+        requests.end(LINGER)
     if options.grpc_socket_path:
         Path(options.grpc_socket_path).unlink(missing_ok=True)
     sys.stderr.flush()

@@ -15,9 +15,9 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, Pipe, wait
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, NoReturn
 
 from serving.follow import FILE, Config, Follower
@@ -26,6 +26,7 @@ from serving.refusal import Refused
 
 ENDING = (signal.SIGTERM, signal.SIGINT)
 BACKOFF = 60.0  # seconds at most between two starts of a worker that cannot start
+GATHER = 2.0  # seconds in which a worker gives its part of the metrics
 Error = tuple[str, str] | None  # arguments of `Refused`
 
 
@@ -44,6 +45,9 @@ class Link:
         self._sending, self._asking = threading.Lock(), threading.Lock()
         self._answers: SimpleQueue[Error] = SimpleQueue()
         self._decisions: SimpleQueue[bool] = SimpleQueue()
+        self._pages: SimpleQueue[tuple[int, dict[int, bytes]]] = SimpleQueue()
+        self._page: Callable[[], bytes] = bytes
+        self._gathering, self._gathered = threading.Lock(), 0
 
     def ready(self, line: str) -> None:
         """Says that this worker serves; `line` says what, and where."""
@@ -57,13 +61,28 @@ class Link:
         if error:
             raise Refused(*error)
 
-    def follow(self, take_over: Callable[[Config, Callable[[], None]], None]) -> None:
+    def gather(self) -> dict[int, bytes]:
+        """Returns {worker: what its `page` gives}, of all workers that serve and answer within some seconds."""
+        with self._gathering:
+            self._gathered += 1
+            self._send("gather", self._gathered)
+            until = time.monotonic() + GATHER
+            with suppress(Empty):
+                while True:
+                    number, pages = self._pages.get(timeout=max(until - time.monotonic(), 0.001))
+                    if number == self._gathered:  # not that of an earlier call, which came late
+                        return pages
+        return {self.number: self._page()}
+
+    def follow(self, take_over: Callable[[Config, Callable[[], None]], None], page: Callable[[], bytes]) -> None:
         """Takes over configurations that the supervisor sends, in a thread.
 
         Args:
+            page: Returns this worker's part of `gather`.
             take_over: Loads a configuration, calls the function that it gets, which raises `Refused` if another worker
                 could not load it, and then serves it; raises `Refused` if it cannot be loaded.
         """
+        self._page = page
         threading.Thread(target=self._run, args=[take_over], name="supervisor", daemon=True).start()
 
     def _run(self, take_over):
@@ -72,6 +91,10 @@ class Link:
                 what, value = self._connection.recv()
                 if what == "reload":
                     threading.Thread(target=self._take_over, args=[take_over, value], daemon=True).start()
+                elif what == "page":
+                    self._send("page", (value, self._page()))
+                elif what == "pages":
+                    self._pages.put(value)
                 elif what == "decision":
                     self._decisions.put(value)
                 else:
@@ -99,6 +122,16 @@ class Link:
     def _send(self, what, value):
         with self._sending, suppress(OSError):  # the supervisor was killed; `_run` sees it, too
             self._connection.send((what, value))
+
+
+@dataclass(eq=False)
+class _Gather:
+    """Pages of all workers, which one of them has asked for; `number` is that of its own count."""
+
+    asker: "_Worker"
+    number: int
+    missing: "set[_Worker]"
+    pages: dict[int, bytes] = field(default_factory=dict)
 
 
 @dataclass(eq=False)
@@ -198,6 +231,8 @@ class Supervisor:
         self._config: Config | None = None
         self._requests: deque[tuple[Config, Callable[[Error], None]]] = deque()
         self._reload: _Reload | None = None
+        self._gathers: dict[int, _Gather] = {}
+        self._last_gather = 0
         self._line = ""  # what the first serves, and where
         self._started = False  # all of them served at the same time
         self._status: int | None = None  # of this process; set when it ends
@@ -294,10 +329,34 @@ class Supervisor:
             self._served(worker, value)
         elif what == "ask":
             self._requests.append((value, lambda error: self._answer(worker, value, error)))
+        elif what == "gather":
+            self._gather(worker, value)
+        elif what == "page":
+            number, page = value
+            if number in self._gathers:
+                self._gathers[number].pages[worker.number] = page
+                self._gathered(number, worker)
         elif what == "loaded" and self._reload:
             self._reload.loaded(worker)
         elif what == "done" and self._reload:
             self._reload.done(worker, value)
+
+    def _gather(self, asker, number):
+        self._last_gather += 1
+        ready = {worker for worker in self._workers.values() if worker.ready}
+        for old in [key for key, gather in self._gathers.items() if gather.asker is asker]:
+            del self._gathers[old]  # it no longer waits for that one
+        self._gathers[self._last_gather] = _Gather(asker, number, ready)
+        for worker in ready:
+            worker.send("page", self._last_gather)
+
+    def _gathered(self, number, worker):
+        """A worker has given its page, or never will."""
+        gather = self._gathers[number]
+        gather.missing.discard(worker)
+        if not gather.missing:
+            del self._gathers[number]
+            gather.asker.send("pages", (gather.number, gather.pages))
 
     def _answer(self, worker, config, error):
         if not error:
@@ -325,6 +384,8 @@ class Supervisor:
         del self._workers[worker.number]
         if self._reload:
             self._reload.gone(worker)
+        for number in list(self._gathers):
+            self._gathered(number, worker)
         how = f"status {code}" if code >= 0 else f"signal {-code}"
         name = f"worker {worker.number} (process {worker.pid})"
         if self._status is not None:

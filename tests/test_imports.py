@@ -17,6 +17,7 @@ FORBIDDEN = {
     "serving/flags.py": {"models", "trainer", "keras", "tensorflow"},
     "serving/config.py": {"models", "trainer", "keras"},
     "serving/profiler.py": {"models", "trainer", "keras"},
+    "serving/request_log.py": {"models", "trainer", "keras", "tensorflow"},
     "serving/follow.py": {"models", "trainer", "keras", "tensorflow", "grpc"},
     "serving/workers.py": {"models", "trainer", "keras", "tensorflow", "grpc"},
     "serving/api.py": {"models", "trainer", "keras"},

@@ -62,7 +62,7 @@ def main():
             wrong[status] += 1
             seconds.append(took)
             if (i + 1) % 10 == 0:
-                print(f"{i + 1} endings, {sent} requests, failed before the signal: {before.total()}", flush=True)
+                print(f"{i + 1} endings, {sent} requests, failed, sent before the signal: {dict(before)}", flush=True)
     refused = Counter({result: count for result, count in after.items() if result.startswith("UNAVAILABLE")})
     print(f"\nendings                            {options.times}, with status {dict(wrong)}")
     print(f"seconds from the signal to the end {np.median(seconds):.2f} (median), {max(seconds):.2f} (most)")

@@ -1,5 +1,6 @@
 """Several workers on one port: all answer, take over a configuration together or not at all, and are replaced and ended."""
 
+import json
 import os
 import re
 import resource
@@ -7,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 import grpc
@@ -14,7 +16,7 @@ import pytest
 
 from serving.client import Client
 from serving.workers import _Reload
-from tests.conftest import ROOT, Server, wait_for
+from tests.conftest import ROOT, Server, free_port, wait_for
 from tests.serving.harm import method, request, save_odd_model, texts
 
 QUICK, SLOW = (request("odd", {"text": texts(*[b"a"] * size)}, "slow") for size in (1, 100))  # 2 ms and 0.2 s
@@ -36,12 +38,17 @@ def config_of(folder, *names):
 def server(folder):
     file = folder / "models.config"
     file.write_text(config_of(folder, "odd"))
+    (folder / "monitoring.config").write_text("prometheus_config { enable: true }")
+    rest = free_port()
     flags = (
         f"--model_config_file={file}",
         "--model_config_file_poll_wait_seconds=0.2",
         f"--grpc_socket_path={folder}/s",
+        f"--rest_api_port={rest}",
+        f"--monitoring_config_file={folder / 'monitoring.config'}",
     )
     server = Server("--workers=2", *flags)
+    server.rest = f"http://localhost:{rest}"
     server.file = file
     yield server  # the last test that needs it ends it
     server.process.kill()
@@ -98,6 +105,20 @@ def test_both_answer(server):
         channel.close()
     with Client(f"unix:{server.file.parent}/s") as client:
         assert client.status("odd")[0].state == "AVAILABLE"
+
+
+def test_rest_and_the_metrics_of_all(server):
+    body = json.dumps({"signature_name": "same", "inputs": ["a"]}).encode()
+    for _ in range(10):
+        assert json.load(urllib.request.urlopen(f"{server.rest}/v1/models/odd:predict", body)) == {"outputs": ["a"]}
+    page = urllib.request.urlopen(f"{server.rest}/monitoring/prometheus/metrics").read().decode()
+    assert page.count("# TYPE process_resident_memory_bytes gauge\n") == 1
+    memory = re.findall(r'^process_resident_memory_bytes\{worker="(\d)"\} \d+$', page, re.MULTILINE)
+    assert memory == ["0", "1"]
+    counted = re.findall(
+        r'^lineage_requests_total\{worker="\d",model_name="odd",.*entrypoint="REST".* (\d+)$', page, re.MULTILINE
+    )
+    assert sum(map(int, counted)) == 10, page
 
 
 def test_another_server_on_the_port(server, folder):
@@ -171,7 +192,7 @@ def test_ends_after_the_requests_under_way(server):
 
 # Workers that serve nothing: {name: what each does}
 TRIVIAL = {
-    "waits": "link.follow(None); link.ready('serving nothing'); signal.pause()",
+    "waits": "link.follow(None, bytes); link.ready('serving nothing'); signal.pause()",
     "mistaken": "print('no such model', file=sys.stderr); sys.exit(2)",
     "second fails": "link.number and sys.exit(3); link.ready('serving nothing'); signal.pause()",
     "ends once": "link.ready('serving nothing'); time.sleep(0.3); os.path.exists('ended') or (open('ended', 'w'), sys.exit(4)); signal.pause()",
