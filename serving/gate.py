@@ -18,6 +18,7 @@ from serving.refusal import Refused
 
 MAX_SILENT = 64  # requests without a message; if there are more, stalled ones are cancelled
 STALLED = 10.0  # seconds without a message before a request counts as stalled; less, the more of them there are
+IN_TRANSIT = 0.2  # seconds in which a request that was sent before the server ends may still come
 LARGE = 2**20  # bytes; larger messages are parsed one at a time, smaller requests are never refused for their memory
 TIMED_OUT = ("DEADLINE_EXCEEDED", "Timed out waiting for notification")
 M = TypeVar("M", bound=Message)
@@ -282,8 +283,10 @@ class Gate:
 
         Requests that were in transit when the shutdown began are still accepted, for up to a second.
         """
-        deadline = time.monotonic() + 1
-        while time.monotonic() < deadline and self._accepted > self._stalled_work(0.1):
+        began = time.monotonic()
+        while (passed := time.monotonic() - began) < 1 and (
+            passed < IN_TRANSIT or self._accepted > self._stalled_work(0.1)
+        ):
             time.sleep(0.02)
         with self._lock:
             self.ending = True
