@@ -11,7 +11,7 @@ from tensorflow_serving.config import model_server_config_pb2
 
 from serving.flags import fail
 from serving.follow import REQUEST, Config, Invalid, read_bytes
-from serving.model import Model
+from serving.model import Logging, Model
 from serving.refusal import Refused
 
 
@@ -140,7 +140,21 @@ def _model(source, config, labels):
         latest=0 if kind == "all" else max(policy.latest.num_versions, 1),
         specific=tuple(policy.specific.versions),
         labels=dict(config.version_labels),
+        logging=_logging(location, config.logging_config) if config.HasField("logging_config") else None,
     )
+
+
+def _logging(location, config):
+    """Returns the `Logging` of a `LoggingConfig`."""
+    collector, sampling = config.log_collector_config, config.sampling_config.sampling_rate
+    if collector.type != "tfrecord" or not collector.filename_prefix:
+        found = text_format.MessageToString(collector, as_one_line=True) or "none"
+        raise Invalid(
+            f"{location}: expected a log_collector_config of type tfrecord with a filename_prefix, found {found}"
+        )
+    if not 0 <= sampling <= 1:
+        raise Invalid(f"{location}: expected a sampling_rate from 0 to 1, found {sampling}")
+    return Logging(collector.filename_prefix, sampling)
 
 
 def _with_lists_for_maps():

@@ -69,13 +69,14 @@ class Request:
         """Tells the observers with which status it has ended."""
         for observer in self.gate.observers:
             observer(self, code, time.monotonic() - self.opened)
+        self.kept = None
 
     def arrived(self, data: bytes) -> None:
         """Takes its message; raises `Refused` if there is no memory for it."""
         self.message_bytes = len(data)
         self.reserve(len(data) - self._reserved)
         self._data = data
-        if self.gate.keep:
+        if self.gate.keep and self.gate.keep():
             self.kept = data
 
     def take(self) -> tuple[bytes, AbstractContextManager]:
@@ -147,7 +148,7 @@ class Gate:
         self._silent: dict[Request, None] = {}  # those without their message, the first first
         self.ending = False  # no more requests are accepted
         # Called with each request that has ended, its status, and the seconds that it took
-        self.keep = False  # observers need the messages of requests, too
+        self.keep: Callable[[], bool] | None = None  # says whether observers need the messages of requests, too
         self.observers: list[Callable[[Request, str, float], None]] = []
         self._trim = getattr(ctypes.CDLL(None), "malloc_trim", lambda _: None)  # glibc only
         self._to_trim = False

@@ -35,6 +35,19 @@ class Version:
     requests: int = 0  # in progress
 
 
+@dataclass(frozen=True)
+class Logging:
+    """Which requests of a model are written as `PredictionLog`s.
+
+    Args:
+        prefix: What the names of the files begin with.
+        sampling: Part of the requests, 0 to 1.
+    """
+
+    prefix: str
+    sampling: float
+
+
 @dataclass
 class Model:
     """A model's configuration and its versions."""
@@ -44,6 +57,7 @@ class Model:
     latest: int = 1  # number of the newest versions to serve; 0: all
     specific: tuple[int, ...] = ()  # versions to serve instead
     labels: dict[str, int] = field(default_factory=dict)
+    logging: Logging | None = None
     versions: dict[int, Version] = field(default_factory=dict)  # replaced, never changed: any thread may read it
     warnings: tuple[str, ...] = ()  # of the last update
     changing: threading.RLock = field(default_factory=threading.RLock, repr=False)  # held while versions come and go

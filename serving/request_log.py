@@ -14,11 +14,10 @@ from typing import Any
 
 from google.protobuf import json_format
 from google.protobuf.message import DecodeError
-from tensorflow_serving.apis import classification_pb2, inference_pb2, regression_pb2
+from tensorflow_serving.apis import classification_pb2, inference_pb2, predict_pb2, regression_pb2
 
 from serving import metrics, tensors
 from serving.gate import Request
-from serving.messages import PredictRequest
 from serving.model import log
 
 WAITING = 10_000  # lines that may wait for the disk
@@ -75,7 +74,7 @@ class RequestLog:
             "request_bytes": request.message_bytes,
             "response_bytes": request.answer_bytes,
         }
-        message, request.kept = request.kept, None
+        message = request.kept if self.inputs else None
         if message is not None and len(message) > MAX_INPUTS:
             message = None
         size = len(message or b"")
@@ -87,6 +86,10 @@ class RequestLog:
             self._rows.append((row, message))
             self._bytes += size
             self._change.notify()
+
+    def wanted(self) -> bool:
+        """Returns whether it needs the messages of requests."""
+        return self.inputs
 
     def reopen(self) -> None:
         """Opens the file anew, after it was renamed."""
@@ -171,7 +174,7 @@ def _inputs(row, message):
         if row["transport"] == "REST":
             return json.loads(message, parse_constant=lambda name: None)
         if row["method"] == "Predict":
-            inputs = PredictRequest.FromString(message).inputs
+            inputs = predict_pb2.PredictRequest.FromString(message).inputs
             return {name: _values(proto) for name, proto in inputs.items()}
         kind = INPUTS.get(row["method"])
         return json_format.MessageToDict(kind.FromString(message).input) if kind else None

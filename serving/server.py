@@ -170,7 +170,7 @@ def start(
     credentials: Any,
     rest_socket: socket.socket | None,
     metrics_path: str,
-    requests: "RequestLog | None",
+    observers: Sequence[Any],
     link: "Link | None",
 ) -> tuple["Core", "Gate", "Health", list[str]]:
     """Starts the servers; returns (that of gRPC, gate, health service, addresses they listen on).
@@ -182,7 +182,7 @@ def start(
         credentials: gRPC's, of the server; None without TLS.
         rest_socket: Bound, for REST; None without.
         metrics_path: Where the metrics are on it; empty: nowhere.
-        requests: Their log, if any.
+        observers: Logs of the requests.
         link: To the supervisor, if this is one of several workers.
     """
     from serving import metrics
@@ -212,9 +212,8 @@ def start(
         if not core.listen(address, credentials):
             fail(f"{address}: cannot be listened on")
     metrics.watch(gate, models)
-    if requests:
-        gate.observers.append(requests)
-        gate.keep = requests.inputs
+    gate.observers += observers
+    gate.keep = lambda: any(observer.wanted() for observer in observers)
     core.start()
     if rest_socket:
         from serving.rest import Rest
@@ -311,15 +310,18 @@ def serve(options: argparse.Namespace, rest_socket: socket.socket | None, link: 
         elif options.grpc_socket_path:
             check_socket(options.grpc_socket_path)
     import_tensorflow_quietly()
+    from serving.prediction_log import PredictionLog
+
     credentials, metrics_path = credentials_of(options), path_of_metrics(options)
     requests = request_log(options) if options.request_log else None
     file = None if link else follower(options)
     models = load(options, link.config if link else None)
+    logs: list[RequestLog | PredictionLog] = [PredictionLog(models), *([requests] if requests else [])]
     signals = signal_pipe(ENDING + REOPENING * bool(requests))
     reload = reloading(options, models)
     # gRPC stops a server that is not referenced
     _core, gate, health, addresses = start(
-        options, models, link.reload if link else reload, credentials, rest_socket, metrics_path, requests, link
+        options, models, link.reload if link else reload, credentials, rest_socket, metrics_path, logs, link
     )
     if options.file_system_poll_wait_seconds > 0:
         models.watch(options.file_system_poll_wait_seconds)
@@ -343,8 +345,8 @@ def serve(options: argparse.Namespace, rest_socket: socket.socket | None, link: 
     gate.end(GRACE)
     # gRPC's own shutdown would answer CANCELLED to calls that it has not begun; a closed connection is UNAVAILABLE.
     time.sleep(LINGER)
-    if requests:
-        requests.end(LINGER)
+    for each in logs:
+        each.end(LINGER)
     if options.grpc_socket_path:
         Path(options.grpc_socket_path).unlink(missing_ok=True)
     sys.stderr.flush()

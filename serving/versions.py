@@ -210,6 +210,7 @@ class Models:
         with self._lock:
             for model, wanted, _, _ in loaded:
                 model.latest, model.specific, model.labels = wanted.latest, wanted.specific, wanted.labels
+                model.logging = wanted.logging
             self.models = {model.name: model for model, _, _, _ in loaded}
             kept = {id(model) for model in self.models.values()}
             retired = [model for model in before.values() if id(model) not in kept]

@@ -18,6 +18,7 @@ FORBIDDEN = {
     "serving/config.py": {"models", "trainer", "keras"},
     "serving/profiler.py": {"models", "trainer", "keras"},
     "serving/request_log.py": {"models", "trainer", "keras", "tensorflow"},
+    "serving/prediction_log.py": {"models", "trainer", "keras"},
     "serving/follow.py": {"models", "trainer", "keras", "tensorflow", "grpc"},
     "serving/workers.py": {"models", "trainer", "keras", "tensorflow", "grpc"},
     "serving/api.py": {"models", "trainer", "keras"},

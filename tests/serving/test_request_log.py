@@ -7,13 +7,18 @@ import signal
 import threading
 import time
 import urllib.request
+from pathlib import Path
 from types import SimpleNamespace
 
 import grpc
 import numpy as np
 import pytest
+import tensorflow as tf
+from tensorflow_serving.apis import prediction_log_pb2
 
 from serving.client import Client
+from serving.config import read_config
+from serving.follow import Invalid
 from serving.gate import Gate, Request
 from serving.limits import Limits
 from serving.request_log import WAITING, RequestLog
@@ -34,16 +39,56 @@ def base(tmp_path_factory):
 def server(base):
     path, rest = base.parent / "requests.jsonl", free_port()
     flags = (f"--request_log={path}", "--request_log_inputs", f"--rest_api_port={rest}")
-    server = Server("--model_name=half", f"--model_base_path={base}", *flags)
+    collector = f'log_collector_config {{ type: "tfrecord" filename_prefix: "{base.parent}/samples" }}'
+    logging = f"logging_config {{ {collector} sampling_config {{ sampling_rate: 1 }} }}"
+    config = base.parent / "models.config"
+    config.write_text(f'model_config_list {{ config {{ name: "half" base_path: "{base}" {logging} }} }}')
+    server = Server(f"--model_config_file={config}", *flags)
     server.path, server.rest = path, f"http://localhost:{rest}/v1/models/half"
     yield server
     assert server.stop() == 0, server.log
+
+
+def samples(server, count):
+    """Returns the records of the samples, which will be so many."""
+    paths = lambda: list(server.path.parent.glob("samples-*.tfrecord"))
+    read = lambda: [record.numpy() for record in tf.data.TFRecordDataset([str(path) for path in paths()])]
+    wait_for(lambda: paths() and paths()[0].stat().st_size and len(read()) >= count)
+    return [prediction_log_pb2.PredictionLog.FromString(record) for record in read()]
 
 
 def lines(path, count):
     """Returns the rows of a log, which will have so many."""
     wait_for(lambda: path.exists() and path.read_text().count("\n") >= count)
     return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_samples_for_warming_up(server):
+    with Client(server.address) as client:
+        client.predict("half", TWO)
+        with pytest.raises(grpc.RpcError):
+            client.predict("half", TWO, signature="none")
+        client.predict("half", TWO)
+    assert lines(server.path, 3)
+    first, second = samples(server, 2)
+    assert first == second and first.predict_log.request.model_spec.name == "half"
+    assert list(first.predict_log.request.inputs["x"].float_val) == [2.0]
+    server.path.write_text("")  # for the next test
+
+
+@pytest.mark.parametrize(
+    "config, text",
+    [
+        ('log_collector_config { type: "tape" filename_prefix: "a" }', 'expected a log_collector_config of type tfrecord with a filename_prefix, found type: "tape"'),
+        ('log_collector_config { type: "tfrecord" }', 'found type: "tfrecord"'),
+        ('log_collector_config { type: "tfrecord" filename_prefix: "a" } sampling_config { sampling_rate: 2 }', "expected a sampling_rate from 0 to 1, found 2.0"),
+    ],
+)  # fmt: skip
+def test_wrong_configurations(config, text):
+    content = f'model_config_list {{ config {{ name: "a" base_path: "/a" logging_config {{ {config} }} }} }}'
+    with pytest.raises(Invalid) as caught:
+        read_config(Path("file"), content.encode())
+    assert text in str(caught.value) and str(caught.value).startswith("file: model a: ")
 
 
 def test_lines_and_rotation(server):
@@ -113,7 +158,7 @@ def test_a_slow_disk_loses_lines_and_delays_nobody(request_of, tmp_path):
         ender = threading.Thread(target=log.end, args=[30])
         ender.start()
         rows = []
-        while not any("dropped" in row for row in rows) and (line := file.readline()):
+        while not (rows and "dropped" in rows[-1]) and (line := file.readline()):
             rows.append(json.loads(line))
         ender.join()
     dropped = sum(row.get("dropped", 0) for row in rows)
