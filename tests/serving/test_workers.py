@@ -154,11 +154,11 @@ def test_a_configuration_reaches_all_or_none(server, folder):
 def test_a_dead_worker_is_replaced_and_has_the_configuration(server):
     killed = workers(server)[1]
     os.kill(killed, signal.SIGKILL)
-    wait_for(lambda: len(set(workers(server)) - {killed}) == 2)
+    wait_for(lambda: len(set(workers(server)) - {killed}) == 2, 120)
     with Client(server.address) as client:
         wait_for(lambda: client.status("two")[0].state == "AVAILABLE")
     assert serves(server, "two") == {"OK"}
-    wait_for(lambda: both_listen(server))
+    wait_for(lambda: both_listen(server), 120)
     assert serves(server, "two") == {"OK"}
 
 
