@@ -75,12 +75,12 @@ def models_of(
     return list(models.values())
 
 
-def models_in(config: Config, path: Path) -> list[Model]:
+def models_in(config: Config, path: Path = Path("configuration")) -> list[Model]:
     """Returns the models of a configuration that came while the server runs.
 
     Args:
         config: It.
-        path: Of --model_config_file.
+        path: Of --model_config_file, if it came from there.
 
     Raises:
         Refused: It cannot be served.

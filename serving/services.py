@@ -19,6 +19,7 @@ from tensorflow_serving.apis import (
 )
 
 from serving import checks, examples, json_tensors, tensors
+from serving.config import models_in
 from serving.follow import REQUEST, Config
 from serving.gate import Request
 from serving.limits import Limits
@@ -32,14 +33,20 @@ class Services:
     Args:
         models: The served models.
         limits: Limits of one request.
+        take_over: Serves a configuration from now on; raises `Refused`. By default, in this process.
         check_methods: Whether a signature is refused whose `method_name` is not that of the call.
-        take_over: Serves a configuration from now on; raises `Refused`.
     """
 
     def __init__(
-        self, models: Models, limits: Limits, take_over: Callable[[Config], None], *, check_methods: bool = False
+        self,
+        models: Models,
+        limits: Limits,
+        take_over: Callable[[Config], None] | None = None,
+        *,
+        check_methods: bool = False,
     ) -> None:
-        self.models, self.limits, self._take_over = models, limits, take_over
+        self.models, self.limits = models, limits
+        self._take_over = take_over or (lambda config: models.reload(models_in(config)))
         self.check_methods = check_methods
 
     def predict(self, request: Request) -> predict_pb2.PredictResponse:
