@@ -17,6 +17,8 @@ FORBIDDEN = {
     "serving/flags.py": {"models", "trainer", "keras", "tensorflow"},
     "serving/config.py": {"models", "trainer", "keras"},
     "serving/api.py": {"models", "trainer", "keras"},
+    "serving/declare.py": {"models", "trainer", "keras", "tensorflow"},
+    "serving/lint.py": {"models", "trainer", "keras", "tensorflow"},
     "serving/core.py": {"models", "trainer", "keras", "tensorflow"},
     "serving/services.py": {"models", "trainer", "keras"},
     "serving/health.py": {"models", "trainer", "keras", "tensorflow"},
