@@ -17,7 +17,7 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from serving import checks, examples, json_tensors, tensors
+from serving import checks, examples, json_tensors, metrics, tensors
 from serving.config import Invalid, models_of
 from serving.gate import Request
 from serving.limits import Limits
@@ -217,7 +217,8 @@ class Services:
 
     def reload(self, request: Request) -> model_management_pb2.ReloadConfigResponse:
         """Answers HandleReloadConfigRequest, when the models of the new configuration are ready; takes as long."""
-        config = request.message(model_management_pb2.ReloadConfigRequest).config
+        message = request.message(model_management_pb2.ReloadConfigRequest)
+        config, before = message.config, {name: metrics.first(name) for name in message.metric_names}
         if config.WhichOneof("config") != "model_config_list":
             raise checks.invalid(
                 "ServerModelConfig type not supported by HandleReloadConfigRequest. Only ModelConfigList is currently supported"
@@ -232,7 +233,10 @@ class Services:
                     f"Expected model {model.name} to have an absolute path or URI; got base_path()={model.base_path}"
                 )
         self.models.reload(models, unavailable_labels=self.unavailable_labels)
-        return model_management_pb2.ReloadConfigResponse(status={})
+        response = model_management_pb2.ReloadConfigResponse(status={})
+        for name, value in before.items():
+            response.metric.add(name=name, int64_value_increase=metrics.first(name) - value)
+        return response
 
 
 METHODS = {examples.CLASSIFY: ("classification", examples.CLASSIFY), examples.REGRESS: ("regression", examples.REGRESS)}
