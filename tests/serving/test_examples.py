@@ -158,6 +158,32 @@ def test_several_at_once(services, models):
         ]  # one run for all  # fmt: skip
 
 
+def test_several_at_once_of_tensorflow_2(tmp_path):
+    """There, every signature has an input tensor of its own: the examples are fed to each."""
+    read = lambda examples: tf.io.parse_example(examples, {"x": tf.io.FixedLenFeature([1], tf.float32)})["x"]
+    spec_of_examples = tf.TensorSpec([None], tf.string, name="inputs")
+    module = tf.Module()
+    module.regress = tf.function(lambda inputs: {"outputs": read(inputs) / 2 + 2}, input_signature=[spec_of_examples])
+    module.classify = tf.function(lambda inputs: {"scores": read(inputs) / 2 + 3}, input_signature=[spec_of_examples])
+    signatures = {name: getattr(module, name).get_concrete_function() for name in ("regress", "classify")}
+    tf.saved_model.save(module, str(tmp_path / "1"), signatures=signatures)
+    models = Models([Model("half_plus_two", tmp_path)])
+    models.update()
+    tasks = [(spec("regress"), REGRESS), (spec("classify"), CLASSIFY)]
+    for order in (tasks, tasks[::-1], tasks[:1]):
+        response = ask(Services(models, Limits()).multi_inference, multi(order, given(1, 4)))
+        found = {}
+        for result in response.results:
+            kind = result.WhichOneof("result")
+            rows = getattr(result, kind)
+            values = (
+                rows.regressions if kind == "regression_result" else [row.classes[0] for row in rows.classifications]
+            )
+            found[kind] = [one.value if kind == "regression_result" else one.score for one in values]
+        expected = {"regression_result": [2.5, 4.0], "classification_result": [3.5, 5.0]}
+        assert found == {kind: expected[kind] for kind in found} and len(found) == len(order)
+
+
 def test_predict_with_examples(services):
     request = predict_pb2.PredictRequest(model_spec=spec("predict_examples"))
     request.inputs["inputs"].CopyFrom(tf.make_tensor_proto([example(x=1.0).SerializeToString()]))
