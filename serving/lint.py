@@ -18,6 +18,7 @@ from google.protobuf.message import DecodeError
 
 from serving.declare import declare
 from serving.model import version_of
+from serving.tensors import NAMES
 
 FILE = Path(__file__).with_name("ops.json")  # written by tests/bench/oplists.py
 PYTHON = "EagerPyFunc", "PyFunc", "PyFuncStateless"  # registered everywhere, and run by Python alone
@@ -161,7 +162,7 @@ def _lacks(op: str, attributes: dict[str, set[bytes]], number: int) -> Iterator[
         types = {kind for value in map(Value.FromString, values) for kind in (value.type, *value.list.type)}
         for kind, first in _added(number, "types", op, name).items():
             if kind in types:
-                yield f"lacks type {kind} of attribute {name} of op {op} (first in {first})"
+                yield f"lacks type {NAMES.get(kind, kind)} of attribute {name} of op {op} (first in {first})"
 
 
 def _added(number: int, what: str, op: str, attribute: str) -> dict[Any, str]:

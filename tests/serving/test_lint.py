@@ -110,7 +110,7 @@ def test_graph_and_files(tmp_path):
         "does not read graphs of version 1600, reads up to 1575 (first in 2.15.1)",
         "looks for the file assets/words.txt, found none",
         "lacks op OurOwn (in none up to 2.20.0)",
-        "lacks type 23 of attribute Tidx of op Range (first in 2.20.0)",
+        "lacks type uint64 of attribute Tidx of op Range (first in 2.20.0)",
     ]
     assert "is one that the graph excludes, graph version 2288" in lint.check(folder, "2.20.0")[1]
     changed(folder, lambda graph: graph.meta_info_def.tags.append("gpu"))
