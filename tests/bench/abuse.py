@@ -415,8 +415,9 @@ class Abuse:
             thread.start()
         while any(thread.is_alive() for thread in threads):
             time.sleep(0.2)
-            if "after 10 %" not in self.memory and self.sent > self.options.requests / 10:
-                self.memory["after 10 %"] = self.rss()
+            for part in (10, 25, 50, 75):
+                if self.sent > self.options.requests * part / 100:
+                    self.memory.setdefault(f"after {part} %", self.rss())
             with self.lock:
                 if self.server.process.poll() is not None and self.ends < MAX_ENDS:
                     self.ends += 1
