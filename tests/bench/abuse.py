@@ -424,7 +424,10 @@ class Abuse:
                     self.start()
         self.seconds = time.monotonic() - self.began
         self.memory["at the end"] = self.rss()
-        time.sleep(60)  # a run whose client has gone ends, and its memory goes back to the system
+
+    def settle(self):
+        """Waits: runs whose clients have gone end, and their memory goes back to the system."""
+        time.sleep(60)
         self.memory["a minute later"] = self.rss()
 
     def send_some(self, seed):
@@ -488,6 +491,7 @@ def main():
         finally:
             events.done.set()
             events.join()
+        abuse.settle()
         passed = report(abuse, events)
         abuse.server.process.kill()
     sys.exit(0 if passed else 1)
