@@ -109,7 +109,6 @@ def run_together(
 ) -> list[Message]:
     """Returns the results of several signatures, given as (signature, method), for one `Input`; raises `Refused`."""
     requested: list[tuple[str, list[str]]] = []
-    tensor = ""
     for name, method in tasks:
         if any(name == other for other, _ in requested):
             raise invalid(f"Duplicate evaluation of signature: {name}")
@@ -117,11 +116,7 @@ def run_together(
             raise invalid(f"Requested signature not found in model graph: {name}")
         if method not in KINDS:
             raise Refused("UNIMPLEMENTED", f"Unsupported signature method_name: {method}")
-        signature = servable.signatures[name]
-        requested.append((name, KINDS[method].outputs(signature)))
-        tensor = tensor or signature.inputs[INPUTS].name
-        if signature.inputs[INPUTS].name != tensor:
-            raise invalid("Input tensor must be the same for all Signatures.")
+        requested.append((name, KINDS[method].outputs(servable.signatures[name])))
     examples = serialized(given, limits, reserve)
     for name, _ in requested:
         types(servable.signatures[name], {INPUTS: tensors.STRING})

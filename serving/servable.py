@@ -112,10 +112,10 @@ class Servable:
     def run_together(
         self, inputs: Mapping[str, tensors.Value], requested: Sequence[tuple[str, Sequence[str]]]
     ) -> list[dict[str, tensors.Value]]:
-        """Runs several signatures of the same one input tensor at once.
+        """Runs several signatures of one input at once.
 
         Args:
-            inputs: {"inputs": array}.
+            inputs: {"inputs": array}, for the tensor that is each one's input: of TensorFlow 2, each has its own.
             requested: (signature, names of its outputs).
 
         Returns:
@@ -125,15 +125,15 @@ class Servable:
         if key not in self._callables:
             if len(requested) == 1 or len(self._callables) >= MAX_CALLABLES:
                 return [self.run(name, inputs, outputs) for name, outputs in requested]
-            tensor = next(iter(self.signatures[requested[0][0]].inputs.values())).name
+            taken = {info.name for name, _ in requested for info in self.signatures[name].inputs.values()}
             infos = [self.signatures[name].outputs[output] for name, outputs in requested for output in outputs]
             fetched = tuple(sorted({info.name for info in infos}))
             with _Errors():
-                function, wide = self._make([tensor], fetched)
-            self._callables[key] = _Callable(function, tuple(inputs), fetched, wide)
+                function, wide = self._make(sorted(taken), fetched)
+            self._callables[key] = _Callable(function, tuple(inputs) * len(taken), fetched, wide)
         chosen = self._callables[key]
         with _Errors():
-            values = dict(_named(chosen, chosen.function(*inputs.values())))
+            values = dict(_named(chosen, chosen.function(*(inputs[name] for name in chosen.inputs))))
         tensor_of = lambda name, output: self.signatures[name].outputs[output].name
         return [{output: values[tensor_of(name, output)] for output in outputs} for name, outputs in requested]
 

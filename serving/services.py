@@ -18,7 +18,7 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from serving import checks, examples, json_tensors, tensors
+from serving import checks, examples, json_tensors, metrics, tensors
 from serving.follow import REQUEST, Config
 from serving.gate import Request
 from serving.limits import Limits
@@ -218,9 +218,13 @@ class Services:
 
     def reload(self, request: Request) -> model_management_pb2.ReloadConfigResponse:
         """Answers HandleReloadConfigRequest, when the models of the new configuration are ready; takes as long."""
-        config = request.message(model_management_pb2.ReloadConfigRequest).config
-        self._take_over((REQUEST, config.SerializeToString()))
-        return model_management_pb2.ReloadConfigResponse(status={})
+        message = request.message(model_management_pb2.ReloadConfigRequest)
+        before = {name: metrics.first(name) for name in message.metric_names}
+        self._take_over((REQUEST, message.config.SerializeToString()))
+        response = model_management_pb2.ReloadConfigResponse(status={})
+        for name, value in before.items():
+            response.metric.add(name=name, int64_value_increase=metrics.first(name) - value)
+        return response
 
 
 METHODS = {examples.CLASSIFY: ("classification", examples.CLASSIFY), examples.REGRESS: ("regression", examples.REGRESS)}

@@ -22,6 +22,8 @@ FORBIDDEN = {
     "serving/follow.py": {"models", "trainer", "keras", "tensorflow", "grpc"},
     "serving/workers.py": {"models", "trainer", "keras", "tensorflow", "grpc"},
     "serving/api.py": {"models", "trainer", "keras"},
+    "serving/declare.py": {"models", "trainer", "keras", "tensorflow"},
+    "serving/lint.py": {"models", "trainer", "keras", "tensorflow"},
     "serving/core.py": {"models", "trainer", "keras", "tensorflow"},
     "serving/pem.py": {"models", "trainer", "keras", "tensorflow"},
     "serving/messages.py": {"models", "trainer", "keras", "tensorflow"},
