@@ -86,9 +86,13 @@ def load(options: argparse.Namespace) -> "Models":
     """Returns the models, loaded; ends the process if none of a model's versions can be loaded."""
     from serving.config import read_models
     from serving.model import log
+    from serving.settings import disable_xla, settings_of
     from serving.versions import Models
 
-    models = Models(read_models(options), intra_op_threads=options.tensorflow_intra_op_parallelism)
+    settings = settings_of(options)
+    if not options.xla_cpu_compilation_enabled:
+        disable_xla()
+    models = Models(read_models(options), settings)
     models.update()
     for model in models.models.values():
         if not model.available():

@@ -5,6 +5,7 @@ requests in progress keep their version. Unlike there, a version that failed to 
 as when its folder was still being copied.
 """
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -14,10 +15,14 @@ from pathlib import Path
 
 from google.protobuf.message import Message
 
+from serving import batching
 from serving.model import AVAILABLE, END, LOADING, UNLOADING, Model, Version, files_of, log
+from serving.protos import BatchingParameters, read
 from serving.refusal import Refused, cut
-from serving.servable import Servable
+from serving.servable import DEFAULTS, Servable
+from serving.settings import Settings
 
+PER_MODEL = "batching_params.pbtxt"  # in a version's folder
 MAX_ENDED = 100  # ended versions of a model whose state is still reported
 
 
@@ -26,12 +31,14 @@ class Models:
 
     Args:
         models: Their configurations, without loaded versions.
-        intra_op_threads: See `Servable`.
+        settings: How their versions are loaded and run.
     """
 
-    def __init__(self, models: Iterable[Model], *, intra_op_threads: int = 0) -> None:
+    def __init__(self, models: Iterable[Model], settings: Settings = DEFAULTS) -> None:
         self.models = {model.name: model for model in models}
-        self.intra_op_threads = intra_op_threads
+        self._settings, self._batches = settings, None
+        if settings.bundle.HasField("batching_parameters"):
+            self._batches = batching.Scheduler(batching.threads_of(settings.bundle.batching_parameters))
         self.changed: Callable[[], None] = lambda: None  # called when a version has loaded, failed or unloaded
         self._lock = threading.Lock()
         self._reloading = threading.Lock()
@@ -228,7 +235,8 @@ class Models:
             model.versions = _without_old(model.versions, aspired) | {number: version}
         began = time.monotonic()
         try:
-            servable = Servable(folder, intra_op_threads=self.intra_op_threads)
+            servable = Servable(folder, self._settings)
+            self._batch(servable, folder, f"{model.name} version {number}")
         except Exception as error:  # a broken model must not end the server or the old version
             with self._lock:
                 version.code = getattr(error, "error_code", 2)  # of gRPC; 2 is UNKNOWN
@@ -240,6 +248,20 @@ class Models:
                 version.servable, version.files, version.state = servable, (), AVAILABLE
             log(f"{model.name} version {number}: loaded from {folder} in {time.monotonic() - began:.1f} s")
         self.changed()
+
+    def _batch(self, servable, folder, name):
+        """Lets the requests of a version wait for batches, if that is asked for."""
+        bundle = self._settings.bundle
+        if self._batches is None:
+            return
+        parameters = bundle.batching_parameters
+        if bundle.enable_per_model_batching_params:
+            path = os.path.join(folder, PER_MODEL)
+            if not os.path.exists(path):
+                return
+            parameters = read(path, BatchingParameters)
+        wanted = batching.parameters_of(parameters)
+        batching.BatchQueue(servable, wanted, self._batches, lambda line: log(f"{name}: {line}"))
 
     def _unload(self, model, number):
         """Takes a version out of service; it is closed now, or after its last request in progress."""

@@ -14,7 +14,7 @@ from serving.versions import Models
 
 
 class FakeServable:
-    def __init__(self, path, *, intra_op_threads=0):
+    def __init__(self, path, settings):
         if (path / "broken").exists():
             raise ValueError((path / "broken").read_text())
 
