@@ -25,7 +25,7 @@ import numpy as np
 from google.protobuf.message import Message
 
 from serving.flags import CORES
-from serving.jobs import Done, Job, Outputs, Requested, Servable, Waiter, throw
+from serving.jobs import Done, Job, Requested, Servable, Waiter, throw
 from serving.refusal import Refused
 from serving.tensors import Flat
 

@@ -3,12 +3,12 @@
 import argparse
 import contextlib
 from collections.abc import Sequence
-from pathlib import Path
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
 from google.protobuf.message import Message
 from tensorflow_serving.config import model_server_config_pb2
 
+from serving import files
 from serving.flags import fail
 from serving.model import Model, log
 from serving.refusal import Refused
@@ -23,10 +23,10 @@ def read_models(options: argparse.Namespace) -> list[Model]:
     """Returns the models of the options; ends the process with one line if one of them has no versions."""
     try:
         if options.model_config_file:
-            path = Path(options.model_config_file)
+            path = options.model_config_file
             models = read_config(path, read_bytes(path))
         else:
-            models = [Model(options.model_name, Path(options.model_base_path))]
+            models = [Model(options.model_name, options.model_base_path)]
     except Invalid as error:
         fail(str(error))
     for model in models:
@@ -41,15 +41,15 @@ def read_models(options: argparse.Namespace) -> list[Model]:
     return models
 
 
-def read_bytes(path: Path) -> bytes:
+def read_bytes(path: str) -> bytes:
     """Returns the content of a configuration file; raises `Invalid` if it cannot be read."""
     try:
-        return path.read_bytes()
+        return files.read_bytes(files.place(path))
     except OSError as error:
         raise Invalid(f"{path}: cannot be read ({error.strerror})") from None
 
 
-def read_config(path: Path, content: bytes) -> list[Model]:
+def read_config(path: str, content: bytes) -> list[Model]:
     """Returns the models of a configuration file with that content; raises `Invalid`."""
     try:
         text = content.decode()
@@ -93,7 +93,7 @@ class Follower:
         unavailable_labels: See `Models.reload`.
     """
 
-    def __init__(self, path: Path, unavailable_labels: bool) -> None:
+    def __init__(self, path: str, unavailable_labels: bool) -> None:
         self._path, self._unavailable_labels = path, unavailable_labels
         self._taken: bytes | None = None  # content that is served
         self._said = ""
@@ -114,7 +114,7 @@ class Follower:
 
     def _say(self, error):
         line = f"{error}; the configuration before is kept"
-        line = line if line.startswith(str(self._path)) else f"{self._path}: {line}"
+        line = line if line.startswith(self._path) else f"{self._path}: {line}"
         if line != self._said:
             log(line)
         self._said = line
@@ -142,7 +142,7 @@ def _model(source, config, labels):
         )
     return Model(
         config.name,
-        Path(config.base_path),
+        config.base_path,
         latest=0 if kind == "all" else max(policy.latest.num_versions, 1),
         specific=tuple(policy.specific.versions),
         labels=dict(config.version_labels),

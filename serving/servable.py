@@ -23,6 +23,7 @@ tf.get_logger().setLevel("ERROR")
 v1 = tf.compat.v1
 # One for each set of requested outputs; beyond, all outputs are computed, and the requested ones picked
 MAX_CALLABLES = 32
+INITIALIZE = "__saved_model_init_op"  # of TensorFlow, not to be called
 DEFAULTS = Settings()
 
 
@@ -219,6 +220,29 @@ class Servable:
             raw = examples.RawMultiRequest.FromString(request.SerializeToString())
             tasks = [(task.model_spec.signature_name or examples.DEFAULT, task.method_name) for task in raw.tasks]
             jobs.now(examples.run_together(tasks, self, raw.input, limits, lambda count: None))
+
+
+def load(path: str, settings: Settings = DEFAULTS) -> Servable:
+    """Returns the version in a folder, loaded; raises as `Servable` does."""
+    return Servable(path, settings)
+
+
+def described(signatures: Mapping[str, Message]) -> str:
+    """Returns the signatures in one line, as `serving_default: text string [-1] -> label string [-1]`."""
+    return "; ".join(
+        f"{name}: {_described(signature.inputs)} -> {_described(signature.outputs)}"
+        for name, signature in sorted(signatures.items())
+        if name != INITIALIZE
+    )
+
+
+def _described(infos):
+    parts = []
+    for name, info in sorted(infos.items()):
+        sizes = [dimension.size for dimension in info.tensor_shape.dim]
+        shape = "of any shape" if info.tensor_shape.unknown_rank else f"[{', '.join(map(str, sizes))}]"
+        parts.append(f"{name} {tensors.NAMES.get(info.dtype, info.dtype)} {shape}")
+    return ", ".join(parts) or "nothing"
 
 
 def _arguments(values, flat):

@@ -30,6 +30,7 @@ if TYPE_CHECKING:  # imported in the functions, after the flags are checked
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # The system's allocator: TensorFlow's pool never returns the memory of the largest requests.
 os.environ.setdefault("TF_ONEDNN_USE_SYSTEM_ALLOCATOR", "1")
+MAX_LINE = 1000  # characters of a model's signatures
 GRACE = 30  # seconds for the requests in progress when the server is told to end
 LINGER = 0.25  # seconds after them, in which their answers reach the network
 PENDING = 100_000  # calls that gRPC keeps until we take them; beyond, it cancels some at random
@@ -86,6 +87,7 @@ def load(options: argparse.Namespace) -> "Models":
     """Returns the models, loaded; ends the process if none of a model's versions can be loaded."""
     from serving.config import read_models
     from serving.model import log
+    from serving.servable import described
     from serving.settings import disable_xla, settings_of
     from serving.versions import Models
 
@@ -97,6 +99,8 @@ def load(options: argparse.Namespace) -> "Models":
     for model in models.models.values():
         if not model.available():
             fail(f"{model.name}: no version could be loaded from {model.base_path}", status=1)
+        newest = model.versions[max(model.available())].servable
+        log(f"{model.name}: {described(newest.signatures if newest else {})[:MAX_LINE]}")
         for label, number in model.labels.items():
             if number not in model.available():
                 log(f"{model.name}: label {label} is for version {number}, which is not loaded")
@@ -110,7 +114,7 @@ def follower(options: argparse.Namespace) -> Callable[["Models"], None] | None:
     seconds = options.model_config_file_poll_wait_seconds
     if not options.model_config_file or seconds <= 0:
         return None
-    file = Follower(Path(options.model_config_file), options.allow_version_labels_for_unavailable_models)
+    file = Follower(options.model_config_file, options.allow_version_labels_for_unavailable_models)
 
     def run(models):
         while True:
@@ -210,7 +214,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     options = parse(arguments, __doc__)
     for number in (signal.SIGTERM, signal.SIGINT):  # end at once until there are requests to wait for
-        signal.signal(number, lambda number, _: sys.exit(128 + number))
+        signal.signal(number, lambda number, _: os._exit(128 + number))
     if options.port:  # before the models, which can take minutes to load
         bound("port", options.port).close()
     rest_socket = bound("rest_api_port", options.rest_api_port) if options.rest_api_port else None

@@ -17,7 +17,7 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from serving import checks, examples, json_tensors, tensors
+from serving import checks, examples, files, json_tensors, tensors
 from serving.config import Invalid, models_of
 from serving.gate import Request
 from serving.jobs import Steps, job_of, once
@@ -232,7 +232,7 @@ class Services:
         except Invalid as error:
             raise checks.invalid(str(error)) from None
         for model in models:
-            if not model.base_path.is_absolute():  # whose folder would it be relative to?
+            if not files.is_absolute(model.base_path):  # whose folder would it be relative to?
                 raise checks.invalid(
                     f"Expected model {model.name} to have an absolute path or URI; got base_path()={model.base_path}"
                 )
