@@ -63,8 +63,10 @@ FLAGS = {
     ),
     "saved_model_tags": Flag("serve", "tags of the graph of a SavedModel that is served, with commas between"),
     "prefer_tflite_model": Flag(False, "serve the model.tflite of a version's folder, if there is one"),
-    "num_tflite_pools": Flag(CORES, "runs of one model.tflite at once", high=1024),
-    "num_tflite_interpreters_per_pool": Flag(1, "parts in which a model.tflite runs many rows", high=1024),
+    "num_tflite_pools": Flag(CORES, "pools of interpreters of one model.tflite", high=1024),
+    "num_tflite_interpreters_per_pool": Flag(
+        1, "interpreters of each pool; so many times --num_tflite_pools run at once", high=1024
+    ),
     "num_load_threads": Flag(0, "models that are loaded at once; 0: four times as many as cores", high=1024),
     "num_unload_threads": Flag(0, "versions that are closed at once; 0: as many as cores", high=1024),
     "max_num_load_retries": Flag(

@@ -14,7 +14,7 @@ from google.protobuf.message import Message
 from tensorflow.core.protobuf import config_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
-from serving import checks, examples, jobs, tensors
+from serving import checks, examples, files, jobs, tensors
 from serving.limits import Limits
 from serving.refusal import Refused
 from serving.settings import Settings
@@ -224,6 +224,10 @@ class Servable:
 
 def load(path: str, settings: Settings = DEFAULTS) -> Servable:
     """Returns the version in a folder, loaded; raises as `Servable` does."""
+    if settings.bundle.prefer_tflite_model and files.is_file(os.path.join(path, "model.tflite")):
+        from serving.lite import Lite  # takes a second to import
+
+        return Lite(path, settings)
     return Servable(path, settings)
 
 
