@@ -37,7 +37,8 @@ def names(folder: str) -> list[str]:
             return sorted(entry.name for entry in entries)
     with _gfile(folder) as gfile:
         if not gfile.isdir(folder):
-            raise FileNotFoundError(2, os.strerror(2), folder)
+            gfile.stat(folder)  # fails, and says why
+            raise NotADirectoryError(20, os.strerror(20), folder)
         return sorted({name.rstrip("/") for name in gfile.listdir(folder)})
 
 

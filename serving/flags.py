@@ -93,6 +93,7 @@ FLAGS = {
     ),
     "mixed_precision": Flag("", "bfloat16: compute in it where oneDNN can"),
     "xla_cpu_compilation_enabled": Flag(False, "compile the graphs that ask for it with XLA; else they are refused"),
+    "xla_gpu_compilation_enabled": Flag(False, "the same"),
     "per_process_gpu_memory_fraction": Flag(
         0.0, "part of the GPU's memory that is taken at the start; 0: what is needed", high=1
     ),
@@ -103,7 +104,8 @@ FLAGS = {
 # Flags of tensorflow_model_server that can be ignored without harm. Its other unsupported flags, such as those of TLS,
 # are errors: users rely on their effect.
 WITHOUT_EFFECT = (
-    "enable_grpc_healthcheck_service", "flush_filesystem_caches", "skip_initialize_tpu", "enable_profiler",
+    "enable_grpc_healthcheck_service", "flush_filesystem_caches", "skip_initialize_tpu", "thread_pool_factory_config_file",
+    "enable_profiler",
 )  # fmt: skip
 LIMITS = {  # {flag: (greatest number, what it is the most of)}
     "max_request_bytes": (INT32, "bytes of one request's message, unpacked if it is compressed"),  # gRPC's is an int32

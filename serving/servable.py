@@ -53,8 +53,13 @@ class Servable:
         # The calling thread starts all operations unless the number of threads is asked for
         self._pool = 0 if config.inter_op_parallelism_threads > 0 else -1
         self._session = v1.Session(graph=self._graph, config=config)
+        _check_files(os.fspath(path))
         with self._graph.as_default():
             meta_graph = v1.saved_model.loader.load(self._session, list(settings.tags), str(path))
+        for asset in meta_graph.asset_file_def:
+            if os.path.isabs(asset.filename) or ".." in asset.filename.split("/"):
+                self._session.close()
+                raise ValueError(f"expected assets of the version's folder, found {asset.filename}")
         self.queue: jobs.Queue | None = None  # where its jobs wait for a batch
         self.signatures: dict[str, Message] = dict(meta_graph.signature_def)  # {name: `SignatureDef`}
         self.defaults = {  # {signature: {input that a request may lack: its value}}
@@ -238,6 +243,12 @@ def described(signatures: Mapping[str, Message]) -> str:
         for name, signature in sorted(signatures.items())
         if name != INITIALIZE
     )
+
+
+def _check_files(path):
+    """Raises `FileNotFoundError` unless there is a graph that can be read: of a pipe, TensorFlow would wait for the end."""
+    if not any(files.is_file(os.path.join(path, name)) for name in ("saved_model.pb", "saved_model.pbtxt")):
+        raise FileNotFoundError(f"SavedModel file does not exist at: {path}/saved_model.pb or saved_model.pbtxt")
 
 
 def _described(infos):

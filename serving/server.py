@@ -92,7 +92,7 @@ def load(options: argparse.Namespace) -> "Models":
     from serving.versions import Models
 
     settings = settings_of(options)
-    if not options.xla_cpu_compilation_enabled:
+    if not (options.xla_cpu_compilation_enabled or options.xla_gpu_compilation_enabled):
         disable_xla()
     models = Models(read_models(options), settings)
     models.update()
