@@ -4,6 +4,7 @@ The overhead of a session callable that runs in the calling thread is 8 microsec
 `tf.saved_model.load` about 300. A session also accepts what TensorFlow Serving accepts, with the same error messages.
 """
 
+import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -23,6 +24,7 @@ tf.get_logger().setLevel("ERROR")
 v1 = tf.compat.v1
 # One for each set of requested outputs; beyond, all outputs are computed, and the requested ones picked
 MAX_CALLABLES = 32
+MAX_CONSTANT_BYTES = 2**32  # of one constant, which takes a few bytes in the file if all of its values are equal
 INITIALIZE = "__saved_model_init_op"  # of TensorFlow, not to be called
 DEFAULTS = Settings()
 
@@ -56,10 +58,11 @@ class Servable:
         _check_files(os.fspath(path))
         with self._graph.as_default():
             meta_graph = v1.saved_model.loader.load(self._session, list(settings.tags), str(path))
-        for asset in meta_graph.asset_file_def:
-            if os.path.isabs(asset.filename) or ".." in asset.filename.split("/"):
-                self._session.close()
-                raise ValueError(f"expected assets of the version's folder, found {asset.filename}")
+        try:
+            _check_content(meta_graph)
+        except ValueError:
+            self._session.close()
+            raise
         self.queue: jobs.Queue | None = None  # where its jobs wait for a batch
         self.signatures: dict[str, Message] = dict(meta_graph.signature_def)  # {name: `SignatureDef`}
         self.defaults = {  # {signature: {input that a request may lack: its value}}
@@ -249,6 +252,23 @@ def _check_files(path):
     """Raises `FileNotFoundError` unless there is a graph that can be read: of a pipe, TensorFlow would wait for the end."""
     if not any(files.is_file(os.path.join(path, name)) for name in ("saved_model.pb", "saved_model.pbtxt")):
         raise FileNotFoundError(f"SavedModel file does not exist at: {path}/saved_model.pb or saved_model.pbtxt")
+
+
+def _check_content(meta_graph):
+    """Raises `ValueError` for assets outside of the version's folder, and constants that would fill the memory."""
+    for asset in meta_graph.asset_file_def:
+        if os.path.isabs(asset.filename) or ".." in asset.filename.split("/"):
+            raise ValueError(f"expected assets of the version's folder, found {asset.filename}")
+    graph = meta_graph.graph_def
+    for nodes in (graph.node, *(function.node_def for function in graph.library.function)):
+        for node in nodes:
+            if node.op == "Const":
+                proto = node.attr["value"].tensor
+                size = math.prod(dimension.size for dimension in proto.tensor_shape.dim)
+                if size > MAX_CONSTANT_BYTES // max(tf.as_dtype(proto.dtype).size, 1):
+                    raise ValueError(
+                        f"expected constants of at most {MAX_CONSTANT_BYTES} bytes, found {node.name} of {size} values"
+                    )
 
 
 def _described(infos):
