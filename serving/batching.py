@@ -15,6 +15,7 @@ waits for company unless `batch_timeout_micros` says so. Unlike in TensorFlow Se
 import heapq
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from google.protobuf.message import Message
 
 from serving.flags import CORES
 from serving.jobs import Done, Job, Requested, Servable, Waiter, throw
+from serving.model import log
 from serving.refusal import Refused
 from serving.tensors import Flat
 
@@ -185,7 +187,10 @@ class Scheduler:
                 if group.tasks:
                     self._offer(group)
                     self.changed.notify()
-            group.queue.run(tasks)
+            try:
+                group.queue.run(tasks)
+            except Exception:  # a defect, after which the thread goes on
+                log(traceback.format_exc())
             del group, tasks  # before the wait for the next
 
 
@@ -327,7 +332,7 @@ class BatchQueue:
                 task.waiter.require()
             except Refused as refusal:
                 late = refusal.code == "DEADLINE_EXCEEDED"
-                task.done(_throwing(Refused(*PAST_DEADLINE) if late else refusal))
+                _end(task, _throwing(Refused(*PAST_DEADLINE) if late else refusal))
             else:
                 waiting.append(task)
         if waiting:
@@ -358,7 +363,7 @@ class BatchQueue:
             self._stop(kind, requested, padded)
             return _alone(tasks)
         for i, task in enumerate(tasks):
-            task.done(_returning(singles.get(i, answers[i])))
+            _end(task, _returning(singles.get(i, answers[i])))
 
     def _singles(self, kind, tasks):
         """Returns the outputs of single runs of a few tasks, {number: outputs}, while batches of this kind are on trial."""
@@ -515,14 +520,21 @@ def _padded(value, longest):
     return np.pad(value, behind, constant_values=b"" if value.dtype == object else 0)
 
 
+def _end(task, outputs):
+    try:
+        task.done(outputs)
+    except Exception:  # a defect; the others of the batch must not suffer for it
+        log(traceback.format_exc())
+
+
 def _alone(tasks):
     for task in tasks:
         try:
             outputs = task.job.run()
         except BaseException as error:
-            task.done(_throwing(error))
+            _end(task, _throwing(error))
         else:
-            task.done(_returning(outputs))
+            _end(task, _returning(outputs))
 
 
 def _returning(value):
