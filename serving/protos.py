@@ -5,13 +5,14 @@
 declared here with their names, fields and numbers.
 """
 
-from pathlib import Path
+import os
 from typing import TypeVar
 
 from google.protobuf import descriptor_pool, text_format, wrappers_pb2
 from google.protobuf.message import Message
 from tensorflow.core.protobuf import config_pb2, named_tensor_pb2
 
+from serving import files
 from serving.declare import declare
 
 DECLARED = {
@@ -72,14 +73,14 @@ class Unreadable(ValueError):
     """A text file that cannot be read, or holds no such message; says so in one line."""
 
 
-def read(path: str | Path, kind: type[M]) -> M:
+def read(path: str | os.PathLike, kind: type[M]) -> M:
     """Returns the message of a text-format file.
 
     Raises:
         Unreadable: With TensorFlow Serving's words where it has some.
     """
     try:
-        return text_format.Parse(Path(path).read_bytes().decode(), kind())
+        return text_format.Parse(files.read_bytes(files.place(path)).decode(), kind())
     except OSError as error:
         raise Unreadable(f"{path}: cannot be read ({error.strerror})") from None
     except (text_format.ParseError, UnicodeDecodeError, RecursionError) as error:

@@ -1,6 +1,7 @@
 """Classify, Regress, MultiInference and Predict of a TensorFlow 1 model, with TensorFlow Serving's values and texts."""
 
 import shutil
+from collections.abc import Generator
 
 import grpc
 import pytest
@@ -18,6 +19,7 @@ from tensorflow_serving.apis import (
 
 from serving import metrics
 from serving.gate import Gate, Request
+from serving.jobs import now
 from serving.limits import Limits
 from serving.model import END, Model
 from serving.refusal import Refused
@@ -50,7 +52,8 @@ def ask(method, message):
     """Calls a method of the services, as a transport does."""
     request = Request(Gate(1, Limits()), float("inf"))
     request.arrived(message if isinstance(message, bytes) else message.SerializeToString())
-    return method(request)
+    answer = method(request)
+    return now(answer) if isinstance(answer, Generator) else answer
 
 
 def refused(method, message):
