@@ -2,13 +2,13 @@
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
 from google.protobuf.message import Message
 from tensorflow_serving.config import model_server_config_pb2
 
+from serving import files
 from serving.flags import fail
 from serving.follow import REQUEST, Config, Invalid, read_bytes
 from serving.model import Logging, Model
@@ -19,12 +19,11 @@ def read_models(options: argparse.Namespace, config: Config | None = None) -> li
     """Returns the models of the options, or of a later configuration; ends the process with one line if one has no versions."""
     try:
         if config:
-            models = models_in(config, Path(options.model_config_file))
+            models = models_in(config, options.model_config_file)
         elif options.model_config_file:
-            path = Path(options.model_config_file)
-            models = read_config(path, read_bytes(path))
+            models = read_config(options.model_config_file, read_bytes(options.model_config_file))
         else:
-            models = [Model(options.model_name, Path(options.model_base_path))]
+            models = [Model(options.model_name, options.model_base_path)]
     except (Invalid, Refused) as error:
         fail(str(error))
     for model in models:
@@ -39,7 +38,7 @@ def read_models(options: argparse.Namespace, config: Config | None = None) -> li
     return models
 
 
-def read_config(path: Path, content: bytes) -> list[Model]:
+def read_config(path: str, content: bytes) -> list[Model]:
     """Returns the models of a configuration file with that content; raises `Invalid`."""
     try:
         text = content.decode()
@@ -75,7 +74,7 @@ def models_of(
     return list(models.values())
 
 
-def models_in(config: Config, path: Path = Path("configuration")) -> list[Model]:
+def models_in(config: Config, path: str = "configuration") -> list[Model]:
     """Returns the models of a configuration that came while the server runs.
 
     Args:
@@ -106,7 +105,7 @@ def models_of_request(config: Any) -> list[Model]:
     except Invalid as error:
         raise Refused("INVALID_ARGUMENT", str(error)) from None
     for model in models:
-        if not model.base_path.is_absolute():  # whose folder would it be relative to?
+        if not files.is_absolute(model.base_path):  # whose folder would it be relative to?
             raise Refused(
                 "INVALID_ARGUMENT",
                 f"Expected model {model.name} to have an absolute path or URI; got base_path()={model.base_path}",
@@ -136,7 +135,7 @@ def _model(source, config, labels):
         )
     return Model(
         config.name,
-        Path(config.base_path),
+        config.base_path,
         latest=0 if kind == "all" else max(policy.latest.num_versions, 1),
         specific=tuple(policy.specific.versions),
         labels=dict(config.version_labels),

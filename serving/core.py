@@ -15,6 +15,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import unquote
 
@@ -22,6 +23,7 @@ from google.protobuf.message import Message
 from grpc._cython import cygrpc
 
 from serving.gate import Gate, Request
+from serving.jobs import Steps, follow, throw
 from serving.refusal import Refused, cut
 
 POSTED = 128  # calls that gRPC may give us before we ask for more
@@ -35,12 +37,12 @@ class Method:
     """One method of a service.
 
     Args:
-        answer: Returns the answer to a request of which the message has come; raises `Refused`.
+        answer: Returns the answer to a request of which the message has come, or the steps to it; raises `Refused`.
         quick: Takes no time: answered in the thread that got it, also while the server is full, busy or ending.
         apart: Takes long, and no core: runs in a thread of its own, one of the method at a time.
     """
 
-    answer: Callable[[Request], Message]
+    answer: Callable[[Request], Message | Steps]
     quick: bool = False
     apart: bool = False
 
@@ -86,10 +88,18 @@ class Call(Request):
         self._rpc.start_server_batch((cygrpc.ReceiveMessageOperation(0),), self._received)
 
     def run(self) -> None:
-        """Answers, or refuses."""
+        """Answers, or refuses; a call that has to wait for its batch is answered by the batch's thread."""
         try:
             self.require()
-            answer = self._method.answer(self).SerializeToString()
+            steps = self._method.answer(self)
+        except BaseException as error:
+            return self._settle(partial(throw, error))
+        follow(steps, self, self._settle)
+
+    def _settle(self, answer):
+        """Ends the call with what `answer` returns, or raises."""
+        try:
+            message = answer().SerializeToString()
         except Refused as refusal:
             self.refuse(refusal.code, refusal.message)
         except MemoryError:
@@ -97,8 +107,8 @@ class Call(Request):
         except Exception as error:
             self.refuse("INTERNAL", f"{type(error).__name__}: {error}")
         else:
-            self.answer_bytes = len(answer)
-            self._finish(0, b"", answer)
+            self.answer_bytes = len(message)
+            self._finish(0, b"", message)
             self.ended("OK")
         finally:
             self.release()

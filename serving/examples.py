@@ -4,8 +4,8 @@ The examples stay the bytes that they are: parsing them here would take time and
 parses them anyway. So do TensorFlow Serving's rules of what a signature needs, its checks of what comes out, its texts.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format, wrappers_pb2
@@ -14,27 +14,13 @@ from tensorflow_serving.apis import classification_pb2, model_pb2, regression_pb
 
 from serving import tensors
 from serving.checks import invalid, types
+from serving.jobs import Servable, Steps, Values, job_of
 from serving.limits import Limits
 from serving.refusal import Refused
 
 DEFAULT = "serving_default"  # the signature that is meant where none is named
 CLASSIFY, REGRESS, PREDICT = (f"tensorflow/serving/{name}" for name in ("classify", "regress", "predict"))
 INPUTS, CLASSES, SCORES, OUTPUTS = "inputs", "classes", "scores", "outputs"  # names that their signatures must use
-Values = Mapping[str, tensors.Value]
-
-
-class Servable(Protocol):
-    """What is asked of a `serving.servable.Servable`."""
-
-    signatures: dict[str, Message]
-
-    def run(self, signature_name: str, inputs: Values, outputs: Sequence[str]) -> dict[str, tensors.Value]:
-        """Runs one signature."""
-
-    def run_together(
-        self, inputs: Values, requested: Sequence[tuple[str, Sequence[str]]]
-    ) -> list[dict[str, tensors.Value]]:
-        """Runs several at once, given as (signature, outputs)."""
 
 
 def _messages():
@@ -87,8 +73,8 @@ class Kind(NamedTuple):
 
 def run(
     kind: Kind, servable: Servable, name: str, given: Message, limits: Limits, reserve: Callable[[int], None]
-) -> Message:
-    """Returns the result of one signature for an `Input`; raises `Refused`."""
+) -> Steps:
+    """Steps that return the result of one signature for an `Input`; raise `Refused`."""
     if name not in servable.signatures:
         raise invalid(f"No signature was found with the name: {name}")
     signature = servable.signatures[name]
@@ -96,7 +82,8 @@ def run(
     examples = serialized(given, limits, reserve)
     types(signature, {INPUTS: tensors.STRING})
     result = kind.result()
-    kind.fill(servable.run(name, {INPUTS: examples}, outputs), len(examples), result)
+    (values,) = yield job_of(servable, {INPUTS: examples}, [(name, outputs)])
+    kind.fill(values, len(examples), result)
     return result
 
 
@@ -106,10 +93,9 @@ def run_together(
     given: Message,
     limits: Limits,
     reserve: Callable[[int], None],
-) -> list[Message]:
-    """Returns the results of several signatures, given as (signature, method), for one `Input`; raises `Refused`."""
+) -> Steps:
+    """Steps that return the results of several signatures, (signature, method)s, for one `Input`; raise `Refused`."""
     requested: list[tuple[str, list[str]]] = []
-    tensor = ""
     for name, method in tasks:
         if any(name == other for other, _ in requested):
             raise invalid(f"Duplicate evaluation of signature: {name}")
@@ -117,16 +103,13 @@ def run_together(
             raise invalid(f"Requested signature not found in model graph: {name}")
         if method not in KINDS:
             raise Refused("UNIMPLEMENTED", f"Unsupported signature method_name: {method}")
-        signature = servable.signatures[name]
-        requested.append((name, KINDS[method].outputs(signature)))
-        tensor = tensor or signature.inputs[INPUTS].name
-        if signature.inputs[INPUTS].name != tensor:
-            raise invalid("Input tensor must be the same for all Signatures.")
+        requested.append((name, KINDS[method].outputs(servable.signatures[name])))
     examples = serialized(given, limits, reserve)
     for name, _ in requested:
         types(servable.signatures[name], {INPUTS: tensors.STRING})
     results = []
-    for (_, method), values in zip(tasks, servable.run_together({INPUTS: examples}, requested), strict=True):
+    outputs = yield job_of(servable, {INPUTS: examples}, requested)
+    for (_, method), values in zip(tasks, outputs, strict=True):
         results.append(KINDS[method].result())
         KINDS[method].fill(values, len(examples), results[-1])
     return results

@@ -1,7 +1,8 @@
 """`python -m serving.export RUN --to DIR`: a run folder to a SavedModel, strings in and decoded answers out.
 
 Writes `DIR/<version>/`, version 1, 2, 3, ..., under a temporary name and renames it, so that a server that watches DIR
-sees complete versions only. The graph is the function that `trainer predict` runs.
+sees complete versions only. The graph is the function that `trainer predict` runs. Says on standard error whether the
+stock TensorFlow Serving image of `--target` has what it needs.
 """
 
 import argparse
@@ -14,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from serving import lint
 from trainer.errors import Failure, Mistake, defect
 from trainer.writing import print_json
 
@@ -128,14 +130,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("run", help="run folder of a finished `python -m trainer finetune`")
     parser.add_argument("--to", required=True, help="base path of the model; gets a new version folder")
     parser.add_argument("--null_threshold", type=float, help="of qa, as for `python -m trainer evaluate`")
+    parser.add_argument("--target", help="image tensorflow/serving to lint for, see `python -m serving.lint --help`")
     options = parser.parse_args(arguments)
     try:
+        lint.number_of(options.target)
         from trainer.quiet import tf  # isort: skip  before anything else imports TensorFlow
 
         # Traced with a GPU, a graph may contain ops that a server without one lacks
         tf.config.set_visible_devices([], "GPU")
-        print_json(export(options.run, options.to, null_threshold=options.null_threshold))
-    except Mistake as mistake:
+        exported = export(options.run, options.to, null_threshold=options.null_threshold)
+        print_json(exported)
+        for line in lint.report(*lint.check(exported["path"], options.target), options.target):
+            print(line, file=sys.stderr)
+    except (Mistake, lint.Wrong) as mistake:
         _fail(mistake)
     except Failure as failure:
         _fail(failure, 1)

@@ -70,22 +70,53 @@ FLAGS = {
     "allow_version_labels_for_unavailable_models": Flag(
         False, "a new configuration may have labels for versions that are not loaded"
     ),
+    "saved_model_tags": Flag("serve", "tags of the graph of a SavedModel that is served, with commas between"),
+    "prefer_tflite_model": Flag(False, "serve the model.tflite of a version's folder, if there is one"),
+    "num_tflite_pools": Flag(CORES, "pools of interpreters of one model.tflite", high=1024),
+    "num_tflite_interpreters_per_pool": Flag(
+        1, "interpreters of each pool; so many times --num_tflite_pools run at once", high=1024
+    ),
+    "num_load_threads": Flag(0, "models that are loaded at once; 0: four times as many as cores", high=1024),
+    "num_unload_threads": Flag(0, "versions that are closed at once; 0: as many as cores", high=1024),
+    "max_num_load_retries": Flag(
+        0, "how often a version that cannot be loaded is tried again; later only when its files change"
+    ),
+    "load_retry_interval_micros": Flag(60_000_000, "microseconds between such attempts", high=2**53),
+    "enable_model_warmup": Flag(True, "run a version's recorded requests before it answers"),
+    "num_request_iterations_for_warmup": Flag(0, "how often; 0: once"),
     "enable_signature_method_name_check": Flag(False, "refuse a signature whose method_name is not that of the call"),
     "enable_profiler": Flag(True, "answer tensorflow.ProfilerService: a client has a profile written where it says"),
     # How it computes
+    "enable_batching": Flag(False, "run requests that wait together as one batch"),
+    "batching_parameters_file": Flag("", "text tensorflow.serving.BatchingParameters for --enable_batching"),
+    "enable_per_model_batching_parameters": Flag(
+        False, "batch the models with a batching_params.pbtxt in the version's folder, and only them"
+    ),
     "tensorflow_intra_op_parallelism": Flag(
         0, "threads of one operation; 0: as many as cores, shared by --workers", high=1024
+    ),
+    "tensorflow_inter_op_parallelism": Flag(
+        0, "threads that start a session's operations; 0: the request's own thread, which is fastest", high=1024
+    ),
+    "tensorflow_session_parallelism": Flag(0, "both of these", high=1024),
+    "tensorflow_session_config_file": Flag("", "text tensorflow.ConfigProto of every session"),
+    "platform_config_file": Flag(
+        "", "text tensorflow.serving.PlatformConfigMap, instead of all flags about sessions, batching and warm-up"
+    ),
+    "mixed_precision": Flag("", "bfloat16: compute in it where oneDNN can"),
+    "xla_cpu_compilation_enabled": Flag(False, "compile the graphs that ask for it with XLA; else they are refused"),
+    "xla_gpu_compilation_enabled": Flag(False, "the same"),
+    "per_process_gpu_memory_fraction": Flag(
+        0.0, "part of the GPU's memory that is taken at the start; 0: what is needed", high=1, unit="a part, 0 to 1"
+    ),
+    "remove_unused_fields_from_bundle_metagraph": Flag(
+        True, "always so: of a SavedModel's description only signatures stay"
     ),
 }
 # Flags of tensorflow_model_server that can be ignored without harm. Its other unsupported flags
 # are errors: users rely on their effect.
 WITHOUT_EFFECT = (
-    "enable_batching",
-    "batching_parameters_file", "enable_per_model_batching_parameters", "enable_model_warmup",
-    "enable_grpc_healthcheck_service", "tensorflow_inter_op_parallelism", "tensorflow_session_parallelism",
-    "num_load_threads", "num_unload_threads", "max_num_load_retries", "load_retry_interval_micros",
-    "flush_filesystem_caches", "per_process_gpu_memory_fraction",
-    "remove_unused_fields_from_bundle_metagraph", "xla_cpu_compilation_enabled",
+    "enable_grpc_healthcheck_service", "flush_filesystem_caches", "skip_initialize_tpu", "thread_pool_factory_config_file",
 )  # fmt: skip
 LIMITS = {  # {flag: (greatest number, what it is the most of)}
     "max_request_bytes": (INT32, "bytes of one request's message, unpacked if it is compressed"),  # gRPC's is an int32

@@ -2,8 +2,8 @@
 
 import contextlib
 from collections.abc import Callable
-from pathlib import Path
 
+from serving import files
 from serving.model import log
 from serving.refusal import Refused
 
@@ -16,10 +16,10 @@ class Invalid(ValueError):
     """A configuration that cannot be served; says in one line what was found, and what was expected."""
 
 
-def read_bytes(path: Path) -> bytes:
+def read_bytes(path: str) -> bytes:
     """Returns the content of a configuration file; raises `Invalid` if it cannot be read."""
     try:
-        return path.read_bytes()
+        return files.read_bytes(files.place(path))
     except OSError as error:
         raise Invalid(f"{path}: cannot be read ({error.strerror})") from None
 
@@ -31,7 +31,7 @@ class Follower:
         path: The file; what it says now is what is served first.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: str) -> None:
         self._path = path
         self._taken: bytes | None = None  # content that is served
         self._said = ""
@@ -71,7 +71,7 @@ class Follower:
     def refused(self, error: str) -> None:
         """Its content cannot be served."""
         line = f"{error}; the configuration before is kept"
-        line = line if line.startswith(str(self._path)) else f"{self._path}: {line}"
+        line = line if line.startswith(self._path) else f"{self._path}: {line}"
         if line != self._said:
             log(line)
         self._said = line

@@ -82,7 +82,12 @@ def signature_name(document: Mapping[str, Json]) -> str:
         raise invalid(
             f"JSON Value: {quoted(document)} not formatted correctly. 'signature_name' key must be a string value."
         )
-    return name
+    return _whole(name)
+
+
+def _whole(text):
+    """Returns the text with U+FFFD for what is no character: bytes that are not UTF-8, halves of surrogate pairs."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def inputs(
@@ -335,7 +340,7 @@ def quoted(value: Json) -> str:
             break
         written.append(part)
         length += len(part)
-    return "".join(written).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return _whole("".join(written))
 
 
 def _parts(value, level):

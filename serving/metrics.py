@@ -5,6 +5,7 @@ name any model, so what comes beyond is counted under `OTHER`.
 """
 
 import os
+import re
 import resource
 import threading
 import time
@@ -83,6 +84,11 @@ class Counter(Metric):
         with self._lock:
             return [self._line("", values, number) for values, number in self._cells.items()]
 
+    def first(self) -> int:
+        """Returns the number of the first labels in alphabetical order; 0 if there are none."""
+        with self._lock:
+            return int(self._cells[min(self._cells)]) if self._cells else 0
+
 
 class Histogram(Metric):
     """How often values fell between limits.
@@ -157,6 +163,12 @@ def joined(pages: Mapping[int, bytes]) -> bytes:
                 values.setdefault(name, []).append(f'{series}{{worker="{worker}"{more}{labels}')
     lines = [line for name in sorted(comments) for line in (*comments[name], *values.get(name, ()))]
     return ("\n".join(lines) + "\n").encode()
+
+
+def first(name: str) -> int:
+    """Returns the first number of a counter, named as TensorFlow Serving does, `/tensorflow/...`; 0 if there is none."""
+    metric = REGISTRY.get(re.sub("[^a-zA-Z0-9_]", ":", name))
+    return metric.first() if isinstance(metric, Counter) else 0
 
 
 def _escaped(text):

@@ -5,8 +5,10 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from serving import files
+from serving.files import File
 
 if TYPE_CHECKING:  # imports TensorFlow
     from serving.servable import Servable
@@ -30,7 +32,7 @@ class Version:
     state: int = START
     error: str = ""
     code: int = 0  # of gRPC
-    files: tuple = ()  # of its folder when the last failed attempt to load it began, see `files_of`
+    files: tuple[File, ...] = ()  # of its folder when the last failed attempt to load it began
     servable: "Servable | None" = None
     requests: int = 0  # in progress
 
@@ -53,7 +55,7 @@ class Model:
     """A model's configuration and its versions."""
 
     name: str
-    base_path: Path
+    base_path: str  # of any file system, see `serving.files`; a `Path` is taken, too
     latest: int = 1  # number of the newest versions to serve; 0: all
     specific: tuple[int, ...] = ()  # versions to serve instead
     labels: dict[str, int] = field(default_factory=dict)
@@ -63,28 +65,29 @@ class Model:
     changing: threading.RLock = field(default_factory=threading.RLock, repr=False)  # held while versions come and go
     retired: bool = False  # no longer configured
 
-    def on_disk(self, warn: Callable[[str], object]) -> dict[int, Path]:
+    def __post_init__(self) -> None:
+        self.base_path = files.place(self.base_path)
+
+    def on_disk(self, warn: Callable[[str], object]) -> dict[int, str]:
         """Returns {version: folder} of the folders whose name is a number; if several have the same, the last by name.
 
         Raises:
             OSError: The base path does not exist, or cannot be read.
         """
-        with os.scandir(self.base_path) as entries:
-            names = sorted(entry.name for entry in entries)
-        folders: dict[int, Path] = {}
-        for name in names:
-            number, path = version_of(name), self.base_path / name
-            if number is None or os.path.isfile(path):  # a broken link counts: its target may appear later
+        folders: dict[int, str] = {}
+        for name in files.names(self.base_path):
+            number, path = version_of(name), os.path.join(self.base_path, name)
+            if number is None or files.is_file(path):  # a broken link counts: its target may appear later
                 continue
             if number in folders:
                 warn(
                     f"Duplicate version directories detected. Version {number} will be loaded from {name}, "
-                    f"{folders[number].name} will be ignored."
+                    f"{os.path.basename(folders[number])} will be ignored."
                 )
             folders[number] = path
         return folders
 
-    def aspired(self, warn: Callable[[str], object] = lambda line: None) -> dict[int, Path]:
+    def aspired(self, warn: Callable[[str], object] = lambda line: None) -> dict[int, str]:
         """Returns {version: folder} of the versions that the policy selects, newest first; raises as `on_disk` does."""
         folders = self.on_disk(warn)
         numbers = sorted(folders, reverse=True)
@@ -114,12 +117,3 @@ def version_of(name: str) -> int | None:
         return None
     number = int(name)
     return number if number < 2**63 else None
-
-
-def files_of(folder: Path) -> tuple[tuple[str, int, int], ...]:
-    """Returns (path, size, modification time) of everything in a folder; of links themselves, which may be broken."""
-    try:
-        stats = [(str(path), path.lstat()) for path in folder.rglob("*")]
-    except OSError:  # the folder changed meanwhile
-        return ()
-    return tuple(sorted((path, stat.st_size, stat.st_mtime_ns) for path, stat in stats))

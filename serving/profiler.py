@@ -7,19 +7,21 @@ import threading
 import time
 
 import tensorflow as tf
+from google.protobuf import descriptor_pool
 from google.protobuf.message import Message
 from tensorflow.python.profiler.internal import _pywrap_profiler
 from tensorflow.tsl.profiler.protobuf import profiler_options_pb2
 
+from serving.declare import declare
 from serving.gate import Request
-from serving.protos import declare
 from serving.refusal import Refused
 
 SERVICE = "tensorflow.ProfilerService"
+METHODS = ("Profile", "Terminate", "Monitor")
 MAX_SECONDS = 600  # of one profile: its events take memory
 _classes = declare(
+    descriptor_pool.Default(),
     "serving/profiler.proto",
-    "tensorflow",
     {
         "ProfileRequest": {
             "duration_ms": (1, "uint64"),
@@ -40,8 +42,9 @@ _classes = declare(
         "MonitorRequest": {"duration_ms": (1, "uint64"), "monitoring_level": (2, "int32"), "timestamp": (3, "bool")},
         "MonitorResponse": {"data": (1, "string")},
     },
-    [profiler_options_pb2],
-    {"ProfilerService": {name: (f"{name}Request", f"{name}Response") for name in ("Profile", "Terminate", "Monitor")}},
+    [profiler_options_pb2.DESCRIPTOR.name],
+    package="tensorflow",
+    services={SERVICE.partition(".")[2]: {name: (f"{name}Request", f"{name}Response") for name in METHODS}},
 )
 
 

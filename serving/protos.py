@@ -5,18 +5,16 @@
 declared here with their names, fields and numbers.
 """
 
-from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import Any, TypeVar
+import os
+from typing import TypeVar
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format, wrappers_pb2
+from google.protobuf import descriptor_pool, text_format, wrappers_pb2
 from google.protobuf.message import Message
 from tensorflow.core.protobuf import config_pb2, named_tensor_pb2
 
-FIELD = descriptor_pb2.FieldDescriptorProto
-SCALARS = {"string": FIELD.TYPE_STRING, "bytes": FIELD.TYPE_BYTES, "bool": FIELD.TYPE_BOOL, "int32": FIELD.TYPE_INT32,
-           "int64": FIELD.TYPE_INT64, "uint64": FIELD.TYPE_UINT64}  # fmt: skip
-# {message: {field: (number, type)}}; a type is a scalar's or a message's, "repeated" in front of it if so
+from serving import files
+from serving.declare import declare
+
 DECLARED = {
     "SSLConfig": {
         "server_key": (1, "string"),
@@ -25,7 +23,7 @@ DECLARED = {
         "client_verify": (4, "bool"),
     },
     "PrometheusConfig": {"enable": (1, "bool"), "path": (2, "string")},
-    "MonitoringConfig": {"prometheus_config": (1, ".tensorflow.serving.PrometheusConfig")},
+    "MonitoringConfig": {"prometheus_config": (1, "PrometheusConfig")},
     "BatchingParameters": {
         "max_batch_size": (1, ".google.protobuf.Int64Value"),
         "batch_timeout_micros": (2, ".google.protobuf.Int64Value"),
@@ -47,13 +45,13 @@ DECLARED = {
     "SessionBundleConfig": {
         "session_target": (1, "string"),
         "session_config": (2, ".tensorflow.ConfigProto"),
-        "batching_parameters": (3, ".tensorflow.serving.BatchingParameters"),
+        "batching_parameters": (3, "BatchingParameters"),
         "session_run_load_threadpool_index": (4, ".google.protobuf.Int32Value"),
         "experimental_transient_ram_bytes_during_load": (5, "uint64"),
         "saved_model_tags": (6, "repeated string"),
         "experimental_fixed_input_tensors": (778, "repeated .tensorflow.NamedTensorProto"),
         "enable_model_warmup": (779, "bool"),
-        "model_warmup_options": (780, ".tensorflow.serving.ModelWarmupOptions"),
+        "model_warmup_options": (780, "ModelWarmupOptions"),
         "enable_session_metadata": (781, "bool"),
         "remove_unused_fields_from_bundle_metagraph": (782, "bool"),
         "prefer_tflite_model": (783, "bool"),
@@ -66,7 +64,7 @@ DECLARED = {
         "enable_saved_model_config": (790, "bool"),
         "mixed_precision": (791, "string"),
     },
-    "SavedModelBundleSourceAdapterConfig": {"legacy_config": (1000, ".tensorflow.serving.SessionBundleConfig")},
+    "SavedModelBundleSourceAdapterConfig": {"legacy_config": (1000, "SessionBundleConfig")},
 }
 M = TypeVar("M", bound=Message)
 
@@ -75,60 +73,22 @@ class Unreadable(ValueError):
     """A text file that cannot be read, or holds no such message; says so in one line."""
 
 
-def read(path: str | Path, kind: type[M]) -> M:
+def read(path: str | os.PathLike, kind: type[M]) -> M:
     """Returns the message of a text-format file.
 
     Raises:
         Unreadable: With TensorFlow Serving's words where it has some.
     """
     try:
-        return text_format.Parse(Path(path).read_bytes().decode(), kind())
+        return text_format.Parse(files.read_bytes(files.place(path)).decode(), kind())
     except OSError as error:
         raise Unreadable(f"{path}: cannot be read ({error.strerror})") from None
     except (text_format.ParseError, UnicodeDecodeError, RecursionError) as error:
         raise Unreadable(f"{path}: Error parsing text-format {kind.DESCRIPTOR.full_name}: {error}") from None
 
 
-def declare(
-    name: str,
-    package: str,
-    messages: Mapping[str, Mapping[str, tuple[int, str]]],
-    dependencies: Iterable[Any],
-    services: Mapping[str, Mapping[str, tuple[str, str]]] | None = None,
-) -> dict[str, Any]:
-    """Returns {message: its class} of a file of descriptors that is added to the default pool.
-
-    Args:
-        name: Of the file.
-        package: Of the messages.
-        messages: {message: {field: (number, type)}}, as `DECLARED`.
-        dependencies: Modules of other files' messages.
-        services: {service: {method: (message of the requests, message of the responses)}}.
-    """
-    file = descriptor_pb2.FileDescriptorProto(name=name, package=package, syntax="proto3")
-    file.dependency.extend(module.DESCRIPTOR.name for module in dependencies)
-    for message_name, fields in messages.items():
-        message = file.message_type.add(name=message_name)
-        for field, (number, kind) in fields.items():
-            kind = kind.removeprefix("repeated ") if (repeated := kind.startswith("repeated ")) else kind
-            label = FIELD.LABEL_REPEATED if repeated else FIELD.LABEL_OPTIONAL
-            added = message.field.add(name=field, number=number, label=label)
-            if kind in SCALARS:
-                added.type = SCALARS[kind]
-            else:
-                added.type, added.type_name = FIELD.TYPE_MESSAGE, kind
-    for service_name, methods in (services or {}).items():
-        service = file.service.add(name=service_name)
-        for method, kinds in methods.items():
-            taken, given = (f".{package}.{kind}" for kind in kinds)
-            service.method.add(name=method, input_type=taken, output_type=given)
-    pool = descriptor_pool.Default()
-    pool.Add(file)
-    found = [pool.FindMessageTypeByName(f"{package}.{message}") for message in messages]
-    return {descriptor.name: message_factory.GetMessageClass(descriptor) for descriptor in found}
-
-
-_classes = declare("serving/protos.proto", "tensorflow.serving", DECLARED, (wrappers_pb2, config_pb2, named_tensor_pb2))
+_files = [module.DESCRIPTOR.name for module in (wrappers_pb2, config_pb2, named_tensor_pb2)]
+_classes = declare(descriptor_pool.Default(), "serving/protos.proto", DECLARED, _files)
 BatchingParameters = _classes["BatchingParameters"]
 MonitoringConfig = _classes["MonitoringConfig"]
 SavedModelBundleSourceAdapterConfig = _classes["SavedModelBundleSourceAdapterConfig"]

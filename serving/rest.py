@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 from urllib.parse import unquote
 
@@ -26,6 +27,7 @@ from tensorflow_serving.apis import get_model_metadata_pb2, model_pb2
 from serving import json_tensors, metrics
 from serving.checks import invalid
 from serving.gate import LARGE, TIMED_OUT, Gate, Request
+from serving.jobs import follow, throw
 from serving.limits import Limits
 from serving.refusal import Refused, cut
 from serving.services import Services
@@ -77,19 +79,25 @@ class RestRequest(Request):
         super().__init__(gate, math.inf, "", "REST")
         self._loop, self._abort, self._peer = loop, abort, peer
         self.opened_gate = self.entered = False  # the gate knows of it; it runs, or waits to run
-        self.answer: Callable[[Request], bytes]  # returns the body of the answer; raises `Refused`
+        self.answer: Callable[[Request], Any]  # returns the body of the answer, or the steps to it; raises `Refused`
         self.result: asyncio.Future[tuple[str, bytes]] = loop.create_future()
 
     def run(self) -> None:
-        """Answers, in any thread."""
-        outcome = self.outcome()
-        self._loop.call_soon_threadsafe(self._settle, outcome)
-
-    def outcome(self) -> tuple[str, bytes]:
-        """Returns (code, body)."""
+        """Answers, in any thread; a request that has to wait for its batch is answered by the batch's thread."""
         try:
             self.require()
-            return "OK", self.answer(self)
+            steps = self.answer(self)
+        except BaseException as error:
+            return self._finish(partial(throw, error))
+        follow(steps, self, self._finish)
+
+    def _finish(self, answer):
+        self._loop.call_soon_threadsafe(self._settle, self.outcome(answer))
+
+    def outcome(self, answer: Callable[[], bytes]) -> tuple[str, bytes]:
+        """Returns (code, body) of what `answer` returns, or raises."""
+        try:
+            return "OK", answer()
         except Refused as refusal:
             return refusal.code, json_tensors.error(cut(refusal.message))
         except MemoryError:
@@ -222,7 +230,7 @@ class Rest:
                 code, body = await self._run(call)
             else:
                 call.answer = lambda call: _json(self._services.status_of(spec))
-                code, body = call.outcome()
+                code, body = call.outcome(partial(call.answer, call))
             return HTTP.get(code, 500), code, body
         except Refused as refusal:
             status = 413 if isinstance(refusal, _TooLarge) else HTTP.get(refusal.code, 500)

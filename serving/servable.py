@@ -4,9 +4,9 @@ The overhead of a session callable that runs in the calling thread is 8 microsec
 `tf.saved_model.load` about 300. A session also accepts what TensorFlow Serving accepts, with the same error messages.
 """
 
+import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,14 +15,18 @@ from google.protobuf.message import Message
 from tensorflow.core.protobuf import config_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
-from serving import checks, examples, tensors
+from serving import checks, examples, files, jobs, tensors
 from serving.limits import Limits
 from serving.refusal import Refused
+from serving.settings import Settings
 
 tf.get_logger().setLevel("ERROR")
 v1 = tf.compat.v1
 # One for each set of requested outputs; beyond, all outputs are computed, and the requested ones picked
 MAX_CALLABLES = 32
+MAX_CONSTANT_BYTES = 2**32  # of one constant, which takes a few bytes in the file if all of its values are equal
+INITIALIZE = "__saved_model_init_op"  # of TensorFlow, not to be called
+DEFAULTS = Settings()
 
 
 class _Callable(NamedTuple):
@@ -39,18 +43,27 @@ class Servable:
 
     Args:
         path: Folder that holds `saved_model.pb`.
-        intra_op_threads: Threads of one operation; 0 for the number of cores.
+        settings: How it is loaded and run.
 
     Raises:
         OSError, tf.errors.OpError, Refused, ValueError: It cannot be loaded, or one of its warm-up requests fails.
     """
 
-    def __init__(self, path: str | os.PathLike, *, intra_op_threads: int = 0) -> None:
+    def __init__(self, path: str | os.PathLike, settings: Settings = DEFAULTS) -> None:
         self._graph = tf.Graph()
-        config = v1.ConfigProto(intra_op_parallelism_threads=intra_op_threads)
+        config = settings.session
+        # The calling thread starts all operations unless the number of threads is asked for
+        self._pool = 0 if config.inter_op_parallelism_threads > 0 else -1
         self._session = v1.Session(graph=self._graph, config=config)
+        _check_files(os.fspath(path))
         with self._graph.as_default():
-            meta_graph = v1.saved_model.loader.load(self._session, [tf.saved_model.SERVING], str(path))
+            meta_graph = v1.saved_model.loader.load(self._session, list(settings.tags), str(path))
+        try:
+            _check_content(meta_graph)
+        except ValueError:
+            self._session.close()
+            raise
+        self.queue: jobs.Queue | None = None  # where its jobs wait for a batch
         self.signatures: dict[str, Message] = dict(meta_graph.signature_def)  # {name: `SignatureDef`}
         self.defaults = {  # {signature: {input that a request may lack: its value}}
             name: {alias: tensors.to_array(proto) for alias, proto in signature.defaults.items()}
@@ -63,7 +76,7 @@ class Servable:
             for output in signature.outputs.values():
                 self._flatten(output)
         self._callables: dict[tuple, _Callable] = {}
-        self._warm_up(Path(path) / "assets.extra" / "tf_serving_warmup_requests")
+        self._warm_up(os.path.join(path, "assets.extra", "tf_serving_warmup_requests"), settings.warm_ups)
 
     def signature(self, name: str) -> Message:
         """Returns the `SignatureDef` of that name; raises `Refused` if there is none."""
@@ -112,10 +125,10 @@ class Servable:
     def run_together(
         self, inputs: Mapping[str, tensors.Value], requested: Sequence[tuple[str, Sequence[str]]]
     ) -> list[dict[str, tensors.Value]]:
-        """Runs several signatures of the same one input tensor at once.
+        """Runs several signatures of one input at once.
 
         Args:
-            inputs: {"inputs": array}.
+            inputs: {"inputs": array}, for the tensor that is each one's input: of TensorFlow 2, each has its own.
             requested: (signature, names of its outputs).
 
         Returns:
@@ -125,15 +138,15 @@ class Servable:
         if key not in self._callables:
             if len(requested) == 1 or len(self._callables) >= MAX_CALLABLES:
                 return [self.run(name, inputs, outputs) for name, outputs in requested]
-            tensor = next(iter(self.signatures[requested[0][0]].inputs.values())).name
+            taken = {info.name for name, _ in requested for info in self.signatures[name].inputs.values()}
             infos = [self.signatures[name].outputs[output] for name, outputs in requested for output in outputs]
             fetched = tuple(sorted({info.name for info in infos}))
             with _Errors():
-                function, wide = self._make([tensor], fetched)
-            self._callables[key] = _Callable(function, tuple(inputs), fetched, wide)
+                function, wide = self._make(sorted(taken), fetched)
+            self._callables[key] = _Callable(function, tuple(inputs) * len(taken), fetched, wide)
         chosen = self._callables[key]
         with _Errors():
-            values = dict(_named(chosen, chosen.function(*inputs.values())))
+            values = dict(_named(chosen, chosen.function(*(inputs[name] for name in chosen.inputs))))
         tensor_of = lambda name, output: self.signatures[name].outputs[output].name
         return [{output: values[tensor_of(name, output)] for output in outputs} for name, outputs in requested]
 
@@ -170,7 +183,7 @@ class Servable:
                 options.tensor_connection.add(from_tensor=feed[2], to_tensor=feed[3])
         for name in fetches:
             options.fetch.extend(self._flat.get(name, [name]))
-        options.run_options.inter_op_thread_pool = -1  # run in the calling thread
+        options.run_options.inter_op_thread_pool = self._pool
         wide = frozenset(name for name in fetches if name in self._flat)
         return self._session._make_callable_from_options(options), wide
 
@@ -192,11 +205,13 @@ class Servable:
             shape = v1.placeholder(tf.int64, [None])
             return values.name, shape.name, tf.reshape(values, shape).name, info.name
 
-    def _warm_up(self, path):
-        """Runs the requests recorded with the model; if one fails, so does loading."""
-        if path.is_file():
-            for record in tf.compat.v1.io.tf_record_iterator(str(path)):
-                self._replay(prediction_log_pb2.PredictionLog.FromString(record))
+    def _warm_up(self, path, times):
+        """Runs the requests recorded with the model so often; if one fails, so does loading."""
+        if times and tf.io.gfile.exists(path):
+            for record in tf.compat.v1.io.tf_record_iterator(path):
+                log = prediction_log_pb2.PredictionLog.FromString(record)
+                for _ in range(times):
+                    self._replay(log)
 
     def _replay(self, log):
         kind = log.WhichOneof("log_type")
@@ -208,11 +223,61 @@ class Servable:
             raw = examples.RawRequest.FromString(request.SerializeToString())
             method = examples.CLASSIFY if kind == "classify_log" else examples.REGRESS
             name = raw.model_spec.signature_name or examples.DEFAULT
-            examples.run(examples.KINDS[method], self, name, raw.input, limits, lambda count: None)
+            jobs.now(examples.run(examples.KINDS[method], self, name, raw.input, limits, lambda count: None))
         elif kind == "multi_inference_log":
             raw = examples.RawMultiRequest.FromString(request.SerializeToString())
             tasks = [(task.model_spec.signature_name or examples.DEFAULT, task.method_name) for task in raw.tasks]
-            examples.run_together(tasks, self, raw.input, limits, lambda count: None)
+            jobs.now(examples.run_together(tasks, self, raw.input, limits, lambda count: None))
+
+
+def load(path: str, settings: Settings = DEFAULTS) -> Servable:
+    """Returns the version in a folder, loaded; raises as `Servable` does."""
+    if settings.bundle.prefer_tflite_model and files.is_file(os.path.join(path, "model.tflite")):
+        from serving.lite import Lite  # takes a second to import
+
+        return Lite(path, settings)
+    return Servable(path, settings)
+
+
+def described(signatures: Mapping[str, Message]) -> str:
+    """Returns the signatures in one line, as `serving_default: text string [-1] -> label string [-1]`."""
+    return "; ".join(
+        f"{name}: {_described(signature.inputs)} -> {_described(signature.outputs)}"
+        for name, signature in sorted(signatures.items())
+        if name != INITIALIZE
+    )
+
+
+def _check_files(path):
+    """Raises `FileNotFoundError` unless there is a graph that can be read: of a pipe, TensorFlow would wait for the end."""
+    if not any(files.is_file(os.path.join(path, name)) for name in ("saved_model.pb", "saved_model.pbtxt")):
+        raise FileNotFoundError(f"SavedModel file does not exist at: {path}/saved_model.pb or saved_model.pbtxt")
+
+
+def _check_content(meta_graph):
+    """Raises `ValueError` for assets outside of the version's folder, and constants that would fill the memory."""
+    for asset in meta_graph.asset_file_def:
+        if os.path.isabs(asset.filename) or ".." in asset.filename.split("/"):
+            raise ValueError(f"expected assets of the version's folder, found {asset.filename}")
+    graph = meta_graph.graph_def
+    for nodes in (graph.node, *(function.node_def for function in graph.library.function)):
+        for node in nodes:
+            if node.op == "Const":
+                proto = node.attr["value"].tensor
+                size = math.prod(dimension.size for dimension in proto.tensor_shape.dim)
+                if size > MAX_CONSTANT_BYTES // max(tf.as_dtype(proto.dtype).size, 1):
+                    raise ValueError(
+                        f"expected constants of at most {MAX_CONSTANT_BYTES} bytes, found {node.name} of {size} values"
+                    )
+
+
+def _described(infos):
+    parts = []
+    for name, info in sorted(infos.items()):
+        sizes = [dimension.size for dimension in info.tensor_shape.dim]
+        shape = "of any shape" if info.tensor_shape.unknown_rank else f"[{', '.join(map(str, sizes))}]"
+        parts.append(f"{name} {tensors.NAMES.get(info.dtype, info.dtype)} {shape}")
+    return ", ".join(parts) or "nothing"
 
 
 def _arguments(values, flat):

@@ -36,6 +36,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # The system's allocator: TensorFlow's pool never returns the memory of the largest requests.
 os.environ.setdefault("TF_ONEDNN_USE_SYSTEM_ALLOCATOR", "1")
 ENDING, REOPENING = (signal.SIGTERM, signal.SIGINT), (signal.SIGHUP,)
+MAX_LINE = 1000  # characters of a model's signatures
 GRACE = 30  # seconds for the requests in progress when the server is told to end
 LINGER = 0.25  # seconds after them, in which their answers reach the network
 PENDING = 100_000  # calls that gRPC keeps until we take them; beyond, it cancels some at random
@@ -91,16 +92,24 @@ def check_socket(path: str) -> None:
 def load(options: argparse.Namespace, config: Config | None = None) -> "Models":
     """Returns the models of the options, or of a later configuration, loaded; ends the process if one has no version."""
     from serving.config import read_models
+    from serving.servable import described
+    from serving.settings import disable_xla, settings_of
     from serving.versions import Models
 
-    threads = options.tensorflow_intra_op_parallelism
-    if options.workers > 1:  # each has threads of its own
-        threads = threads or max(1, CORES // options.workers)
-    models = Models(read_models(options, config), intra_op_threads=threads)
+    if options.workers > 1 and not options.tensorflow_session_parallelism:  # each has threads of its own
+        options.tensorflow_intra_op_parallelism = options.tensorflow_intra_op_parallelism or max(
+            1, CORES // options.workers
+        )
+    settings = settings_of(options)
+    if not (options.xla_cpu_compilation_enabled or options.xla_gpu_compilation_enabled):
+        disable_xla()
+    models = Models(read_models(options, config), settings)
     models.update()
     for one in models.models.values():
         if not one.available():
             fail(f"{one.name}: no version could be loaded from {one.base_path}", status=1)
+        newest = one.versions[max(one.available())].servable
+        log(f"{one.name}: {described(newest.signatures if newest else {})[:MAX_LINE]}")
         for label, number in one.labels.items():
             if number not in one.available():
                 log(f"{one.name}: label {label} is for version {number}, which is not loaded")
@@ -116,7 +125,7 @@ def reloading(options: argparse.Namespace, models: "Models") -> Callable[..., No
 
     def reload(config, agree=lambda: None):
         models.reload(
-            models_in(config, Path(options.model_config_file)),
+            models_in(config, options.model_config_file),
             unavailable_labels=options.allow_version_labels_for_unavailable_models,
             agree=agree,
         )
@@ -127,7 +136,7 @@ def reloading(options: argparse.Namespace, models: "Models") -> Callable[..., No
 def follower(options: argparse.Namespace) -> Follower | None:
     """Returns what says when --model_config_file has changed; None if not asked for."""
     asked = options.model_config_file and options.model_config_file_poll_wait_seconds > 0
-    return Follower(Path(options.model_config_file)) if asked else None
+    return Follower(options.model_config_file) if asked else None
 
 
 def follow(file: Follower, seconds: float, reload: Callable[..., None]) -> NoReturn:
@@ -266,7 +275,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     options = parse(arguments, __doc__)
     for number in (signal.SIGTERM, signal.SIGINT):  # end at once until there are requests to wait for
-        signal.signal(number, lambda number, _: sys.exit(128 + number))
+        signal.signal(number, lambda number, _: os._exit(128 + number))
     if options.port:  # before the models, which can take minutes to load
         bound("port", options.port).close()
     rest_socket = bound("rest_api_port", options.rest_api_port) if options.rest_api_port else None

@@ -18,10 +18,11 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from serving import checks, examples, json_tensors, tensors
+from serving import checks, examples, json_tensors, metrics, tensors
 from serving.config import models_in
 from serving.follow import REQUEST, Config
 from serving.gate import Request
+from serving.jobs import Steps, job_of, once
 from serving.limits import Limits
 from serving.refusal import Refused, cut
 from serving.versions import Models
@@ -29,6 +30,8 @@ from serving.versions import Models
 
 class Services:
     """The methods of both services; each raises `Refused` for a request that cannot be answered.
+
+    Those that run a model do so in steps: take them with `serving.jobs.follow`, or `serving.jobs.now`.
 
     Args:
         models: The served models.
@@ -49,8 +52,8 @@ class Services:
         self._take_over = take_over or (lambda config: models.reload(models_in(config)))
         self.check_methods = check_methods
 
-    def predict(self, request: Request) -> predict_pb2.PredictResponse:
-        """Answers Predict."""
+    def predict(self, request: Request) -> Steps:
+        """Answers Predict with a `PredictResponse`."""
         response = predict_pb2.PredictResponse()
         with ExitStack() as stack:
             with request.parsed(predict_pb2.PredictRequest) as message:
@@ -65,7 +68,7 @@ class Services:
                 )
                 response.model_spec.name = spec.name
                 del message, spec  # they take much more memory than what was read from them
-            outputs = _timed(request, servable.run, signature_name, inputs, requested)
+            (outputs,) = yield from _timed(request, once(job_of(servable, inputs, [(signature_name, requested)])))
         _answer_spec(response.model_spec, response.model_spec.name, signature_name, version)
         for name, value in outputs.items():
             try:
@@ -74,15 +77,15 @@ class Services:
                 raise Refused("UNIMPLEMENTED", f"output {name}: {error}") from None
         return response
 
-    def classify(self, request: Request) -> classification_pb2.ClassificationResponse:
-        """Answers Classify."""
+    def classify(self, request: Request) -> Steps:
+        """Answers Classify with a `ClassificationResponse`."""
         return self._infer(request, examples.CLASSIFY, classification_pb2.ClassificationResponse())
 
-    def regress(self, request: Request) -> regression_pb2.RegressionResponse:
-        """Answers Regress."""
+    def regress(self, request: Request) -> Steps:
+        """Answers Regress with a `RegressionResponse`."""
         return self._infer(request, examples.REGRESS, regression_pb2.RegressionResponse())
 
-    def predict_json(self, request: Request, spec: Message) -> bytes:
+    def predict_json(self, request: Request, spec: Message) -> Steps:
         """Answers a REST request of predict for a `ModelSpec`; its message is JSON."""
         body, alone = request.take()
         with ExitStack() as stack:
@@ -99,16 +102,17 @@ class Services:
                 self._check_method(signature, "prediction", examples.PREDICT, examples.CLASSIFY, examples.REGRESS)
                 inputs, rows = json_tensors.inputs(document, signature.inputs, self.limits, request.reserve)
                 del document, body
-            outputs = _timed(request, servable.run, name, inputs, sorted(signature.outputs))
+            job = job_of(servable, inputs, [(name, sorted(signature.outputs))])
+            (outputs,) = yield from _timed(request, once(job))
         return json_tensors.outputs(outputs, rows)
 
-    def classify_json(self, request: Request, spec: Message) -> bytes:
+    def classify_json(self, request: Request, spec: Message) -> Steps:
         """Answers a REST request of classify."""
-        return json_tensors.classifications(self._infer_json(request, spec, examples.CLASSIFY))
+        return json_tensors.classifications((yield from self._infer_json(request, spec, examples.CLASSIFY)))
 
-    def regress_json(self, request: Request, spec: Message) -> bytes:
+    def regress_json(self, request: Request, spec: Message) -> Steps:
         """Answers a REST request of regress."""
-        return json_tensors.regressions(self._infer_json(request, spec, examples.REGRESS))
+        return json_tensors.regressions((yield from self._infer_json(request, spec, examples.REGRESS)))
 
     def _infer_json(self, request, spec, method):
         body, alone = request.take()
@@ -122,18 +126,19 @@ class Services:
             else:
                 message.input.example_list_with_context.examples.extend(given)
                 message.input.example_list_with_context.context = context
-        return self._examples(request, spec, method, message.input)[0]
+        result, _, _ = yield from self._examples(request, spec, method, message.input)
+        return result
 
     def _infer(self, request, method, response):
         message = request.message(examples.RawRequest)
         spec = _spec(message, request)
-        result, name, version = self._examples(request, spec, method, message.input)
+        result, name, version = yield from self._examples(request, spec, method, message.input)
         response.result.CopyFrom(result)
         _answer_spec(response.model_spec, spec.name, name, version)
         return response
 
     def _examples(self, request, spec, method, given):
-        """Returns (result of one signature for an `Input`, its name, the version)."""
+        """Steps that return (result of one signature for an `Input`, its name, the version)."""
         name = spec.signature_name or examples.DEFAULT
         with self.models.use(spec) as (version, servable):
             request.version, request.signature = str(version), name
@@ -141,11 +146,12 @@ class Services:
                 self._check_method(servable.signatures[name], *METHODS[method])
             request.examples = examples.count(given)
             kind = examples.KINDS[method]
-            result = _timed(request, examples.run, kind, servable, name, given, self.limits, request.reserve)
+            steps = examples.run(kind, servable, name, given, self.limits, request.reserve)
+            result = yield from _timed(request, steps)
         return result, name, version
 
-    def multi_inference(self, request: Request) -> inference_pb2.MultiInferenceResponse:
-        """Answers MultiInference: the first task's model_spec says which version answers all."""
+    def multi_inference(self, request: Request) -> Steps:
+        """Answers MultiInference with a `MultiInferenceResponse`: the first task's model_spec says which version answers all."""
         message = request.message(examples.RawMultiRequest)
         specs = [task.model_spec for task in message.tasks] or [inference_pb2.InferenceTask().model_spec]
         request.model = specs[0].name
@@ -161,9 +167,8 @@ class Services:
                 if method in METHODS and name in servable.signatures:
                     self._check_method(servable.signatures[name], *METHODS[method])
             request.signature = ",".join(name for name, _ in tasks)
-            results = _timed(
-                request, examples.run_together, tasks, servable, message.input, self.limits, request.reserve
-            )
+            steps = examples.run_together(tasks, servable, message.input, self.limits, request.reserve)
+            results = yield from _timed(request, steps)
         response = inference_pb2.MultiInferenceResponse()
         for (name, method), result in zip(tasks, results, strict=True):
             added = response.results.add()
@@ -225,9 +230,13 @@ class Services:
 
     def reload(self, request: Request) -> model_management_pb2.ReloadConfigResponse:
         """Answers HandleReloadConfigRequest, when the models of the new configuration are ready; takes as long."""
-        config = request.message(model_management_pb2.ReloadConfigRequest).config
-        self._take_over((REQUEST, config.SerializeToString()))
-        return model_management_pb2.ReloadConfigResponse(status={})
+        message = request.message(model_management_pb2.ReloadConfigRequest)
+        before = {name: metrics.first(name) for name in message.metric_names}
+        self._take_over((REQUEST, message.config.SerializeToString()))
+        response = model_management_pb2.ReloadConfigResponse(status={})
+        for name, value in before.items():
+            response.metric.add(name=name, int64_value_increase=metrics.first(name) - value)
+        return response
 
 
 METHODS = {examples.CLASSIFY: ("classification", examples.CLASSIFY), examples.REGRESS: ("regression", examples.REGRESS)}
@@ -245,10 +254,10 @@ def _spec(message, request):
     return message.model_spec
 
 
-def _timed(request, run, *arguments):
-    """Returns what `run` returns, and notes the seconds that it took."""
+def _timed(request, steps):
+    """The same steps; notes the seconds that they took, with the wait for a batch, as in TensorFlow Serving."""
     began = time.monotonic()
     try:
-        return run(*arguments)
+        return (yield from steps)
     finally:
         request.runtime = time.monotonic() - began

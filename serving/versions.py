@@ -5,19 +5,25 @@ requests in progress keep their version. Unlike there, a version that failed to 
 as when its folder was still being copied.
 """
 
+import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
-from pathlib import Path
+from typing import Any
 
 from google.protobuf.message import Message
 
-from serving.model import AVAILABLE, END, LOADING, UNLOADING, Model, Version, files_of, log
+from serving import batching, files
+from serving.model import AVAILABLE, END, LOADING, UNLOADING, Model, Version, log
+from serving.protos import BatchingParameters, read
 from serving.refusal import Refused, cut
-from serving.servable import Servable
+from serving.servable import DEFAULTS, Servable, load
+from serving.settings import Settings
 
+PER_MODEL = "batching_params.pbtxt"  # in a version's folder
 MAX_ENDED = 100  # ended versions of a model whose state is still reported
 
 
@@ -26,12 +32,16 @@ class Models:
 
     Args:
         models: Their configurations, without loaded versions.
-        intra_op_threads: See `Servable`.
+        settings: How their versions are loaded and run.
     """
 
-    def __init__(self, models: Iterable[Model], *, intra_op_threads: int = 0) -> None:
+    def __init__(self, models: Iterable[Model], settings: Settings = DEFAULTS) -> None:
         self.models = {model.name: model for model in models}
-        self.intra_op_threads = intra_op_threads
+        self._settings, self._batches = settings, None
+        self._loading = threading.BoundedSemaphore(settings.load_threads)
+        self._closing = threading.BoundedSemaphore(settings.unload_threads)
+        if settings.bundle.HasField("batching_parameters"):
+            self._batches = batching.Scheduler(batching.threads_of(settings.bundle.batching_parameters))
         self.changed: Callable[[], None] = lambda: None  # called when a version has loaded, failed or unloaded
         self._lock = threading.Lock()
         self._reloading = threading.Lock()
@@ -41,8 +51,31 @@ class Models:
 
     def update(self) -> None:
         """Reads every base path once: loads new versions, then unloads those that are no longer selected."""
-        for model in self.models.values():
-            self._update(model)
+        self._each(self._update, self.models.values())
+
+    def _each(self, function, items):
+        """Returns what a function returns for each item; at once, as --num_load_threads says."""
+        items = list(items)
+        if len(items) < 2 or self._settings.load_threads < 2:
+            return [function(item) for item in items]
+        results: dict[int, Any] = {}
+        left = deque(enumerate(items))
+
+        def run():
+            with suppress(IndexError):
+                while True:
+                    i, item = left.popleft()
+                    results[i] = function(item)
+
+        threads = [
+            threading.Thread(target=run, name="loading", daemon=True)
+            for _ in range(min(len(items), self._settings.load_threads))
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return [results[i] for i in range(len(items))]
 
     def _update(self, model):
         with model.changing:
@@ -65,11 +98,13 @@ class Models:
         model.warnings = tuple(warnings)
 
     def _update_to(self, model, aspired):
+        wanted = []
         for number, folder in aspired.items():
             version = model.versions.get(number)
             ended = version is not None and version.state == END
-            if version is None or (ended and (not version.error or version.files != files_of(folder))):
-                self._load(model, number, folder, aspired)
+            if version is None or (ended and (not version.error or version.files != files.tree(folder))):
+                wanted.append((number, folder))
+        self._each(lambda item: self._load(model, item[0], item[1], aspired), wanted)
         if not aspired or any(number in aspired for number in model.available()):
             for number in model.available():
                 if number not in aspired:
@@ -155,18 +190,19 @@ class Models:
             Refused: One of them has no version that can be loaded, or a label for one that is not; nothing has changed.
         """
         with self._reloading, ExitStack() as stack:
-            loaded: list[tuple[Model, Model, dict[int, Path], list[int]]] = []  # (it, configuration, aspired, new ones)
+            loaded: list[tuple[Model, Model, dict[int, str], list[int]]] = []  # (it, configuration, aspired, new ones)
             try:
-                errors = []
+                pairs = []
                 for wanted in models:
                     model = self.models.get(wanted.name)
                     if model is None or model.base_path != wanted.base_path:
                         model = replace(wanted)
                     stack.enter_context(model.changing)
-                    before = set(model.available())
-                    aspired, error = self._aspire(model, wanted)
+                    pairs.append((model, wanted, set(model.available())))
+                results = self._each(lambda pair: self._aspire(*pair[:2]), pairs)
+                for (model, wanted, before), (aspired, _) in zip(pairs, results, strict=True):
                     loaded.append((model, wanted, aspired, [n for n in model.available() if n not in before]))
-                    errors += [error] if error else []
+                errors = [error for _, error in results if error]
                 if errors:
                     reasons = "".join(f"{error}, " for error in errors)
                     raise Refused("UNKNOWN", f"{len(errors)} model(s) did not become available: {{{reasons}}}")
@@ -193,9 +229,8 @@ class Models:
             aspired = wanted.aspired()
         except OSError as error:
             reason = f"{wanted.base_path} cannot be read ({error.strerror})"
-        for number, folder in aspired.items():
-            if number not in model.available():
-                self._load(model, number, folder, aspired)
+        missing = [(number, folder) for number, folder in aspired.items() if number not in model.available()]
+        self._each(lambda item: self._load(model, item[0], item[1], aspired), missing)
         available = [number for number in model.available() if number in aspired]
         if available:
             return aspired, ""
@@ -232,23 +267,54 @@ class Models:
         log(f"configuration: serving {', '.join(self.models) or 'no model'}")
 
     def _load(self, model, number, folder, aspired):
-        version = Version(LOADING, files=files_of(folder))
+        version = Version(LOADING, files=files.tree(folder))
         with self._lock:
             model.versions = _without_old(model.versions, aspired) | {number: version}
-        began = time.monotonic()
+        name, retries = f"{model.name} version {number}", self._settings.retries
+        while True:
+            began = time.monotonic()
+            try:
+                with self._loading:
+                    servable = self._loaded(folder, name)
+            except Exception as error:  # a broken model must not end the server or the old version
+                text, code = cut(str(error) or type(error).__name__), getattr(error, "error_code", 2)
+                if retries:
+                    retries -= 1
+                    seconds = self._settings.retry_seconds
+                    log(f"{name}: not loaded from {folder}, trying again in {seconds:g} s: {text[:300]}")
+                    if not self._stopped.wait(seconds):
+                        continue
+                with self._lock:
+                    version.code, version.error, version.state = code, text, END  # a code of gRPC; 2 is UNKNOWN
+                log(f"{name}: not loaded from {folder}: {text[:300]}")
+            else:
+                with self._lock:
+                    version.servable, version.files, version.state = servable, (), AVAILABLE
+                log(f"{name}: loaded from {folder} in {time.monotonic() - began:.1f} s")
+            return self.changed()
+
+    def _loaded(self, folder, name):
+        servable = load(folder, self._settings)
         try:
-            servable = Servable(folder, intra_op_threads=self.intra_op_threads)
-        except Exception as error:  # a broken model must not end the server or the old version
-            with self._lock:
-                version.code = getattr(error, "error_code", 2)  # of gRPC; 2 is UNKNOWN
-                version.error = cut(str(error) or type(error).__name__)
-                version.state = END
-            log(f"{model.name} version {number}: not loaded from {folder}: {version.error[:300]}")
-        else:
-            with self._lock:
-                version.servable, version.files, version.state = servable, (), AVAILABLE
-            log(f"{model.name} version {number}: loaded from {folder} in {time.monotonic() - began:.1f} s")
-        self.changed()
+            self._batch(servable, folder, name)
+        except BaseException:
+            servable.close()
+            raise
+        return servable
+
+    def _batch(self, servable, folder, name):
+        """Lets the requests of a version wait for batches, if that is asked for."""
+        bundle = self._settings.bundle
+        if self._batches is None:
+            return
+        parameters = bundle.batching_parameters
+        if bundle.enable_per_model_batching_params:
+            path = os.path.join(folder, PER_MODEL)
+            if not files.is_file(path):
+                return
+            parameters = read(path, BatchingParameters)
+        wanted = batching.parameters_of(parameters)
+        batching.BatchQueue(servable, wanted, self._batches, lambda line: log(f"{name}: {line}"))
 
     def _unload(self, model, number):
         """Takes a version out of service; it is closed now, or after its last request in progress."""
@@ -261,7 +327,8 @@ class Models:
 
     def _close(self, model, number, version):
         try:
-            version.servable.close()
+            with self._closing:
+                version.servable.close()
         except Exception as error:  # must not fail the request that used the version last
             log(f"{model.name} version {number}: {type(error).__name__} in closing: {error}")
         with self._lock:

@@ -1,6 +1,7 @@
 """Classify, Regress, MultiInference and Predict of a TensorFlow 1 model, with TensorFlow Serving's values and texts."""
 
 import shutil
+from collections.abc import Generator
 
 import grpc
 import pytest
@@ -9,20 +10,23 @@ from tensorflow_serving.apis import (
     classification_pb2,
     inference_pb2,
     input_pb2,
+    model_management_pb2,
     predict_pb2,
     prediction_log_pb2,
     prediction_service_pb2_grpc,
     regression_pb2,
 )
 
+from serving import metrics
 from serving.gate import Gate, Request
+from serving.jobs import now
 from serving.limits import Limits
 from serving.model import END, Model
 from serving.refusal import Refused
 from serving.services import Services
 from serving.versions import Models
 from tests.conftest import Server
-from tests.serving.saved import CLASSIFY, PREDICT, REGRESS, save_half_plus_two
+from tests.serving.saved import CLASSIFY, PREDICT, REGRESS, save_defaults, save_half_plus_two, save_types
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +36,9 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def models(folder):
-    models = Models([Model("half_plus_two", folder)])
+    save_defaults(folder.with_name("defaults") / "1")
+    save_types(folder.with_name("types") / "1", ())
+    models = Models([Model(name, folder.with_name(name)) for name in ("half_plus_two", "defaults", "types")])
     models.update()
     return models
 
@@ -46,7 +52,8 @@ def ask(method, message):
     """Calls a method of the services, as a transport does."""
     request = Request(Gate(1, Limits()), float("inf"))
     request.arrived(message if isinstance(message, bytes) else message.SerializeToString())
-    return method(request)
+    answer = method(request)
+    return now(answer) if isinstance(answer, Generator) else answer
 
 
 def refused(method, message):
@@ -154,6 +161,32 @@ def test_several_at_once(services, models):
         ]  # one run for all  # fmt: skip
 
 
+def test_several_at_once_of_tensorflow_2(tmp_path):
+    """There, every signature has an input tensor of its own: the examples are fed to each."""
+    read = lambda examples: tf.io.parse_example(examples, {"x": tf.io.FixedLenFeature([1], tf.float32)})["x"]
+    spec_of_examples = tf.TensorSpec([None], tf.string, name="inputs")
+    module = tf.Module()
+    module.regress = tf.function(lambda inputs: {"outputs": read(inputs) / 2 + 2}, input_signature=[spec_of_examples])
+    module.classify = tf.function(lambda inputs: {"scores": read(inputs) / 2 + 3}, input_signature=[spec_of_examples])
+    signatures = {name: getattr(module, name).get_concrete_function() for name in ("regress", "classify")}
+    tf.saved_model.save(module, str(tmp_path / "1"), signatures=signatures)
+    models = Models([Model("half_plus_two", tmp_path)])
+    models.update()
+    tasks = [(spec("regress"), REGRESS), (spec("classify"), CLASSIFY)]
+    for order in (tasks, tasks[::-1], tasks[:1]):
+        response = ask(Services(models, Limits()).multi_inference, multi(order, given(1, 4)))
+        found = {}
+        for result in response.results:
+            kind = result.WhichOneof("result")
+            rows = getattr(result, kind)
+            values = (
+                rows.regressions if kind == "regression_result" else [row.classes[0] for row in rows.classifications]
+            )
+            found[kind] = [one.value if kind == "regression_result" else one.score for one in values]
+        expected = {"regression_result": [2.5, 4.0], "classification_result": [3.5, 5.0]}
+        assert found == {kind: expected[kind] for kind in found} and len(found) == len(order)
+
+
 def test_predict_with_examples(services):
     request = predict_pb2.PredictRequest(model_spec=spec("predict_examples"))
     request.inputs["inputs"].CopyFrom(tf.make_tensor_proto([example(x=1.0).SerializeToString()]))
@@ -161,6 +194,22 @@ def test_predict_with_examples(services):
     request.inputs["inputs"].CopyFrom(tf.make_tensor_proto([b"garbage"]))
     code, message = refused(services.predict, request)
     assert code == "INVALID_ARGUMENT" and message.startswith("Could not parse example input, value: 'garbage'")
+
+
+def test_metrics_that_a_reload_asks_for(services, folder, monkeypatch):
+    """How much they have grown: a counter's first number, 0 of what is none."""
+    monkeypatch.setattr(metrics, "REGISTRY", {})
+    counter = metrics.Counter(":tensorflow:serving:loads", "Loads.", ("path",))
+    metrics.Histogram(":tensorflow:serving:latency", "Latency.", (), [1.0])
+    counter.add(7, "a")
+    monkeypatch.setattr(services.models, "reload", lambda *_, **__: [counter.add(2, "a"), counter.add(5, "b")])
+    names = [f"/tensorflow/serving/{name}" for name in ("loads", "latency", "nothing", "loads")]
+    request = model_management_pb2.ReloadConfigRequest(metric_names=names)
+    request.config.model_config_list.config.add(name="half_plus_two", base_path=str(folder))
+    response = ask(services.reload, request)
+    assert response.HasField("status") and response.status.error_code == 0
+    found = [(metric.name, metric.int64_value_increase) for metric in response.metric]
+    assert found == list(zip(names[:3], (2, 0, 0), strict=True))
 
 
 ONE = given(1)
@@ -176,6 +225,14 @@ REFUSALS = {
     "empty": ("regress", regress("regress_x_to_y", given()), "INVALID_ARGUMENT", "Input is empty."),
     "no input": ("classify", classify("classify_x_to_y", None), "INVALID_ARGUMENT", "Input is empty."),
     "empty, with context": ("classify", classify("classify_x_to_y", given(context=1)), "INVALID_ARGUMENT", "Input is empty."),
+    "two inputs": (
+        "regress", regression_pb2.RegressionRequest(model_spec={"name": "defaults"}, input=ONE), "INVALID_ARGUMENT",
+        "Expected one input Tensor.",
+    ),
+    "three outputs": (
+        "classify", classification_pb2.ClassificationRequest(model_spec={"name": "types", "signature_name": "many"}, input=ONE),
+        "INVALID_ARGUMENT", "Expected one or two output Tensors, found 12",
+    ),
     "two outputs": ("regress", regress("two", ONE), "INVALID_ARGUMENT", "Expected one output Tensor."),
     "other outputs": (
         "classify", classify("regress_x_to_y", ONE), "FAILED_PRECONDITION",

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from serving.export import main
@@ -55,9 +56,16 @@ def test_versions_count_up_and_mistakes_are_one_line(run_folder, tmp_path, capsy
     (to / "7").mkdir(parents=True)
     (to / "10").mkdir()
     main([str(run_folder), "--to", str(to)])
-    result = json.loads(capsys.readouterr().out)
+    printed = capsys.readouterr()
+    result = json.loads(printed.out)
+    assert printed.err == f"{to}/11: tensorflow/serving:2.20.0 has all that it needs\n"
     assert (result["version"], result["path"]) == (11, str(to / "11"))
     assert {path.name for path in to.iterdir()} == {"7", "10", "11"}
+    with pytest.raises(SystemExit) as end:
+        main([str(run_folder), "--to", str(to), "--target", "2.7.0"])
+    assert end.value.code == 2 and "--target: expected one of 2.8.0, " in capsys.readouterr().err
+    main([str(run_folder), "--to", str(to), "--target", "2.9.3"])
+    assert f"{to}/12: tensorflow/serving:2.9.3 lacks op FastWordpiece" in capsys.readouterr().err
     result = subprocess.run(
         [sys.executable, "-m", "serving.export", str(to), "--to", str(to)], cwd=ROOT, capture_output=True, text=True
     )

@@ -156,6 +156,9 @@ WRONG = [
     ("[" * 100_000, "JSON Parse error: expected fewer lists inside each other"),
     ('{"instances": [1' + "0" * 400 + "]}", "JSON Parse error: Number too big to be stored in double."),
     ('{"instances": [1' + "0" * 9000 + "]}", "JSON Parse error: Number too big to be stored in double."),
+    ('["\\ud83d"]', 'JSON Value: ["\ufffd"] Is not object'),
+    (b'["\xff"]', 'JSON Value: ["\ufffd"] Is not object'),
+    ('{"signature_name": "\\ud83d", "instances": [1]}', 'Serving signature name: "\ufffd" not found in signature def'),
     ({"x": 1}, "Missing 'inputs' or 'instances' key"),
     ({"signature_name": 1}, 'JSON Value: {\n    "signature_name": 1\n} not formatted correctly. \'signature_name\' key must be a string value.'),
     ({"signature_name": "q", "instances": [1]}, 'Serving signature name: "q" not found in signature def'),
@@ -198,6 +201,7 @@ EXAMPLES = [
     ({"examples": [{"x": 2**63}]}, "Feature: x has uint64_t element. Only int64_t is supported."),
     ({"examples": [{"x": {"b64": "?"}}]}, "Unable to base64 decode"),
     ({"signature_name": "q", "examples": [{"x": 1.0}]}, "No signature was found with the name: q"),
+    (b'{"signature_name": "q\xff", "examples": [{"x": 1.0}]}', "No signature was found with the name: q\ufffd"),
 ]
 
 

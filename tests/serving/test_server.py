@@ -44,11 +44,11 @@ def predict(channel, inputs, spec=None, output_filter=()):
     return prediction_service_pb2_grpc.PredictionServiceStub(channel).Predict(request, timeout=30)
 
 
-def status(channel, name="sentiment", **version):
+def status(channel, name="sentiment", version=None, version_label=""):
     request = get_model_status_pb2.GetModelStatusRequest()
-    request.model_spec.name = name
-    if version:
-        request.model_spec.version.value = version["version"]
+    request.model_spec.name, request.model_spec.version_label = name, version_label
+    if version is not None:
+        request.model_spec.version.value = version
     response = model_service_pb2_grpc.ModelServiceStub(channel).GetModelStatus(request, timeout=30)
     return {entry.version: (entry.state, entry.status.error_code) for entry in response.model_version_status}
 
@@ -151,7 +151,7 @@ def test_metadata(channel):
 
 
 def test_status_and_health(channel):
-    assert status(channel) == {1: (30, 0)}
+    assert status(channel) == status(channel, version_label="ignored") == {1: (30, 0)}
     assert health(channel) == health(channel, "sentiment") == health_pb2.HealthCheckResponse.SERVING
     with pytest.raises(grpc.RpcError) as caught:
         health(channel, "other")

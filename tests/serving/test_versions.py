@@ -2,6 +2,8 @@
 
 import threading
 import time
+from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -11,11 +13,13 @@ from serving.config import models_in
 from serving.follow import Follower
 from serving.model import AVAILABLE, END, Model, Version, version_of
 from serving.refusal import Refused
+from serving.settings import Settings
 from serving.versions import Models
 
 
 class FakeServable:
-    def __init__(self, path, *, intra_op_threads=0):
+    def __init__(self, path, settings):
+        path = Path(path)
         if (path / "broken").exists():
             raise ValueError((path / "broken").read_text())
 
@@ -25,7 +29,7 @@ class FakeServable:
 
 @pytest.fixture
 def models(tmp_path, monkeypatch):
-    monkeypatch.setattr(versions, "Servable", FakeServable)
+    monkeypatch.setattr(versions, "load", FakeServable)
     (tmp_path / "base" / "1").mkdir(parents=True)
     models = Models([Model("m", tmp_path / "base")])
     models.update()
@@ -164,7 +168,6 @@ def test_broken_versions(models, tmp_path):
     """The old one still answers; the reported error fits a message."""
     (tmp_path / "base" / "2").mkdir()
     (tmp_path / "base" / "2" / "broken").write_text("no\ud800 " * 9000, errors="surrogatepass")
-    models.models["m"].base_path = tmp_path / "base"
     models.update()
     assert served(models) == 1
     (number, version), _ = models.status("m")
@@ -254,8 +257,8 @@ def test_a_followed_file(models, tmp_path, capsys):
     file = tmp_path / "models.config"
     write = lambda text: file.write_text(f"model_config_list {{ {text} }}")
     write(f'config {{ name: "m" base_path: "{tmp_path}/base" }}')
-    follower = Follower(file)
-    take_over = lambda config: models.reload(models_in(config, file))
+    follower = Follower(str(file))
+    take_over = lambda config: models.reload(models_in(config, str(file)))
     follower.look(take_over)
     assert capsys.readouterr().err == ""
     write(f'config {{ name: "m" base_path: "{tmp_path}/base" }} config {{ name: "two" base_path: "{tmp_path}/two" }}')
@@ -283,3 +286,52 @@ def test_a_version_that_fails_to_close(models, tmp_path, monkeypatch):
         models.update()
         assert number == 1
     assert models.models["m"].versions[1] == Version(END) and served(models) == 2
+
+
+@pytest.fixture
+def loading(tmp_path, monkeypatch):
+    """A way to load versions that notes how many are loaded at once, and fails as often as the file `broken` says."""
+    state = SimpleNamespace(now=0, most=0, lock=threading.Lock(), failures=0, tries=0)
+
+    def load(path, settings):
+        with state.lock:
+            state.now += 1
+            state.tries += 1
+            state.most = max(state.most, state.now)
+            fails = state.tries <= state.failures
+        time.sleep(0.05)
+        with state.lock:
+            state.now -= 1
+        if fails:
+            raise ValueError("no variables")
+        return FakeServable(path, settings)
+
+    monkeypatch.setattr(versions, "load", load)
+    return state
+
+
+def test_models_are_loaded_at_once(loading, tmp_path):
+    for i in range(6):
+        write_versions(tmp_path / f"m{i}", 1, 2, 3)
+    configured = [Model(f"m{i}", tmp_path / f"m{i}", latest=0) for i in range(6)]
+    models = Models(configured, Settings(load_threads=3))
+    models.update()
+    assert loading.most == 3 and loading.tries == 18
+    assert all(states(models, f"m{i}") == dict.fromkeys((1, 2, 3), AVAILABLE) for i in range(6))
+    loading.most = 0
+    models = Models([], Settings(load_threads=1))
+    models.reload([replace(model, versions={}) for model in configured])
+    assert loading.most == 1 and served(models, "m5") == 3
+
+
+def test_failed_loads_are_tried_again_if_asked_for(loading, tmp_path, capsys):
+    write_versions(tmp_path / "m", 1)
+    loading.failures = 2
+    models = Models([Model("m", tmp_path / "m")], Settings(retries=3, retry_seconds=0.01))
+    models.update()
+    assert served(models) == 1 and loading.tries == 3
+    assert capsys.readouterr().err.count("trying again in 0.01 s: no variables") == 2
+    write_versions(tmp_path / "m", 2)
+    loading.failures = 99
+    models.update()
+    assert states(models, "m") == {1: AVAILABLE, 2: END} and loading.tries == 7  # the first, and three more
