@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from google.protobuf.message import Message
 
+from serving import metrics
 from serving.flags import CORES
 from serving.jobs import Done, Job, Requested, Servable, Waiter, throw
 from serving.model import log
@@ -335,6 +336,8 @@ class BatchQueue:
                 _end(task, _throwing(Refused(*PAST_DEADLINE) if late else refusal))
             else:
                 waiting.append(task)
+                metrics.QUEUING_LATENCY.add(1e6 * (time.monotonic() - task.since), metrics.BATCH_THREADS)
+                metrics.INPUT_BATCH_SIZE.add(task.rows)
         if waiting:
             self._run(waiting)
 
@@ -348,6 +351,10 @@ class BatchQueue:
             return _alone(tasks)
         try:
             merged = self._merge(tasks)
+            size, total = len(next(iter(merged.values()))), sum(task.rows for task in tasks)
+            metrics.PROCESSED_BATCH_SIZE.add(size)
+            metrics.PADDING_SIZE.add(size - total)
+            metrics.WRAPPED_RUN_COUNT.add(1)
             outputs = self._servable.run_together(merged, requested)
             singles = self._singles(kind, tasks)
         except (Refused, MemoryError, ValueError):

@@ -6,7 +6,9 @@ import os
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NoReturn
 
 from serving.limits import Limits
@@ -35,6 +37,7 @@ class Flag:
 
 SECONDS: dict[str, Any] = {"low": -threading.TIMEOUT_MAX, "high": threading.TIMEOUT_MAX}
 FLAGS = {
+    "version": Flag(False, "say the versions, and end"),
     # Where it listens
     "port": Flag(8500, "gRPC port on all addresses; 0: none, --grpc_socket_path alone", high=65535),
     "grpc_socket_path": Flag("", "listen on this UNIX socket, too"),
@@ -85,6 +88,7 @@ FLAGS = {
     "enable_model_warmup": Flag(True, "run a version's recorded requests before it answers"),
     "num_request_iterations_for_warmup": Flag(0, "how often; 0: once"),
     "enable_signature_method_name_check": Flag(False, "refuse a signature whose method_name is not that of the call"),
+    "enable_serialization_as_tensor_content": Flag(False, "answer Predict with tensor_content, a field for every type"),
     "enable_profiler": Flag(True, "answer tensorflow.ProfilerService: a client has a profile written where it says"),
     # How it computes
     "enable_batching": Flag(False, "run requests that wait together as one batch"),
@@ -107,7 +111,7 @@ FLAGS = {
     "xla_cpu_compilation_enabled": Flag(False, "compile the graphs that ask for it with XLA; else they are refused"),
     "xla_gpu_compilation_enabled": Flag(False, "the same"),
     "per_process_gpu_memory_fraction": Flag(
-        0.0, "part of the GPU's memory that is taken at the start; 0: what is needed", high=1, unit="a part, 0 to 1"
+        0.0, "part of the GPU's memory that is taken at the start; 0: what is needed", high=1, unit="0 to 1"
     ),
     "remove_unused_fields_from_bundle_metagraph": Flag(
         True, "always so: of a SavedModel's description only signatures stay"
@@ -153,6 +157,14 @@ def _boolean(text):
     return values[text.lower()]
 
 
+def installed(package: str) -> str:
+    """Returns the version of a package, or of its build without GPU libraries."""
+    for name in (package, f"{package}-cpu"):
+        with suppress(PackageNotFoundError):
+            return version(name)
+    return "none"
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message):
         fail(f"{message} (see --help)")
@@ -167,6 +179,9 @@ def parse(arguments: Sequence[str] | None, description: str | None) -> argparse.
     """
     parser = _parser(description)
     options, unknown = parser.parse_known_args(arguments)
+    if options.version:
+        print(f"TensorFlow ModelServer: Lineage\nTensorFlow Library: {installed('tensorflow')}")
+        sys.exit(0)
     for flag in unknown:
         if flag.removeprefix("--").partition("=")[0] not in WITHOUT_EFFECT:
             fail(f"unrecognized argument {flag} (see --help)")

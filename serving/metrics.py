@@ -10,7 +10,8 @@ import resource
 import threading
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from serving.gate import Gate, Request
@@ -200,6 +201,22 @@ WARMUP_RECORDS = Counter(
 LOAD_ATTEMPTS = Counter(f"{_CORE}load_attempt_count", "Attempts to load a version.", ("model_path", "status"))
 LOAD_LATENCY = Counter(f"{_CORE}load_latency", "Microseconds of loading.", ("model_path",))
 
+QUEUING_LATENCY = Histogram(
+    f"{_SERVING}batching_session:queuing_latency",
+    "Microseconds that requests waited for their batch.",
+    ("thread_pool_name",),
+    MICROSECONDS,
+)
+INPUT_BATCH_SIZE = Histogram(f"{_SERVING}batching_session:input_batch_size", "Rows of requests.", (), EXAMPLES)
+PROCESSED_BATCH_SIZE = Histogram(
+    f"{_SERVING}batching_session:processed_batch_size", "Rows of batches, filled up.", (), EXAMPLES
+)
+PADDING_SIZE = Histogram(
+    f"{_SERVING}batching_session:padding_size", "Rows by which batches were filled up.", (), EXAMPLES
+)
+WRAPPED_RUN_COUNT = Counter(f"{_SERVING}batching_session:wrapped_run_count", "Batches that were run.")
+BATCH_THREADS = "model_server_batch_threads"  # their name
+
 REQUESTS = Counter(
     "lineage_requests_total", "Requests, however they ended.",
     ("model_name", "version", "signature_name", "method", "entrypoint", "status"),
@@ -220,6 +237,29 @@ CPU = Gauge("process_cpu_seconds_total", "Total user and system CPU time spent i
 DESCRIPTORS = Gauge("process_open_fds", "Number of open file descriptors.")
 START = Gauge("process_start_time_seconds", "Start time of the process since unix epoch in seconds.")
 CPU.kind = "counter"
+
+
+@contextmanager
+def timed_load(path: str) -> Iterator[None]:
+    """Counts an attempt to load the version of a path, and its microseconds."""
+    began, status = time.monotonic(), "fail"
+    try:
+        yield
+        status = "success"
+    finally:
+        LOAD_ATTEMPTS.add(1, path, status)
+        LOAD_LATENCY.add(round(1e6 * (time.monotonic() - began)), path)
+
+
+@contextmanager
+def timed_warm_up(path: str) -> Iterator[None]:
+    """Counts the microseconds of warming up the version of a path."""
+    began, status = time.monotonic(), "INTERNAL"
+    try:
+        yield
+        status = "OK"
+    finally:
+        WARMUP_LATENCY.add(1e6 * (time.monotonic() - began), path, status)
 
 
 def watch(gate: Gate, models: "Models") -> None:

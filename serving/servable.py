@@ -15,7 +15,7 @@ from google.protobuf.message import Message
 from tensorflow.core.protobuf import config_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
-from serving import checks, examples, files, jobs, tensors
+from serving import checks, examples, files, jobs, metrics, tensors
 from serving.limits import Limits
 from serving.refusal import Refused
 from serving.settings import Settings
@@ -76,7 +76,7 @@ class Servable:
             for output in signature.outputs.values():
                 self._flatten(output)
         self._callables: dict[tuple, _Callable] = {}
-        self._warm_up(os.path.join(path, "assets.extra", "tf_serving_warmup_requests"), settings.warm_ups)
+        self._warm_up(path, settings.warm_ups)
 
     def signature(self, name: str) -> Message:
         """Returns the `SignatureDef` of that name; raises `Refused` if there is none."""
@@ -207,11 +207,15 @@ class Servable:
 
     def _warm_up(self, path, times):
         """Runs the requests recorded with the model so often; if one fails, so does loading."""
-        if times and tf.io.gfile.exists(path):
-            for record in tf.compat.v1.io.tf_record_iterator(path):
+        recorded = os.path.join(path, "assets.extra", "tf_serving_warmup_requests")
+        if not times or not tf.io.gfile.exists(recorded):
+            return
+        with metrics.timed_warm_up(path):
+            for record in tf.compat.v1.io.tf_record_iterator(recorded):
                 log = prediction_log_pb2.PredictionLog.FromString(record)
                 for _ in range(times):
                     self._replay(log)
+                metrics.WARMUP_RECORDS.add(1, path, "OK")
 
     def _replay(self, log):
         kind = log.WhichOneof("log_type")

@@ -212,7 +212,13 @@ def start(
         "grpc.server.max_pending_requests_hard_limit": 2 * PENDING,
         "grpc.keepalive_time_ms": 60_000,  # ends the calls of clients that vanished without closing the connection
     } | options.grpc_channel_arguments
-    services = Services(models, limits, reload, check_methods=options.enable_signature_method_name_check)
+    services = Services(
+        models,
+        limits,
+        reload,
+        check_methods=options.enable_signature_method_name_check,
+        as_content=options.enable_serialization_as_tensor_content,
+    )
     profiler = Profiler() if options.enable_profiler else None
     core = Core(gate, methods(services, health, profiler), arguments)
     addresses = [f"0.0.0.0:{options.port}"] if options.port else []

@@ -38,6 +38,7 @@ class Services:
         limits: Limits of one request.
         take_over: Serves a configuration from now on; raises `Refused`. By default, in this process.
         check_methods: Whether a signature is refused whose `method_name` is not that of the call.
+        as_content: Whether Predict answers with `tensor_content`, instead of a field for each type.
     """
 
     def __init__(
@@ -47,10 +48,11 @@ class Services:
         take_over: Callable[[Config], None] | None = None,
         *,
         check_methods: bool = False,
+        as_content: bool = False,
     ) -> None:
         self.models, self.limits = models, limits
         self._take_over = take_over or (lambda config: models.reload(models_in(config)))
-        self.check_methods = check_methods
+        self.check_methods, self.as_content = check_methods, as_content
 
     def predict(self, request: Request) -> Steps:
         """Answers Predict with a `PredictResponse`."""
@@ -72,7 +74,7 @@ class Services:
         _answer_spec(response.model_spec, response.model_spec.name, signature_name, version)
         for name, value in outputs.items():
             try:
-                tensors.fill(response.outputs[name], value)
+                tensors.fill(response.outputs[name], value, content=self.as_content)
             except ValueError as error:
                 raise Refused("UNIMPLEMENTED", f"output {name}: {error}") from None
         return response

@@ -202,8 +202,13 @@ def _numbers(values, field, dtype):
     return np.array(values, dtype)
 
 
-def fill(proto: Message, value: ArrayLike | Flat) -> None:
+def fill(proto: Message, value: ArrayLike | Flat, *, content: bool = False) -> None:
     """Writes an array, a `Flat`, or what makes an array, into an empty `TensorProto`; strings may be bytes or str.
+
+    Args:
+        proto: The `TensorProto`.
+        value: What is written.
+        content: Into `tensor_content`, instead of the field of its type.
 
     Raises:
         ValueError: The type is not in `TYPES`.
@@ -220,9 +225,14 @@ def fill(proto: Message, value: ArrayLike | Flat) -> None:
     for size in value.shape if isinstance(value, Flat) else array.shape:
         proto.tensor_shape.dim.add(size=size)
     flat = array.ravel()
-    if number in PACKED and array.size:
-        content = flat.tobytes()
-        proto.MergeFromString(PACKED[number] + _varint(len(content)) + content)
+    if content and number == STRING:
+        texts = [text.encode("utf-8") if isinstance(text, str) else text for text in flat]
+        proto.tensor_content = b"".join([*(_varint(len(text)) for text in texts), *texts])
+    elif content:
+        proto.tensor_content = flat.tobytes()
+    elif number in PACKED and array.size:
+        packed = flat.tobytes()
+        proto.MergeFromString(PACKED[number] + _varint(len(packed)) + packed)
     elif number == STRING:
         proto.string_val.extend([text.encode("utf-8") if isinstance(text, str) else text for text in flat])
     elif TYPES[number][1] == "half_val":

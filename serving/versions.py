@@ -16,7 +16,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from serving import batching, files
+from serving import batching, files, metrics
 from serving.model import AVAILABLE, END, LOADING, UNLOADING, Model, Version, log
 from serving.protos import BatchingParameters, read
 from serving.refusal import Refused, cut
@@ -274,7 +274,7 @@ class Models:
         while True:
             began = time.monotonic()
             try:
-                with self._loading:
+                with self._loading, metrics.timed_load(folder):
                     servable = self._loaded(folder, name)
             except Exception as error:  # a broken model must not end the server or the old version
                 text, code = cut(str(error) or type(error).__name__), getattr(error, "error_code", 2)

@@ -1,11 +1,12 @@
-"""What the server costs above gRPC: a trivial model beside a bare grpcio server that sends back what it gets, in one run.
+"""What the server costs above gRPC, and what workers and batches gain, in one run.
 
-    python -m tests.bench.serving [--requests 2000] [--rounds 3] [--clients 1 8 64] [--checkout DIR]
+    python -m tests.bench.serving [--export DIR] [--requests 2000] [--rounds 3] [--clients 1 8 64] [--checkout DIR]
 
-Starts `python -m serving.server` with half_plus_two (y = x / 2 + 2, three numbers a request), and `grpc.server` with
-eight threads; asks both in turn, from so many threads over at most eight connections. CPU is the server's process alone,
-of all its threads, and the least over the rounds: other work on the machine only adds to it. --checkout serves with the
-code of another checkout, for figures from before a change. Prints its table last.
+Starts servers with half_plus_two (y = x / 2 + 2, three numbers a request) and, with --export, with the sentiment model of
+that base path (a text a request): one process, `--workers 2`, `--enable_batching`, both; beside them `grpc.server` with eight
+threads, which sends back what it gets. Asks all in turn, from so many threads over at most eight connections. CPU is that of
+the server's processes alone, and the least over the rounds: other work on the machine only adds to it. --checkout serves
+with the code of another checkout. Prints its table last.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import grpc
 import numpy as np
@@ -36,30 +38,49 @@ server.start()
 threading.Event().wait()
 """
 CONNECTIONS = 8
+SERVERS = {
+    "one": [],
+    "2 workers": ["--workers=2"],
+    "batched": ["--enable_batching"],
+    "2 w., batched": ["--workers=2", "--enable_batching"],
+}
+TEXTS = ROOT / "trainer" / "samples" / "sentiment.dev.txt"
+SHARE = 10  # a request of the exported model takes so many times that of the trivial one: fewer of them are sent
+
+
+class Asked(NamedTuple):
+    """A server under measurement."""
+
+    process: subprocess.Popen
+    address: str
 
 
 def cpu(process):
-    """Returns the milliseconds of CPU that a process has taken."""
-    fields = Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return 10 * (int(fields[11]) + int(fields[12]))
+    """Returns the milliseconds of CPU that a process and its children have taken."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    total = 0
+    for pid in (process.pid, *children):
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+        total += 10 * (int(fields[11]) + int(fields[12]))
+    return total
 
 
-def ask(address, data, clients, requests):
-    """Returns (seconds, sorted seconds of each request) of so many requests by so many clients."""
+def ask(address, messages, clients, requests):
+    """Returns (requests a second, sorted seconds of each request) of so many requests by so many clients."""
     separate = [("grpc.use_local_subchannel_pool", 1)]
     channels = [grpc.insecure_channel(address, options=separate) for _ in range(min(clients, CONNECTIONS))]
     methods = [channel.unary_unary(PREDICT) for channel in channels]
     for method in methods:
-        method(data, wait_for_ready=True)
+        method(messages[0], wait_for_ready=True)
     taken = []
 
-    def run(i):
-        for _ in range(requests // clients):
+    def run(client):
+        for i in range(client, requests, clients):
             began = time.perf_counter()
-            methods[i % len(methods)](data)
+            methods[client % len(methods)](messages[i % len(messages)])
             taken.append(time.perf_counter() - began)
 
-    threads = [threading.Thread(target=run, args=[i]) for i in range(clients)]
+    threads = [threading.Thread(target=run, args=[client]) for client in range(clients)]
     began = time.perf_counter()
     for thread in threads:
         thread.start()
@@ -68,54 +89,83 @@ def ask(address, data, clients, requests):
     seconds = time.perf_counter() - began
     for channel in channels:
         channel.close()
-    return seconds, sorted(taken)
+    return len(taken) / seconds, sorted(taken)
+
+
+def message(name, value):
+    """Returns the bytes of a request."""
+    request = PredictRequest()
+    request.model_spec.name = "default"
+    tensors.fill(request.inputs[name], value)
+    return request.SerializeToString()
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--requests", type=int, default=2000, help="a round")
+    parser.add_argument("--export", type=Path, help="base path of a model that reads `text` [B]")
+    parser.add_argument(
+        "--requests", type=int, default=2000, help="a round, of the trivial model; of the other a tenth"
+    )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 64])
+    parser.add_argument("--servers", nargs="+", choices=SERVERS, default=list(SERVERS))
     parser.add_argument("--checkout", type=Path, default=ROOT)
     options = parser.parse_args()
-    request = PredictRequest()
-    request.model_spec.name = "default"
-    tensors.fill(request.inputs["x"], np.array([[1.0], [2.0], [5.0]], np.float32))
-    data = request.SerializeToString()
+    rows = []
     with tempfile.TemporaryDirectory() as folder:
         save_half_plus_two(Path(folder) / "1")
-        ours = Server(f"--model_base_path={folder}", cwd=options.checkout)
-        echo = subprocess.Popen([sys.executable, "-c", ECHO, PREDICT], stdout=subprocess.PIPE, text=True)
-        try:
-            with grpc.insecure_channel(ours.address) as channel:
-                answer = PredictResponse.FromString(channel.unary_unary(PREDICT)(data))
-            assert list(answer.outputs["y"].float_val) == [2.5, 3.0, 4.5], answer
-            both = {"echo": (echo, f"127.0.0.1:{int(echo.stdout.readline())}"), "ours": (ours.process, ours.address)}
-            rows = [row for clients in options.clients for row in measure(both, data, clients, options)]
-        finally:
-            echo.kill()
-            ours.process.kill()
+        rows += of_model("trivial", folder, [message("x", np.array([[1.0], [2.0], [5.0]], np.float32))], options, 1)
+        if options.export:
+            lines = TEXTS.read_text(encoding="utf-8").splitlines()
+            texts = [message("text", [line.partition(" ")[2]]) for line in lines]
+            rows += of_model(options.export.name, options.export, texts, options, SHARE)
     print(
-        f"{'clients':>7}  {'server':6}{'requests/s':>12}{'p50 ms':>9}{'p99 ms':>9}{'CPU ms a request':>18}{'above echo':>12}"
+        f"{'model':10}{'clients':>7}  {'server':14}{'requests/s':>11}{'p50 ms':>9}{'p99 ms':>9}{'CPU ms a request':>18}"
+        f"{'above echo':>12}{'of one':>8}"
     )
     for row in rows:
-        print("{:>7}  {:6}{:>12.0f}{:>9.2f}{:>9.2f}{:>18.3f}{:>12}".format(*row))
+        print("{:10}{:>7}  {:14}{:>11.0f}{:>9.2f}{:>9.2f}{:>18.3f}{:>12}{:>8}".format(*row))
 
 
-def measure(servers, data, clients, options):
-    """Yields a row for each server: the best of its rounds, which alternate."""
-    rounds = {name: [] for name in servers}
-    for _ in range(options.rounds):
+def of_model(name, path, messages, options, share):
+    """Returns the rows of a model: for each number of clients a row for each server, the best of its rounds, which alternate."""
+    echo = subprocess.Popen([sys.executable, "-c", ECHO, PREDICT], stdout=subprocess.PIPE, text=True)
+    started = {"echo": Asked(echo, f"127.0.0.1:{int(echo.stdout.readline())}")}
+    rows = []
+    try:
+        for server in options.servers:
+            ours = Server(f"--model_base_path={path}", *SERVERS[server], cwd=options.checkout)
+            started[server] = Asked(ours.process, ours.address)
+            with grpc.insecure_channel(ours.address) as channel:
+                answer = PredictResponse.FromString(channel.unary_unary(PREDICT)(messages[0]))
+            assert name != "trivial" or list(answer.outputs["y"].float_val) == [2.5, 3.0, 4.5], answer
+        for clients in options.clients:
+            rows += measure(name, started, messages, clients, options.requests // share, options.rounds)
+    finally:
+        for server in started.values():
+            server.process.terminate()
+        for server in started.values():
+            server.process.wait()
+    return rows
+
+
+def measure(model, servers, messages, clients, requests, rounds):
+    """Yields a row for each server."""
+    of_servers = {name: [] for name in servers}
+    for _ in range(rounds):
         for name, (process, address) in servers.items():
             before = cpu(process)
-            seconds, taken = ask(address, data, clients, options.requests)
-            sent = len(taken)
-            percentiles = [1000 * taken[min(int(sent * part), sent - 1)] for part in (0.5, 0.99)]
-            rounds[name].append((sent / seconds, *percentiles, (cpu(process) - before) / sent))
-    least = {name: min(row[3] for row in rows) for name, rows in rounds.items()}
-    for name, rows in rounds.items():
-        best = [max(row[0] for row in rows), *(min(row[i] for row in rows) for i in (1, 2, 3))]
-        yield clients, name, *best, f"{least[name] - least['echo']:+.3f}" if name != "echo" else ""
+            rate, taken = ask(address, messages, clients, requests)
+            percentiles = [1000 * taken[min(int(len(taken) * part), len(taken) - 1)] for part in (0.5, 0.99)]
+            of_servers[name].append((rate, *percentiles, (cpu(process) - before) / len(taken)))
+    best = {
+        name: [max(row[0] for row in rows), *(min(row[i] for row in rows) for i in (1, 2, 3))]
+        for name, rows in of_servers.items()
+    }
+    for name, values in best.items():
+        above = f"{values[3] - best['echo'][3]:+.3f}" if name != "echo" else ""
+        ratio = f"{values[0] / best['one'][0]:.2f}" if "one" in best and name != "echo" else ""
+        yield model, clients, name, *values, above, ratio
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 from google.protobuf import text_format
 
-from serving import batching
+from serving import batching, metrics
 from serving.batching import BatchQueue, Parameters, Scheduler, parameters_of
 from serving.jobs import job_of
 from serving.messages import PREDICT, PredictRequest, PredictResponse
@@ -153,6 +153,7 @@ def test_batched_is_single(batched, vectors, parameters):
     queue, sizes, lines = batched(threads=2, **parameters)
     requests = random_vectors(60)
     results = []
+    counted = metrics.WRAPPED_RUN_COUNT.first()
     for start in range(0, 60, 6):  # more batches than are on trial
         results += answers(queue, vectors, "multiply", requests[start : start + 6])
     assert lines == []
@@ -161,6 +162,13 @@ def test_batched_is_single(batched, vectors, parameters):
     if "sizes" in parameters:
         assert {2, 8} & set(sizes)
     assert not queue._groups and not queue._waiting
+    page = metrics.page().decode()
+    assert counted < metrics.WRAPPED_RUN_COUNT.first() <= counted + len(sizes)
+    assert (
+        ':tensorflow:serving:batching_session:queuing_latency_count{thread_pool_name="model_server_batch_threads"}'
+        in page
+    )
+    assert ":tensorflow:serving:batching_session:processed_batch_size_bucket" in page
 
 
 def test_other_shapes_are_other_batches(batched, vectors):

@@ -327,6 +327,12 @@ def test_recorded_requests_of_every_kind_warm_a_model_up(folder, tmp_path, broke
     models = Models([Model("m", tmp_path / "m")])
     models.update()
     ((_, version),) = models.status("m")
+    status, path = ("fail", "INTERNAL") if broken else ("success", "OK"), str(tmp_path / "m" / "1")
+    lines = metrics.page().decode().splitlines()
+    assert f':tensorflow:cc:saved_model:load_attempt_count{{model_path="{path}",status="{status[0]}"}} 1' in lines
+    assert f':tensorflow:serving:model_warmup_latency_count{{model_path="{path}",status="{status[1]}"}} 1' in lines
+    warmed = f':tensorflow:serving:model_warmup_records_read{{model_path="{path}",status="OK"}} {2 if broken else 4}'
+    assert warmed in lines
     if broken:
         assert (version.state, version.error) == (END, "Requested signature not found in model graph: s")
     else:

@@ -8,7 +8,7 @@ import grpc
 import pytest
 
 from serving import server
-from serving.flags import channel_arguments, parse
+from serving.flags import channel_arguments, installed, parse
 from serving.limits import Limits
 from tests.conftest import Server, wait_for
 from tests.serving.harm import method, request, texts
@@ -91,6 +91,14 @@ def test_defaults_and_a_negative_poll():
     assert options.file_system_poll_wait_seconds == -1 and math.isfinite(options.file_system_poll_wait_seconds)
     assert all(getattr(options, name) == getattr(Limits(), name) for name in Limits.__dataclass_fields__)
     assert channel_arguments("a=1,b=-2,c=x=y,d=,e=٣") == {"a": 1, "b": -2, "c": "x=y", "d": "", "e": "٣"}
+
+
+def test_versions(capsys):
+    with pytest.raises(SystemExit) as stop:
+        parse(["--version"], "")
+    lines = capsys.readouterr().out.splitlines()
+    assert stop.value.code == 0 and lines[0].startswith("TensorFlow ModelServer: ")
+    assert lines[1] == f"TensorFlow Library: {installed('tensorflow')}" != "TensorFlow Library: none"
 
 
 def test_a_socket_alone_and_grpc_arguments(export_folder, tmp_path):

@@ -9,7 +9,7 @@ from serving.flags import ALL, WITHOUT_EFFECT
 from tests.conftest import ROOT
 
 FILE = ROOT / "docs" / "serving-parity.md"
-STATES = {"yes", "differs", "no", "later"}
+STATES = {"yes", "differs", "no"}
 TEST = re.compile(r"`(test_\w+\.py)::(\w+)`")
 
 

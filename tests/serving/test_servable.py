@@ -54,6 +54,19 @@ def test_every_type_there_and_back(services, name):
         np.testing.assert_array_equal(returned, sent)
 
 
+@pytest.mark.parametrize("name", VALUES)
+def test_answers_as_tensor_content(services, name):
+    dtype = tf.as_dtype(name)
+    value = np.array(VALUES[name], dtype.as_numpy_dtype)
+    message = request("types", name, {})
+    message.inputs["x"].CopyFrom(tf.make_tensor_proto(value, dtype))
+    as_content = Services(services.models, Limits(), as_content=True)
+    answered = ask(as_content.predict, message).outputs["y"]
+    assert answered.tensor_content
+    returned = tf.io.parse_tensor(answered.SerializeToString(), dtype).numpy()  # TensorFlow's own reading
+    np.testing.assert_array_equal(returned, value)
+
+
 def test_inputs_that_may_be_lacking(services):
     total = lambda **inputs: list(ask(services.predict, request("defaults", "", inputs)).outputs["sum"].float_val)
     assert total(a=[1.0], b=3.0) == [31.0]
