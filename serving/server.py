@@ -76,17 +76,27 @@ def bound(flag: str, port: int) -> socket.socket:
 
 
 def check_socket(path: str) -> None:
-    """Ends the process if the socket cannot be listened on: gRPC would take it over from another server."""
+    """Ends the process if a socket cannot be listened on; that of a running server is taken over, when the models are loaded."""
     try:
         with socket.socket(socket.AF_UNIX) as probe:
             if Path(path).is_socket():
                 if probe.connect_ex(path) != errno.ECONNREFUSED:
-                    raise OSError(errno.EADDRINUSE, "a server listens there")
+                    log(f"--grpc_socket_path {path}: a server listens there; taken over when the models are loaded")
+                    return
                 Path(path).unlink()  # left behind by a server that was killed
             probe.bind(path)
             Path(path).unlink()
     except (OSError, ValueError) as error:
         fail(f"--grpc_socket_path {path}: cannot be listened on ({getattr(error, 'strerror', None) or error})")
+
+
+def identity(path: str) -> tuple[int, int] | None:
+    """Returns what tells a file from another of the same path; None if there is none."""
+    try:
+        stat = os.stat(path)
+    except OSError:
+        return None
+    return stat.st_dev, stat.st_ino
 
 
 def load(options: argparse.Namespace, config: Config | None = None) -> "Models":
@@ -338,6 +348,7 @@ def serve(options: argparse.Namespace, rest_socket: socket.socket | None, link: 
     _core, gate, health, addresses = start(
         options, models, link.reload if link else reload, credentials, rest_socket, metrics_path, logs, link
     )
+    listening = identity(options.grpc_socket_path) if options.grpc_socket_path else None
     if options.file_system_poll_wait_seconds > 0:
         models.watch(options.file_system_poll_wait_seconds)
     if file:
@@ -362,7 +373,7 @@ def serve(options: argparse.Namespace, rest_socket: socket.socket | None, link: 
     time.sleep(LINGER)
     for each in logs:
         each.end(LINGER)
-    if options.grpc_socket_path:
+    if listening and identity(options.grpc_socket_path) == listening:  # not that of a server that has taken it over
         Path(options.grpc_socket_path).unlink(missing_ok=True)
     sys.stderr.flush()
     os._exit(0)  # without waiting for a version that is being loaded or a request that exceeds GRACE

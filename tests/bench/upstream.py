@@ -8,8 +8,7 @@ of `tensorflow_model_server` a script that runs `python -m serving.server` with 
 tests. After it, runs the example's own trainer and client, on digits drawn here (`tests.serving.test_mnist`), since its data is a download.
 Ends with 1 if one failed.
 
-The suite gives every server it starts the same UNIX socket, while those before it run on. The real server takes such a
-socket over; ours refuses to, so the script removes it first. The package portpicker is replaced if it is not installed.
+The package portpicker is replaced if it is not installed.
 Its two Keras tests name the model's input as Keras 2 does; they need the package tf_keras.
 """
 
@@ -34,7 +33,6 @@ from tests.conftest import ROOT
 
 PARTS = "model_servers", "servables/tensorflow/testdata", "example"
 LAUNCHER = """#!/bin/sh
-for flag; do case $flag in --grpc_socket_path=*) rm -f "${flag#*=}";; esac; done
 cd ROOT && exec PYTHON -m serving.server "$@"
 """
 PORTPICKER = """import socket

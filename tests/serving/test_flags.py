@@ -56,7 +56,6 @@ WRONG = [
     (["--grpc_socket_path=file"], "--grpc_socket_path file: cannot be listened on"),
     (["--grpc_socket_path=no/where"], "--grpc_socket_path no/where: cannot be listened on (No such file"),
     ([f"--grpc_socket_path={'x' * 200}"], "cannot be listened on (AF_UNIX path too long)"),
-    (["--grpc_socket_path=used"], "--grpc_socket_path used: cannot be listened on (a server listens there)"),
     (["--use_alts_credentials", "--ssl_config_file=x"], "--use_alts_credentials: expected --ssl_config_file instead, for ALTS is not"),
     (["--model_config_file=specific"], "specific: model a: expected versions in the version policy specific, found none"),
     (["--model_config_file=label"], "label: model a: expected every label once, found x 2 times"),
@@ -113,5 +112,11 @@ def test_a_socket_alone_and_grpc_arguments(export_folder, tmp_path):
         with pytest.raises(grpc.RpcError) as caught:
             method(channel)(request("sentiment", {"text": texts(b"a" * 1000)}), timeout=10)
         assert caught.value.code().name == "RESOURCE_EXHAUSTED"
-    assert server.stop() == 0
+    flags = ("--port=0", "--model_name=taken", f"--model_base_path={export_folder}", f"--grpc_socket_path={path}")
+    other = Server(*flags)
+    assert f"--grpc_socket_path {path}: a server listens there; taken over when the models are loaded" in other.log
+    assert server.stop() == 0  # and leaves the socket of the other one alone
+    with grpc.insecure_channel(f"unix:{path}") as channel:
+        assert method(channel)(request("taken", {"text": texts(b"a good film")}), timeout=10)
+    assert other.stop() == 0
     wait_for(lambda: not path.exists())
