@@ -214,8 +214,8 @@ class BatchQueue:
         self._waiting: dict[Requested, int] = {}  # rows
         self._shapes = _shapes(servable.signatures)
         self._kinds: dict[tuple[Requested, bool], _Kind] = {}  # (requested, padded)
-        for name in servable.signatures:
-            if reason := self._shapes[name].reason:
+        for name, signature in servable.signatures.items():
+            if signature.inputs and (reason := self._shapes[name].reason):  # TensorFlow's own have none
                 log(f"signature {name} is not batched: {reason}")
         servable.queue = self
 
