@@ -6,6 +6,7 @@ checkout, golden values in `golden` beside it). Tests that need them are skipped
 
 import contextlib
 import fcntl
+import gc
 import io
 import json
 import os
@@ -18,8 +19,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from trainer import quiet  # noqa: F401  isort: skip  before all that imports TensorFlow
 
 ROOT = Path(__file__).parents[1]
 DATA = Path(os.environ.get("LINEAGE_DATA") or ROOT.parent / "shared" / "data")
@@ -83,10 +82,23 @@ def encoder_of(folder, *, packed=False, **wants):
     return model, architecture.load(model, folder)
 
 
+def pytest_configure(config):
+    """Imports TensorFlow before the tests do; not in the process that only hands them out."""
+    if config.getoption("numprocesses", None) and not os.environ.get("PYTEST_XDIST_WORKER"):
+        return
+    from trainer import quiet  # noqa: F401
+
+    # Of what was imported nothing will be garbage, and graphs are made of many small objects: with Python's defaults a tenth
+    # of the time goes into looking for garbage.
+    gc.freeze()
+    gc.set_threshold(10_000, 10, 10)
+
+
 # The slowest files run first, so that of several processes none waits for another at the end.
 LONGEST = (
     "test_finetune.py", "test_compare.py", "test_evaluate.py", "test_lineage.py", "test_qa.py", "test_mistakes.py", "test_tag_crf.py",
-    "test_tables.py", "test_span.py", "test_loop.py", "test_checkpoint.py", "test_server.py", "test_tag.py",
+    "test_language.py", "test_tag.py", "test_pretrain.py", "test_span.py", "test_units.py", "test_tables.py", "test_loop.py",
+    "test_checkpoint.py", "test_server.py", "test_library.py",
 )  # fmt: skip
 
 

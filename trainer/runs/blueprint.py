@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 import keras
@@ -158,6 +159,12 @@ def _tokenizer(config, unit, vocabulary, lower_case, fallback) -> Tokenizer:
         raise Mistake(f"unit: expected {', '.join(UNITS)}, found {unit}")
     letters = getattr(config, "letters", 0)
     try:
-        return UNITS[unit](vocabulary, lower_case=lower_case, fallback=fallback, letters=letters)
+        return _shared(unit, tuple(vocabulary), lower_case, fallback, letters)
     except ValueError as error:
         raise Mistake(str(error)) from None
+
+
+@lru_cache(maxsize=4)
+def _shared(unit, vocabulary, lower_case, fallback, letters) -> Tokenizer:
+    """Makes a tokenizer once: models that read alike share it, and the graphs to which it is traced."""
+    return UNITS[unit](list(vocabulary), lower_case=lower_case, fallback=fallback, letters=letters)

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from itertools import islice, pairwise
 
 import numpy as np
@@ -112,7 +113,7 @@ def count(texts: Texts, *, lower_case: bool = True, joined: bool = False) -> Cou
         lower_case: See `Tokenizer`.
         joined: Adjacent CJK characters of a given word are one word.
     """
-    split = _traced(Splitter(lower_case=lower_case))
+    split = _words_of_strings(lower_case)
     counts = _count(split, texts.texts.items())
     for words, number in _words(split, texts.words.items()):
         for word, *_ in runs(words) if joined else words:
@@ -132,7 +133,8 @@ def count_lines(
         segment: With it, the Chinese words of several characters that it finds are counted beside all characters, of which
             the others consist.
     """
-    split, texts = _traced(splitter or Splitter(lower_case=lower_case)), ((line, 1) for line in lines)
+    split = _traced(splitter) if splitter else _words_of_strings(lower_case)
+    texts = ((line, 1) for line in lines)
     if not segment:
         return _count(split, texts)
     counts: Counter[str] = Counter()
@@ -149,6 +151,12 @@ def number_of_words(counts: Mapping[str, int]) -> int:
     """Returns how many words the texts of `count_lines` have: a character within a word that was found is none."""
     longer = sum(number * len(word) for word, number in counts.items() if len(word) > 1 and is_cjk(word))
     return sum(counts.values()) - longer
+
+
+@cache
+def _words_of_strings(lower_case):
+    """Returns `Splitter` as one graph, traced once."""
+    return _traced(Splitter(lower_case=lower_case))
 
 
 def _traced(splitter):

@@ -1,12 +1,13 @@
 """The trainer as users call it: it learns, writes its folder, repeats itself, answers mistakes with one line."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 import yaml
 
-from tests.conftest import cli, write_bert_folder, write_examples
+from tests.conftest import cli, said_by, write_bert_folder, write_examples
 from trainer.runs.run import Run
 from trainer.tasks.kinds import KINDS
 
@@ -56,20 +57,34 @@ def test_evaluate_and_predict(run_folder, capsys):
     assert [json.loads(line) for line in out.splitlines()] == rows[:1]
 
 
+def options_in(folder, init):
+    train, dev = write_examples(folder / "train.txt", 24), write_examples(folder / "dev.txt", 8)
+    return {"train": train, "dev": dev, "init": init, "out": folder / "run", "epochs": 1, "max_length": 16}
+
+
 @pytest.fixture
 def options(bert_folder, tmp_path):
-    train, dev = write_examples(tmp_path / "train.txt", 24), write_examples(tmp_path / "dev.txt", 8)
-    return {"train": train, "dev": dev, "init": bert_folder, "out": tmp_path / "run", "epochs": 1, "max_length": 16}
+    return options_in(tmp_path, bert_folder)
 
 
 def finetune(capsys, options, *flags):
     return cli(capsys, "finetune", "sentiment", *[f"--{name}={value}" for name, value in options.items()], *flags)
 
 
-def test_same_settings_give_the_same_bytes_and_another_seed_others(options, capsys, tmp_path):
+@pytest.fixture(scope="module")
+def plain(bert_folder, tmp_path_factory):
+    """A run with `options`, but without dev data: (its folder, standard output, standard error)."""
+    options = options_in(tmp_path_factory.mktemp("plain"), bert_folder)
     del options["dev"]
-    weights = []
-    for name, seed in (("one", 3), ("two", 3), ("three", 4)):
+    status, out, err = said_by("finetune", "sentiment", *[f"--{name}={value}" for name, value in options.items()])
+    assert status == 0, err
+    return options["out"], out, err
+
+
+def test_same_settings_give_the_same_bytes_and_another_seed_others(plain, options, capsys, tmp_path):
+    del options["dev"]
+    weights = [(plain[0] / "model.safetensors").read_bytes()]
+    for name, seed in (("two", 0), ("three", 4)):
         status, _, err = finetune(capsys, options | {"out": tmp_path / name, "seed": seed})
         assert status == 0, err
         weights.append((tmp_path / name / "model.safetensors").read_bytes())
@@ -89,9 +104,10 @@ def test_finished_run_answers_and_other_settings_are_refused(options, capsys):
     assert status == 0 and json.loads(out)["steps"] == 2
 
 
-def test_a_mistake_leaves_what_was_there_and_the_mended_command_runs(options, capsys, tmp_path):
+def test_a_mistake_leaves_what_was_there_and_the_mended_command_runs(plain, options, capsys, tmp_path):
     del options["dev"]
-    status, first, _ = finetune(capsys, options)
+    first = plain[1]
+    shutil.copytree(plain[0], options["out"])
     bad = write_bert_folder(tmp_path / "bad")
     (bad / "model.safetensors").unlink()
     status, _, err = finetune(capsys, options | {"init": bad}, "--overwrite")
@@ -168,14 +184,14 @@ def test_pairs_from_file_to_export(bert_folder, capsys, tmp_path):
     assert servable.predict("serving_default", inputs)["label"] == [b"three"]
 
 
-def test_dropout_and_epsilon_are_options(options, capsys):
+def test_dropout_and_epsilon_are_options(plain, options, capsys):
     import tensorflow as tf
 
     del options["dev"]
     digests = set()
     for name, flags in (("a", []), ("b", ["--dropout=0"]), ("c", ["--dropout=0", "--epsilon=1e-3"])):
-        options["out"] = options["out"].with_name(name)
-        status, out, err = cli(capsys, "finetune", "sentiment", *[f"--{k}={v}" for k, v in options.items()], *flags)
+        options["out"] = options["out"].with_name(name) if flags else plain[0]
+        status, out, err = finetune(capsys, options, *flags) if flags else (0, *plain[1:])
         assert (
             status == 0
             and ("; dropout 0" in err) == ("--dropout=0" in flags)

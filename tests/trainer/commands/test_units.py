@@ -13,7 +13,14 @@ TEXTS = ["Good film", "坏 片，a BAD film", "", "中国人 very good中 \u200b
 def finetune(capsys, task, folder, **options):
     train = {"sentiment": (write_examples, "train.txt"), "tagging": (write_treebank, "train.conllu")}[task]
     train = train[0](folder / train[1], 480)
-    options = {"train": train, "dev": train, "model": "bag", "epochs": 2, "learning_rate": 0.05} | options
+    options = {
+        "train": train,
+        "dev": train,
+        "dev_limit": 64,
+        "model": "bag",
+        "epochs": 2,
+        "learning_rate": 0.05,
+    } | options
     options = {name: value for name, value in options.items() if value is not None} | {"out": folder / "run"}
     status, out, err = cli(capsys, "finetune", task, *[f"--{name}={value}" for name, value in options.items()])
     assert status == 0, err

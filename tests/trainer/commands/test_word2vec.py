@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from tests.conftest import cli, stopped_at
+from tests.conftest import cli, said_by, stopped_at
 from trainer.pretraining.word_vectors import vectors_of
 from trainer.text import vectors
 
@@ -32,17 +32,29 @@ def cache(text, monkeypatch):
     monkeypatch.setenv("LINEAGE_CACHE", str(text.parent / "cache"))
 
 
-def pretrain(capsys, text, out, *flags):
+def command(text, out, *flags):
     options = ("--text", text, "--out", out, "--width=8", "--epochs=6", "--sample=0", "--learning_rate=0.05")
-    return cli(capsys, "pretrain", "word2vec", *options, *flags)
+    return ("pretrain", "word2vec", *options, *flags)
+
+
+def pretrain(capsys, text, out, *flags):
+    return cli(capsys, *command(text, out, *flags))
+
+
+@pytest.fixture(scope="module")
+def plain(text):
+    """A run of the options above alone: (its folder, exit status, standard output, standard error)."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LINEAGE_CACHE", str(text.parent / "cache"))
+        return text.parent / "plain", *said_by(*command(text, text.parent / "plain"))
 
 
 @pytest.mark.parametrize("flags", [(), ("--cbow",)])
-def test_words_of_a_topic_are_neighbours(text, flags, capsys, tmp_path):
-    status, out, err = pretrain(capsys, text, tmp_path / "run", *flags)
+def test_words_of_a_topic_are_neighbours(text, plain, flags, capsys, tmp_path):
+    run, status, out, err = (tmp_path / "run", *pretrain(capsys, text, tmp_path / "run", *flags)) if flags else plain
     assert status == 0, err
     assert json.loads(out)["model"] == "word2vec" and ("CBOW" in err) == bool(flags) and "of which the most" not in err
-    found = vectors_of(tmp_path / "run")
+    found = vectors_of(run)
     for topic in TOPICS:
         words = [word for word in topic.split() if word.isascii()]
         for word in words:
@@ -55,9 +67,8 @@ def test_words_that_a_vocabulary_has_no_room_for_are_counted(text, capsys, tmp_p
     assert "stand there 5 times or more, of which the most frequent 4 are taken (--vocabulary_size 9)" in err
 
 
-def test_a_run_answers_is_scored_and_begins_another(text, capsys, tmp_path):
-    run = tmp_path / "run"
-    status, _, err = pretrain(capsys, text, run)
+def test_a_run_answers_is_scored_and_begins_another(plain, capsys, tmp_path):
+    run, status, _, err = plain
     assert status == 0, err
     status, out, err = cli(capsys, "predict", run, "--text", "King", "dog")
     answers = [json.loads(line) for line in out.splitlines()]
@@ -99,16 +110,12 @@ def test_a_run_answers_is_scored_and_begins_another(text, capsys, tmp_path):
         assert status == 2 and words in err, err
 
 
-def test_a_stopped_run_ends_as_one_that_was_not(text, capsys, tmp_path):
-    digests = []
-    for name, at in (("whole", None), ("stopped", 5)):
-        if at:
-            with stopped_at(at):
-                assert pretrain(capsys, text, tmp_path / name)[0] == 143
-        status, out, err = pretrain(capsys, text, tmp_path / name)
-        assert status == 0 and ("resume    from step 5" in err) == bool(at), err
-        digests.append(json.loads(out)["digest"])
-    assert digests[0] == digests[1]
+def test_a_stopped_run_ends_as_one_that_was_not(text, plain, capsys, tmp_path):
+    with stopped_at(5):
+        assert pretrain(capsys, text, tmp_path / "stopped")[0] == 143
+    status, out, err = pretrain(capsys, text, tmp_path / "stopped")
+    assert status == 0 and "resume    from step 5" in err, err
+    assert json.loads(out)["digest"] == json.loads(plain[2])["digest"]
 
 
 @pytest.mark.parametrize(

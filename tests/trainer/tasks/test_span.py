@@ -39,8 +39,8 @@ def local(inputs, training):
 
 def brute_force(question, context, longest):
     """Returns ([(score, start, end)] of all spans of a whole context, best first, in characters; the null score)."""
-    question_ids = TOKENIZER(tf.constant([question])).ids.numpy()[0]
-    pieces = TOKENIZER(tf.constant([context]))
+    question_ids = TOKENIZER.traced(tf.constant([question])).ids.numpy()[0]
+    pieces = TOKENIZER.traced(tf.constant([context]))
     ids, words, starts, ends = (field.numpy()[0] for field in pieces)
     first = question_ids[0] if len(question_ids) else TOKENIZER.vocabulary.index("[SEP]")
     table = tf.random.stateless_normal([100, 100, 2], [1, 2]).numpy()[first]

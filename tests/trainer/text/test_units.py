@@ -2,6 +2,7 @@
 
 import json
 import random
+from functools import cache
 
 import numpy as np
 import pytest
@@ -23,11 +24,16 @@ WORDS = [
 ]  # fmt: skip
 
 
+@cache
+def read(vocabulary):
+    """Returns (the id of each entry, the entries that are words, the characters of the longest of these)."""
+    known = {word for word in vocabulary if not word.startswith("##")} - {"", "[UNK]"}
+    return {word: i for i, word in enumerate(vocabulary)}, known, max(map(len, known))
+
+
 def words_of(text, vocabulary, lower_case, fallback):
     """Returns [(ids, start, end)], one for each word; greedy longest match among adjacent CJK characters."""
-    ids = {word: i for i, word in enumerate(vocabulary)}
-    known = {word for word in vocabulary if not word.startswith("##")} - {"", "[UNK]"}
-    longest = max(map(len, known))
+    ids, known, longest = read(tuple(vocabulary))
     split, i, words = [*reference.words_of_text(text, lower_case)], 0, []
     while i < len(split):
         last = i
@@ -53,7 +59,7 @@ def words_of(text, vocabulary, lower_case, fallback):
 
 
 def characters_of(text, vocabulary, lower_case):
-    ids = {piece: i for i, piece in enumerate(vocabulary)}
+    ids, *_ = read(tuple(vocabulary))
     return [
         ([ids.get(c if k == 0 else f"##{c}", ids["[UNK]"]) for k, c in enumerate(word)], start, end)
         for word, start, end in reference.words_of_text(text, lower_case)
