@@ -3,7 +3,6 @@
 Knows nothing of gRPC or HTTP: a transport makes a `Request` of what arrives, and runs it when the gate says so.
 """
 
-import ctypes
 import threading
 import time
 from collections import deque
@@ -13,6 +12,7 @@ from typing import NoReturn, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
+from serving import memory
 from serving.limits import Limits
 from serving.refusal import Refused
 
@@ -150,7 +150,6 @@ class Gate:
         # Called with each request that has ended, its status, and the seconds that it took
         self.keep: Callable[[], bool] | None = None  # says whether observers need the messages of requests, too
         self.observers: list[Callable[[Request, str, float], None]] = []
-        self._trim = getattr(ctypes.CDLL(None), "malloc_trim", lambda _: None)  # glibc only
         self._to_trim = False
 
     def open(self, request: Request, *, always: bool = False) -> None:
@@ -301,7 +300,8 @@ class Gate:
             time.sleep(0.5)
             if self._to_trim and not self._bytes:
                 self._to_trim = False
-                self._trim(0)  # glibc would keep it in each of its arenas
+                memory.trim(0)
+            memory.tidy()
             silent = len(self._silent)
             if silent > MAX_SILENT:
                 part = min(silent / self._limits.max_requests_under_way, 1)

@@ -18,7 +18,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from serving import model
+from serving import memory, model
 from serving.flags import CORES, fail, parse
 from serving.follow import Config, Follower
 from serving.limits import Limits
@@ -337,6 +337,7 @@ def serve(options: argparse.Namespace, rest_socket: socket.socket | None, link: 
     import_tensorflow_quietly()
     from serving.prediction_log import PredictionLog
 
+    memory.set_aside()
     credentials, metrics_path = credentials_of(options), path_of_metrics(options)
     requests = request_log(options) if options.request_log else None
     file = None if link else follower(options)

@@ -16,7 +16,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from serving import batching, files, metrics
+from serving import batching, files, memory, metrics
 from serving.model import AVAILABLE, END, LOADING, UNLOADING, Model, Version, log
 from serving.protos import BatchingParameters, read
 from serving.refusal import Refused, cut
@@ -333,6 +333,7 @@ class Models:
             log(f"{model.name} version {number}: {type(error).__name__} in closing: {error}")
         with self._lock:
             version.servable, version.state = None, END
+        memory.unloaded()
         log(f"{model.name} version {number}: unloaded")
         self.changed()
 
