@@ -286,8 +286,10 @@ class Supervisor:
 
     def _timeout(self):
         """Returns the seconds until something has to be done."""
-        times = [self._kill_at, *self._due.values()]
-        if self._follower and not self._following:
+        times = [self._kill_at]
+        if not self._reload:  # until it is over, none is started
+            times += self._due.values()
+        if self._follower and self._started and not self._following:
             times.append(self._look_at)
         if self._reload and self._reload.over:
             return 0

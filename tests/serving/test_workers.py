@@ -15,7 +15,8 @@ import grpc
 import pytest
 
 from serving.client import Client
-from serving.workers import _Reload
+from serving.follow import Follower
+from serving.workers import Supervisor, _Reload
 from tests.conftest import ROOT, Server, free_port, wait_for
 from tests.serving.harm import method, request, save_odd_model, texts
 
@@ -252,6 +253,20 @@ def test_large_pages_that_several_workers_ask_for_at_once(tmp_path):
         for pid in [*children(process), process.pid]:
             os.kill(pid, signal.SIGKILL)
         process.wait()
+
+
+def test_the_supervisor_sleeps_until_something_can_be_done():
+    supervisor = Supervisor(2, lambda link: None, grace=5, follower=Follower("/nowhere"), seconds=0.0)
+    assert supervisor._timeout() > 60  # while the workers load
+    supervisor._started = True
+    assert supervisor._timeout() == 0  # to look at the file
+    supervisor._following = True
+    supervisor._due[1] = 0.0
+    assert supervisor._timeout() == 0  # to start one again
+    supervisor._reload = _Reload(("file", b""), [Worker()], lambda error: None)
+    assert supervisor._timeout() > 60  # while they take over a configuration
+    supervisor._reload.over = True
+    assert supervisor._timeout() == 0
 
 
 class Worker:
