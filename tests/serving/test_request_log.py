@@ -126,8 +126,8 @@ def request_of():
     """Returns a function that makes a request that has ended."""
     gate = Gate(1, Limits())
 
-    def make(data=b"", api="Predict"):
-        request = Request(gate, float("inf"), api, "GRPC")
+    def make(data=b"", api="Predict", entrypoint="GRPC"):
+        request = Request(gate, float("inf"), api, entrypoint)
         request.kept = data
         return request
 
@@ -209,6 +209,26 @@ def test_inputs_of_any_kind(request_of, tmp_path):
     log.end(10)
     found = [json.loads(line)["inputs"] for line in (tmp_path / "log").read_text().splitlines()]
     assert found == [{"x": [1.0, None], "z": ["(1+2j)"]}, {"text": ["坏", "\\xff"]}, {"x": None}, None, None]
+
+
+def test_json_that_is_no_text_or_no_number(request_of, tmp_path):
+    log = RequestLog(tmp_path / "log", inputs=True)
+    bodies = (rb'{"a": "\ud800"}', b'{"a": [1e999, -1e999, 0.5]}', b'{"a": "\xff"}', b'{"a": 1}')
+    for body in bodies:
+        log(request_of(body, "predict", "REST"), "OK", 0.0)
+    log.end(10)
+    refuse = lambda name: pytest.fail(f"{name} is no JSON")
+    found = [json.loads(line, parse_constant=refuse)["inputs"] for line in (tmp_path / "log").read_text().splitlines()]
+    assert found == [{"a": "\ud800"}, {"a": [None, None, 0.5]}, None, {"a": 1}]
+
+
+def test_names_of_any_length(request_of, tmp_path):
+    log = RequestLog(tmp_path / "log")
+    request = request_of()
+    request.model = request.signature = "m" * 2**20
+    log(request, "NOT_FOUND", 0.0)
+    log.end(10)
+    assert len((tmp_path / "log").read_text()) < 4000
 
 
 def test_a_file_that_cannot_be_opened(tmp_path, capsys):
