@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 import urllib.request
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -119,6 +120,26 @@ def test_lines_and_rotation(server):
     with Client(server.address) as client:
         client.predict("half", TWO)
     assert len(lines(server.path, 1)) == 1 and len(lines(server.path.with_suffix(".old"), 5)) == 5
+
+
+def test_calls_without_a_message_are_noted_once(server):
+    before = len(lines(server.path, 0))
+    with grpc.insecure_channel(server.address) as channel:
+        name = "/tensorflow.serving.PredictionService/Predict"
+        waits = threading.Event()
+        calls = [channel.stream_unary(name).future(iter(waits.wait, True)) for _ in range(8)]
+        time.sleep(0.5)
+        for call in calls:
+            call.cancel()
+        waits.set()
+        for messages, code in (([], "INVALID_ARGUMENT"), ([bytes(65 * 2**20)], "RESOURCE_EXHAUSTED")):
+            with pytest.raises(grpc.RpcError) as error:
+                channel.stream_unary(name)(iter(messages))
+            assert error.value.code().name == code
+    lines(server.path, before + 10)
+    time.sleep(0.3)
+    statuses = [row["status"] for row in lines(server.path, 0)[before:]]
+    assert Counter(statuses) == {"CANCELLED": 9, "INVALID_ARGUMENT": 1}
 
 
 @pytest.fixture
