@@ -315,8 +315,9 @@ class Supervisor:
             signal.set_wakeup_fd(-1)
             for end in (self._wakeup, self._wakeup_write):
                 os.close(end)
-            for signal_number in self._signals:
-                signal.signal(signal_number, lambda number, _: sys.exit(128 + number))
+            for signal_number in self._signals:  # until the worker takes them itself
+                ends = signal_number in ENDING
+                signal.signal(signal_number, (lambda number, _: sys.exit(128 + number)) if ends else signal.SIG_IGN)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, self._signals)
             self._serve(link)
             status = 0

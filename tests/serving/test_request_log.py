@@ -4,6 +4,7 @@ import json
 import os
 import resource
 import signal
+import subprocess
 import threading
 import time
 import urllib.request
@@ -23,7 +24,7 @@ from serving.follow import Invalid
 from serving.gate import Gate, Request
 from serving.limits import Limits
 from serving.request_log import WAITING, RequestLog
-from tests.conftest import Server, free_port, wait_for
+from tests.conftest import ROOT, Server, free_port, wait_for
 from tests.serving.saved import save_half_plus_two
 
 TWO = {"x": np.float32([[2.0]])}
@@ -260,3 +261,21 @@ def test_a_file_that_cannot_be_opened(tmp_path, capsys):
     assert stop.value.code == 2 and capsys.readouterr().err.endswith(
         f"--request_log {tmp_path}: cannot be opened (Is a directory)\n"
     )
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_rotation_while_models_are_loaded(base, tmp_path, workers):
+    path = tmp_path / "log"
+    flags = [f"--port={free_port()}", "--model_name=half", f"--model_base_path={base}", f"--workers={workers}"]
+    command = [*Server.COMMAND, *flags, f"--request_log={path}"]
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    try:
+        wait_for(path.exists)  # the log is open, the models are to come
+        path.rename(tmp_path / "old")
+        process.send_signal(signal.SIGHUP)
+        assert any(line.startswith("serving ") for line in process.stderr)
+        wait_for(path.exists)
+        process.terminate()
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
