@@ -114,6 +114,7 @@ class _Task:
     waiter: Waiter
     done: Done
     since: float = field(default_factory=time.monotonic)
+    ended: bool = False
 
 
 @dataclass(eq=False)
@@ -140,6 +141,22 @@ class Scheduler:
         self._ready: deque[_Group] = deque()
         self._due: list[tuple[float, int, _Group]] = []  # a heap: when a group is ready
         self._count = 0
+        self._hurried = False
+
+    def begin(self) -> None:
+        """Makes sure that tasks will be run, before any is added; holds `changed`; raises `Refused`."""
+        if not self._threads and not self._start_thread():
+            raise Refused("UNAVAILABLE", "no thread can be started for batches; try again")
+
+    def hurry(self) -> None:
+        """From now on nobody waits for company."""
+        with self.changed:
+            self._hurried = True
+            for _, _, group in self._due:
+                if group.tasks and not group.listed:
+                    self._list(group)
+            self._due.clear()
+            self.changed.notify_all()
 
     def add(self, group: _Group, task: _Task) -> None:
         """Adds a task to its group; holds `changed`."""
@@ -149,13 +166,21 @@ class Scheduler:
             self._offer(group)
         self.changed.notify()
         if max(len(self._ready), 1) > self._idle and self._threads < self._most:
+            self._start_thread()
+
+    def _start_thread(self):
+        """Returns whether one more runs batches."""
+        try:
             threading.Thread(target=self._run, name="batches", daemon=True).start()
-            self._threads += 1
+        except RuntimeError:  # "can't start new thread": fewer must do
+            return False
+        self._threads += 1
+        return True
 
     def _offer(self, group):
         """Lists a group that can run, or notes when it can."""
         parameters = group.queue.parameters
-        if parameters.timeout <= 0 or group.rows >= parameters.rows:
+        if self._hurried or parameters.timeout <= 0 or group.rows >= parameters.rows:
             self._list(group)
         else:
             self._count += 1
@@ -190,8 +215,12 @@ class Scheduler:
                     self.changed.notify()
             try:
                 group.queue.run(tasks)
-            except Exception:  # a defect, after which the thread goes on
+            except Exception as error:  # a defect, after which the thread goes on
                 log(traceback.format_exc())
+                for task in tasks:
+                    if not task.ended:
+                        _end(task, _throwing(error))
+                del task
             del group, tasks  # before the wait for the next
 
 
@@ -231,6 +260,7 @@ class BatchQueue:
             )
         tasks = self._split(job, waiter, done, rows) if rows > parameters.rows else [_task(job, waiter, done)]
         with self._scheduler.changed:
+            self._scheduler.begin()
             waiting = self._waiting.get(job.requested, 0)
             if waiting + rows > parameters.batches * parameters.rows:
                 raise Refused("UNAVAILABLE", self._full(rows, waiting))
@@ -343,6 +373,7 @@ class BatchQueue:
 
     def _run(self, tasks):
         if len(tasks) == 1 and not self.parameters.sizes:
+            _count(tasks[0].rows, tasks[0].rows)
             return _alone(tasks)
         requested = tasks[0].job.requested
         padded = len({_lengths(task) for task in tasks}) > 1
@@ -352,11 +383,11 @@ class BatchQueue:
         try:
             merged = self._merge(tasks)
             size, total = len(next(iter(merged.values()))), sum(task.rows for task in tasks)
-            metrics.PROCESSED_BATCH_SIZE.add(size)
-            metrics.PADDING_SIZE.add(size - total)
-            metrics.WRAPPED_RUN_COUNT.add(1)
+            _count(size, total)
             outputs = self._servable.run_together(merged, requested)
-            singles = self._singles(kind, tasks)
+            singles = self._singles(kind, tasks, filled=size > total)
+            answers = self._parts(kind, tasks, merged, outputs, padded)
+            same = answers is not None and all(_same(single, answers[i]) for i, single in singles.items())
         except (Refused, MemoryError, ValueError):
             if len(tasks) == 1:
                 return _alone(tasks)
@@ -365,16 +396,15 @@ class BatchQueue:
             return self._run(tasks[half:])
         except Exception:
             return _alone(tasks)
-        answers = self._parts(kind, tasks, merged, outputs, padded)
-        if answers is None or not all(_same(single, answers[i]) for i, single in singles.items()):
+        if not same:
             self._stop(kind, requested, padded)
             return _alone(tasks)
         for i, task in enumerate(tasks):
             _end(task, _returning(singles.get(i, answers[i])))
 
-    def _singles(self, kind, tasks):
+    def _singles(self, kind, tasks, filled):
         """Returns the outputs of single runs of a few tasks, {number: outputs}, while batches of this kind are on trial."""
-        if not kind.trials or len(tasks) == 1:
+        if not kind.trials or (len(tasks) == 1 and not filled):
             return {}
         kind.trials -= 1
         order = sorted(range(len(tasks)), key=lambda i: _lengths(tasks[i]))
@@ -527,7 +557,15 @@ def _padded(value, longest):
     return np.pad(value, behind, constant_values=b"" if value.dtype == object else 0)
 
 
+def _count(rows, given):
+    """Counts a batch of so many rows, of which so many are those of requests."""
+    metrics.PROCESSED_BATCH_SIZE.add(rows)
+    metrics.PADDING_SIZE.add(rows - given)
+    metrics.WRAPPED_RUN_COUNT.add(1)
+
+
 def _end(task, outputs):
+    task.ended = True
     try:
         task.done(outputs)
     except Exception:  # a defect; the others of the batch must not suffer for it

@@ -66,7 +66,7 @@ def code_of(name: str) -> int:
 class Call(Request):
     """One call of a client. Its methods that take an event are called by gRPC's threads when the event has come."""
 
-    __slots__ = ("_core", "_ended", "_initial", "_lock", "_method", "_rpc", "ended_hook", "sent_hook")
+    __slots__ = ("_core", "_empty", "_ended", "_initial", "_lock", "_method", "_rpc", "ended_hook", "sent_hook")
 
     def __init__(self, core: "Core", event: Any, method: Method | Stream) -> None:
         name = event.call_details.method.decode("utf-8", "replace").rpartition("/")[2]
@@ -74,6 +74,7 @@ class Call(Request):
         self._core, self._rpc = core, event.call
         self._method: Any = method
         self._ended = self._initial = False
+        self._empty = False  # no message came: there is none, or the client has gone, which `_closed` knows
         self._lock = threading.Lock()
         self.ended_hook: Callable[[], None] | None = None  # the call has ended, whatever ended it
         self.sent_hook: Callable[[], None] | None = None  # of a stream: the next message may be sent
@@ -154,7 +155,9 @@ class Call(Request):
                 return self.refuse("RESOURCE_EXHAUSTED", f"expected at most {QUICK_BYTES} bytes, received {len(data)}")
             self._method.opened(self, data)
         elif data is None:
-            self.refuse("INVALID_ARGUMENT", "expected one message, received none")
+            self._empty = True
+            if self.gate.received(self):
+                self._finish(code_of("INVALID_ARGUMENT"), b"expected one message, received none")
         else:
             self._core.handle(self, data, self._method)
 
@@ -165,8 +168,8 @@ class Call(Request):
     def _closed(self, event):
         cancelled = event.batch_operations[0].cancelled()
         dropped = cancelled and self.gate.drop(self)
-        if dropped:
-            self.ended("CANCELLED")
+        if dropped or self._empty:
+            self.ended("CANCELLED" if cancelled else "INVALID_ARGUMENT")
         if dropped or isinstance(self._method, Stream):
             self._end()  # it had not begun, and nobody waits for an answer
         if self.ended_hook:
@@ -219,7 +222,8 @@ class Core:
 
     def handle(self, call: Call, data: bytes, method: Method) -> None:
         """Runs a call whose message has come, or lets it wait; never waits itself."""
-        self.gate.received(call)
+        if not self.gate.received(call):
+            return  # cancelled, and ended
         try:
             call.arrived(data)
             if method.quick and len(data) <= QUICK_BYTES:

@@ -174,10 +174,10 @@ class Gate:
             self._open += 1
             self._silent[request] = None
 
-    def received(self, request: Request) -> None:
-        """Its message has come."""
+    def received(self, request: Request) -> bool:
+        """Its message has come; returns False if it was dropped before."""
         with self._lock:
-            self._silent.pop(request, None)
+            return self._silent.pop(request, self) is None
 
     def close(self, request: Request) -> None:
         """Ends a request that was opened."""
@@ -247,7 +247,7 @@ class Gate:
         """Notes that a client has gone; returns whether its request had not begun: its place and memory are free now."""
         with self._lock:
             request.gone = True
-            silent = request in self._silent
+            silent = self._silent.pop(request, self) is None
             begun = not (silent or request.waiting)
             if request.waiting:
                 request.waiting = False

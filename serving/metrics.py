@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from serving.gate import Gate, Request
+from serving.refusal import cut
 
 if TYPE_CHECKING:  # imports TensorFlow
     from serving.versions import Models
@@ -55,7 +56,9 @@ class Metric:
         return f"{self.name}{suffix}{{{text}}} {number}"
 
     def _cell(self, cells, values, empty):
-        """Returns the key of a cell, which exists."""
+        """Returns the key of a cell, which exists; requests can name models at any length."""
+        if values not in cells:
+            values = tuple(map(cut, values))
         if values not in cells:
             if len(cells) >= MAX_CELLS:
                 values = (OTHER,) * len(self.labels)
@@ -152,7 +155,9 @@ def joined(pages: Mapping[int, bytes]) -> bytes:
     values: dict[str, list[str]] = {}
     for worker, content in sorted(pages.items()):
         name = ""
-        for line in content.decode().splitlines():
+        for line in content.decode().split("\n"):  # a name may contain other ends of lines
+            if not line:
+                continue
             if line.startswith("# HELP "):
                 name = line.split(" ", 3)[2]
                 comments[name] = []

@@ -4,6 +4,7 @@ The inputs of requests are not in it unless asked for.
 """
 
 import json
+import math
 import os
 import random
 import threading
@@ -19,6 +20,7 @@ from tensorflow_serving.apis import classification_pb2, inference_pb2, predict_p
 from serving import metrics, tensors
 from serving.gate import Request
 from serving.model import log
+from serving.refusal import cut
 
 WAITING = 10_000  # lines that may wait for the disk
 WAITING_BYTES = 16 * 2**20  # of inputs that may
@@ -66,9 +68,9 @@ class RequestLog:
             "transport": request.entrypoint,
             "peer": request.peer(),
             "method": request.api,
-            "model": request.model,
+            "model": cut(request.model),
             "version": request.version,
-            "signature": request.signature,
+            "signature": cut(request.signature),
             "status": code,
             "ms": round(1000 * seconds, 3),
             "request_bytes": request.message_bytes,
@@ -135,7 +137,7 @@ class RequestLog:
         lines = [line_of(row, message, self.inputs) for row, message in rows]
         if dropped:
             lines.append(json.dumps({"time": _time(time.time()), "dropped": dropped}))
-        left = memoryview(("\n" * self._torn + "\n".join(lines) + "\n").encode())
+        left = memoryview(("\n" * self._torn + "\n".join(lines) + "\n").encode("utf-8", "backslashreplace"))
         try:
             while left:
                 left = left[os.write(self._file, left) :]
@@ -172,7 +174,7 @@ def _inputs(row, message):
         return None
     try:
         if row["transport"] == "REST":
-            return json.loads(message, parse_constant=lambda name: None)
+            return json.loads(message, parse_constant=lambda name: None, parse_float=_number)
         if row["method"] == "Predict":
             inputs = predict_pb2.PredictRequest.FromString(message).inputs
             return {name: _values(proto) for name, proto in inputs.items()}
@@ -180,6 +182,12 @@ def _inputs(row, message):
         return json_format.MessageToDict(kind.FromString(message).input) if kind else None
     except (DecodeError, ValueError, RecursionError):
         return None
+
+
+def _number(text):
+    """Returns the number, None if it is too large to be one."""
+    number = float(text)
+    return None if math.isinf(number) else number
 
 
 def _values(proto):

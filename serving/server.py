@@ -269,8 +269,8 @@ def request_log(options: argparse.Namespace) -> "RequestLog | None":
         fail(f"--request_log {options.request_log}: cannot be opened ({error.strerror})")
 
 
-def signal_pipe(numbers: Iterable[int]) -> int:
-    """Returns the read end of a pipe that receives the number of each of these signals, a byte.
+def signal_pipe() -> int:
+    """Returns the read end of a pipe that receives the number of each signal that Python handles, a byte.
 
     Python's C handler writes it, in whichever thread gets the signal. A handler in Python would run only when the main
     thread wakes up, which a signal to another thread does not cause.
@@ -278,9 +278,13 @@ def signal_pipe(numbers: Iterable[int]) -> int:
     read_end, write_end = os.pipe()
     os.set_blocking(write_end, False)
     signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
+    return read_end
+
+
+def only_note(numbers: Iterable[int]) -> None:
+    """Lets these signals do nothing but reach the pipe."""
     for number in numbers:
         signal.signal(number, lambda *_: None)
-    return read_end
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -292,6 +296,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments, __doc__)
     for number in (signal.SIGTERM, signal.SIGINT):  # end at once until there are requests to wait for
         signal.signal(number, lambda number, _: os._exit(128 + number))
+    if options.request_log:  # which is not open yet
+        for number in REOPENING:
+            signal.signal(number, signal.SIG_IGN)
     if options.port:  # before the models, which can take minutes to load
         bound("port", options.port).close()
     rest_socket = bound("rest_api_port", options.rest_api_port) if options.rest_api_port else None
@@ -339,11 +346,13 @@ def serve(options: argparse.Namespace, rest_socket: socket.socket | None, link: 
 
     memory.set_aside()
     credentials, metrics_path = credentials_of(options), path_of_metrics(options)
-    requests = request_log(options) if options.request_log else None
+    requests, signals = request_log(options) if options.request_log else None, signal_pipe()
+    if requests:
+        only_note(REOPENING)  # also while models are loaded, which can take minutes
     file = None if link else follower(options)
     models = load(options, link.config if link else None)
     logs: list[RequestLog | PredictionLog] = [PredictionLog(models), *([requests] if requests else [])]
-    signals = signal_pipe(ENDING + REOPENING * bool(requests))
+    only_note(ENDING)
     reload = reloading(options, models)
     # gRPC stops a server that is not referenced
     _core, gate, health, addresses = start(

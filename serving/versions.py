@@ -126,8 +126,10 @@ class Models:
             threading.Thread(target=run, name=f"versions of {model.name}", daemon=True).start()
 
     def stop(self) -> None:
-        """Ends `watch`."""
+        """Ends `watch`, and the waiting for full batches."""
         self._stopped.set()
+        if self._batches:
+            self._batches.hurry()
 
     @contextmanager
     def use(self, spec: Message) -> Iterator[tuple[int, Servable]]:

@@ -47,6 +47,7 @@ class Link:
         self._decisions: SimpleQueue[bool] = SimpleQueue()
         self._pages: SimpleQueue[tuple[int, dict[int, bytes]]] = SimpleQueue()
         self._page: Callable[[], bytes] = bytes
+        self._asked: SimpleQueue[int] = SimpleQueue()  # for its page
         self._gathering, self._gathered = threading.Lock(), 0
 
     def ready(self, line: str) -> None:
@@ -84,6 +85,7 @@ class Link:
         """
         self._page = page
         threading.Thread(target=self._run, args=[take_over], name="supervisor", daemon=True).start()
+        threading.Thread(target=self._give_pages, name="pages", daemon=True).start()
 
     def _run(self, take_over):
         try:
@@ -92,7 +94,7 @@ class Link:
                 if what == "reload":
                     threading.Thread(target=self._take_over, args=[take_over, value], daemon=True).start()
                 elif what == "page":
-                    self._send("page", (value, self._page()))
+                    self._asked.put(value)
                 elif what == "pages":
                     self._pages.put(value)
                 elif what == "decision":
@@ -103,6 +105,12 @@ class Link:
             self._answers.put(("UNAVAILABLE", "the server is ending"))
             self._decisions.put(False)
             os.kill(os.getpid(), signal.SIGTERM)
+
+    def _give_pages(self):
+        """Answers apart from `_run`, which always reads: two that wait until the other reads would wait forever."""
+        while True:
+            number = self._asked.get()
+            self._send("page", (number, self._page()))
 
     def _take_over(self, take_over, config):
         error = None
@@ -278,8 +286,10 @@ class Supervisor:
 
     def _timeout(self):
         """Returns the seconds until something has to be done."""
-        times = [self._kill_at, *self._due.values()]
-        if self._follower and not self._following:
+        times = [self._kill_at]
+        if not self._reload:  # until it is over, none is started
+            times += self._due.values()
+        if self._follower and self._started and not self._following:
             times.append(self._look_at)
         if self._reload and self._reload.over:
             return 0
@@ -305,8 +315,9 @@ class Supervisor:
             signal.set_wakeup_fd(-1)
             for end in (self._wakeup, self._wakeup_write):
                 os.close(end)
-            for signal_number in self._signals:
-                signal.signal(signal_number, lambda number, _: sys.exit(128 + number))
+            for signal_number in self._signals:  # until the worker takes them itself
+                ends = signal_number in ENDING
+                signal.signal(signal_number, (lambda number, _: sys.exit(128 + number)) if ends else signal.SIG_IGN)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, self._signals)
             self._serve(link)
             status = 0

@@ -13,13 +13,13 @@ from google.protobuf import text_format
 
 from serving import batching, metrics
 from serving.batching import BatchQueue, Parameters, Scheduler, parameters_of
-from serving.jobs import job_of
+from serving.jobs import follow, job_of, once, throw
 from serving.messages import PREDICT, PredictRequest, PredictResponse
 from serving.protos import BatchingParameters
 from serving.refusal import Refused
 from serving.servable import Servable
 from serving.tensors import fill
-from tests.conftest import Server
+from tests.conftest import Server, wait_for
 
 
 class Waiter:
@@ -264,6 +264,75 @@ def test_a_timeout_waits_for_company(batched, vectors):
     began = time.monotonic()
     answers(queue, vectors, "multiply", random_vectors(2, rows=(1,)))
     assert time.monotonic() - began < 0.25 and 2 in sizes
+
+
+def test_nobody_waits_for_company_at_the_end(batched, vectors):
+    queue, sizes, _ = batched(timeout=60)
+    ended = threading.Semaphore(0)
+    (inputs,) = random_vectors(1)
+    began = time.monotonic()
+    for _ in range(2):  # one that waits, and one that comes later
+        assert queue.put(job_of(vectors, inputs, [("multiply", ["y"])]), Waiter(), lambda outputs: ended.release())
+        time.sleep(0.1)
+        queue._scheduler.hurry()
+        assert ended.acquire(timeout=10)
+    assert time.monotonic() - began < 10 and len(sizes) == 2
+
+
+def test_a_single_request_that_is_filled_up_is_compared(batched, vectors):
+    queue, sizes, lines = batched(rows=8, most=8, sizes=(2, 8))
+    requests = random_vectors(1, rows=(3,))
+    same(answers(queue, vectors, "mixes", requests), vectors, "mixes", requests)
+    assert 8 in sizes and lines == ["signature mixes: a batch changes its answers; its requests run apart"]
+
+
+def test_single_requests_are_batches_too(batched, vectors):
+    queue, _, _ = batched()
+    counted = metrics.WRAPPED_RUN_COUNT.first()
+    answers(queue, vectors, "multiply", random_vectors(1))
+    assert metrics.WRAPPED_RUN_COUNT.first() == counted + 1
+
+
+def test_an_answer_whatever_happens(batched, vectors, monkeypatch, capsys):
+    """Without memory for the comparison the requests run apart; after a defect they end with its error."""
+    queue, _, _ = batched()
+    monkeypatch.setattr(batching, "_same", lambda *values: throw(MemoryError()))
+    requests = random_vectors(4)
+    same(answers(queue, vectors, "multiply", requests), vectors, "multiply", requests)
+    monkeypatch.setattr(queue, "_run", lambda tasks: throw(KeyError("defect")))
+    errors = []
+    with queue._scheduler.changed:
+        for inputs in requests:
+            queue.put(job_of(vectors, inputs, [("multiply", ["y"])]), Waiter(), errors.append)
+    wait_for(lambda: len(errors) == 4)
+    for error in errors:
+        with pytest.raises(KeyError):
+            error()
+    assert "defect" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("threads", [0, 1])
+def test_no_more_threads(batched, vectors, monkeypatch, threads):
+    """A request is refused if nothing could run it, else waits; it is answered once."""
+    queue, _, _ = batched(threads=4)
+    (inputs,) = random_vectors(1)
+    finished = []
+    steps = lambda: once(job_of(vectors, inputs, [("multiply", ["y"])]))
+    for _ in range(threads):
+        follow(steps(), Waiter(), finished.append)
+    wait_for(lambda: len(finished) == threads)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", lambda self: throw(RuntimeError("can't start new thread")))
+        for _ in range(4):
+            follow(steps(), Waiter(), finished.append)
+    follow(steps(), Waiter(), finished.append)
+    wait_for(lambda: len(finished) == threads + 5)
+    time.sleep(0.2)
+    assert len(finished) == threads + 5 and not queue._waiting
+    for answer in finished[threads : threads + 4 * (not threads)]:
+        with pytest.raises(Refused, match="no thread can be started"):
+            answer()
+    assert finished[-1]()
 
 
 INVALID = {

@@ -4,9 +4,11 @@ import json
 import os
 import resource
 import signal
+import subprocess
 import threading
 import time
 import urllib.request
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -22,7 +24,7 @@ from serving.follow import Invalid
 from serving.gate import Gate, Request
 from serving.limits import Limits
 from serving.request_log import WAITING, RequestLog
-from tests.conftest import Server, free_port, wait_for
+from tests.conftest import ROOT, Server, free_port, wait_for
 from tests.serving.saved import save_half_plus_two
 
 TWO = {"x": np.float32([[2.0]])}
@@ -121,13 +123,33 @@ def test_lines_and_rotation(server):
     assert len(lines(server.path, 1)) == 1 and len(lines(server.path.with_suffix(".old"), 5)) == 5
 
 
+def test_calls_without_a_message_are_noted_once(server):
+    before = len(lines(server.path, 0))
+    with grpc.insecure_channel(server.address) as channel:
+        name = "/tensorflow.serving.PredictionService/Predict"
+        waits = threading.Event()
+        calls = [channel.stream_unary(name).future(iter(waits.wait, True)) for _ in range(8)]
+        time.sleep(0.5)
+        for call in calls:
+            call.cancel()
+        waits.set()
+        for messages, code in (([], "INVALID_ARGUMENT"), ([bytes(65 * 2**20)], "RESOURCE_EXHAUSTED")):
+            with pytest.raises(grpc.RpcError) as error:
+                channel.stream_unary(name)(iter(messages))
+            assert error.value.code().name == code
+    lines(server.path, before + 10)
+    time.sleep(0.3)
+    statuses = [row["status"] for row in lines(server.path, 0)[before:]]
+    assert Counter(statuses) == {"CANCELLED": 9, "INVALID_ARGUMENT": 1}
+
+
 @pytest.fixture
 def request_of():
     """Returns a function that makes a request that has ended."""
     gate = Gate(1, Limits())
 
-    def make(data=b"", api="Predict"):
-        request = Request(gate, float("inf"), api, "GRPC")
+    def make(data=b"", api="Predict", entrypoint="GRPC"):
+        request = Request(gate, float("inf"), api, entrypoint)
         request.kept = data
         return request
 
@@ -211,6 +233,26 @@ def test_inputs_of_any_kind(request_of, tmp_path):
     assert found == [{"x": [1.0, None], "z": ["(1+2j)"]}, {"text": ["坏", "\\xff"]}, {"x": None}, None, None]
 
 
+def test_json_that_is_no_text_or_no_number(request_of, tmp_path):
+    log = RequestLog(tmp_path / "log", inputs=True)
+    bodies = (rb'{"a": "\ud800"}', b'{"a": [1e999, -1e999, 0.5]}', b'{"a": "\xff"}', b'{"a": 1}')
+    for body in bodies:
+        log(request_of(body, "predict", "REST"), "OK", 0.0)
+    log.end(10)
+    refuse = lambda name: pytest.fail(f"{name} is no JSON")
+    found = [json.loads(line, parse_constant=refuse)["inputs"] for line in (tmp_path / "log").read_text().splitlines()]
+    assert found == [{"a": "\ud800"}, {"a": [None, None, 0.5]}, None, {"a": 1}]
+
+
+def test_names_of_any_length(request_of, tmp_path):
+    log = RequestLog(tmp_path / "log")
+    request = request_of()
+    request.model = request.signature = "m" * 2**20
+    log(request, "NOT_FOUND", 0.0)
+    log.end(10)
+    assert len((tmp_path / "log").read_text()) < 4000
+
+
 def test_a_file_that_cannot_be_opened(tmp_path, capsys):
     from serving.server import request_log
 
@@ -219,3 +261,21 @@ def test_a_file_that_cannot_be_opened(tmp_path, capsys):
     assert stop.value.code == 2 and capsys.readouterr().err.endswith(
         f"--request_log {tmp_path}: cannot be opened (Is a directory)\n"
     )
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_rotation_while_models_are_loaded(base, tmp_path, workers):
+    path = tmp_path / "log"
+    flags = [f"--port={free_port()}", "--model_name=half", f"--model_base_path={base}", f"--workers={workers}"]
+    command = [*Server.COMMAND, *flags, f"--request_log={path}"]
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    try:
+        wait_for(path.exists)  # the log is open, the models are to come
+        path.rename(tmp_path / "old")
+        process.send_signal(signal.SIGHUP)
+        assert any(line.startswith("serving ") for line in process.stderr)
+        wait_for(path.exists)
+        process.terminate()
+        assert process.wait(20) == 0
+    finally:
+        process.kill()

@@ -440,3 +440,22 @@ def test_a_metric_has_a_bounded_number_of_cells(monkeypatch):
         r'a{name="2\"\\\n"} 1',
         'a{name="other"} 7',
     ]
+
+
+def test_a_metric_takes_no_names_of_any_length(monkeypatch):
+    monkeypatch.setattr(metrics, "REGISTRY", {})
+    counter = metrics.Counter("a", "b", ("name",))
+    for end in "xyz":
+        counter.add(1, 2**20 * "m" + end)
+    assert len(counter.lines()) == 1 and len(counter.lines()[0]) < 1100 and counter.first() == 3
+
+
+def test_the_metrics_of_workers_whatever_a_model_is_called(monkeypatch):
+    monkeypatch.setattr(metrics, "REGISTRY", {})
+    counter = metrics.Counter("a", "b", ("name",))
+    names = ("x\u2028# HELP evil", "x\x85", "x\r", "x\n", "x")
+    for name in names:
+        counter.add(1, name)
+    page = metrics.joined({0: metrics.page(), 1: b"", 2: metrics.page()}).decode()
+    expected = [f'a{{worker="{worker}",name="{metrics._escaped(name)}"}} 1' for worker in (0, 2) for name in names]
+    assert page.split("\n") == ["# HELP a b", "# TYPE a counter", *expected, ""]

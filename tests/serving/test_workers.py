@@ -15,7 +15,8 @@ import grpc
 import pytest
 
 from serving.client import Client
-from serving.workers import _Reload
+from serving.follow import Follower
+from serving.workers import Supervisor, _Reload
 from tests.conftest import ROOT, Server, free_port, wait_for
 from tests.serving.harm import method, request, save_odd_model, texts
 
@@ -195,6 +196,11 @@ TRIVIAL = {
     "waits": "link.follow(None, bytes); link.ready('serving nothing'); signal.pause()",
     "mistaken": "print('no such model', file=sys.stderr); sys.exit(2)",
     "second fails": "link.number and sys.exit(3); link.ready('serving nothing'); signal.pause()",
+    "shows pages": (
+        "from threading import Thread; link.follow(None, lambda: b'x' * 10**6); link.ready('serving nothing'); time.sleep(0.5); "
+        "ask = lambda: [print(len(link.gather()), file=open('pages', 'a')) for _ in range(4)]; "
+        "[Thread(target=ask).start() for _ in range(2)]; signal.pause()"
+    ),
     "ends once": "link.ready('serving nothing'); time.sleep(0.3); os.path.exists('ended') or (open('ended', 'w'), sys.exit(4)); signal.pause()",
 }
 
@@ -234,6 +240,33 @@ def test_signals_and_a_worker_that_ends(tmp_path):
     process.send_signal(signal.SIGINT)
     err = process.communicate(timeout=20)[1]
     assert process.returncode in (0, 1) and "Traceback" not in err  # these have no requests under way: TERM ends them
+
+
+def test_large_pages_that_several_workers_ask_for_at_once(tmp_path):
+    process = supervised("shows pages", tmp_path)
+    try:
+        assert process.stderr.readline() == "serving nothing with 3 workers\n"
+        pages = tmp_path / "pages"
+        wait_for(lambda: pages.exists() and len(pages.read_text().split()) == 24)  # neither waits for the other
+        assert pages.read_text().split() == ["3"] * 24
+    finally:
+        for pid in [*children(process), process.pid]:
+            os.kill(pid, signal.SIGKILL)
+        process.wait()
+
+
+def test_the_supervisor_sleeps_until_something_can_be_done():
+    supervisor = Supervisor(2, lambda link: None, grace=5, follower=Follower("/nowhere"), seconds=0.0)
+    assert supervisor._timeout() > 60  # while the workers load
+    supervisor._started = True
+    assert supervisor._timeout() == 0  # to look at the file
+    supervisor._following = True
+    supervisor._due[1] = 0.0
+    assert supervisor._timeout() == 0  # to start one again
+    supervisor._reload = _Reload(("file", b""), [Worker()], lambda error: None)
+    assert supervisor._timeout() > 60  # while they take over a configuration
+    supervisor._reload.over = True
+    assert supervisor._timeout() == 0
 
 
 class Worker:
