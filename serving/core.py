@@ -109,8 +109,8 @@ class Call(Request):
             self.refuse("INTERNAL", f"{type(error).__name__}: {error}")
         else:
             self.answer_bytes = len(message)
+            self.ended("OK")  # before its client can ask for more
             self._finish(0, b"", message)
-            self.ended("OK")
         finally:
             self.release()
 
@@ -120,8 +120,8 @@ class Call(Request):
 
     def refuse(self, code: str, message: str) -> None:
         """Ends the call with that status."""
-        self._finish(code_of(code), cut(message).encode())
         self.ended(code)
+        self._finish(code_of(code), cut(message).encode())
 
     def send(self, message: bytes) -> None:
         """Sends one message of a stream; the next only when `sent_hook` was called."""

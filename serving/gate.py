@@ -14,6 +14,7 @@ from google.protobuf.message import DecodeError, Message
 
 from serving import memory
 from serving.limits import Limits
+from serving.model import log
 from serving.refusal import Refused
 
 MAX_SILENT = 64  # requests without a message; if there are more, stalled ones are cancelled
@@ -68,7 +69,10 @@ class Request:
     def ended(self, code: str) -> None:
         """Tells the observers with which status it has ended."""
         for observer in self.gate.observers:
-            observer(self, code, time.monotonic() - self.opened)
+            try:
+                observer(self, code, time.monotonic() - self.opened)
+            except Exception as error:  # a defect; the request must not suffer for it
+                log(f"{type(error).__name__} in noting a request: {error}")
         self.kept = None
 
     def arrived(self, data: bytes) -> None:

@@ -6,6 +6,7 @@ One asyncio loop in a thread of its own reads and writes (aiohttp's server); req
 
 import asyncio
 import json
+import logging
 import math
 import re
 import socket
@@ -29,6 +30,7 @@ from serving.checks import invalid
 from serving.gate import LARGE, TIMED_OUT, Gate, Request
 from serving.jobs import follow, throw
 from serving.limits import Limits
+from serving.model import log
 from serving.refusal import Refused, cut
 from serving.services import Services
 
@@ -55,6 +57,19 @@ JSON, TEXT = "application/json", "text/plain"
 KEEPALIVE = 75.0  # seconds that a connection without requests is kept
 SWEEP = 5.0  # seconds between two looks for connections without requests
 MAX_SILENT = 1000  # connections that have not sent a request; if there are more, the oldest are closed
+
+
+class _Lines(logging.Handler):
+    """What aiohttp says of defects, a line each; of malformed requests, which their clients are told of, nothing."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        if not isinstance(error, HttpProcessingError):
+            log(f"{record.getMessage()}{f': {type(error).__name__}: {error}' if error else ''}")
+
+
+LOGGER = logging.Logger("serving.rest", logging.WARNING)
+LOGGER.addHandler(_Lines())
 
 
 class _TooLarge(Refused):
@@ -163,7 +178,12 @@ class Rest:
 
         async def serve():
             server = web.Server(
-                self._handle, access_log=None, keepalive_timeout=KEEPALIVE, handler_cancellation=True, lingering_time=2
+                self._handle,
+                access_log=None,
+                logger=LOGGER,
+                keepalive_timeout=KEEPALIVE,
+                handler_cancellation=True,
+                lingering_time=2,
             )
             loop = asyncio.get_running_loop()
             await loop.create_server(lambda: self._connected(server()), sock=listening, backlog=1024)

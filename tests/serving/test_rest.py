@@ -374,7 +374,7 @@ def test_many_at_once(api):
     wait_for(lambda: api.gate.requests() == IDLE)
 
 
-def test_malformed_http_and_connections_without_a_request(api, monkeypatch):
+def test_malformed_http_and_connections_without_a_request(api, monkeypatch, capfd):
     monkeypatch.setattr("serving.rest.MAX_SILENT", 3)
     idle = [socket.create_connection(("localhost", api.port)) for _ in range(6)]
     for sent in (
@@ -385,6 +385,10 @@ def test_malformed_http_and_connections_without_a_request(api, monkeypatch):
         with socket.create_connection(("localhost", api.port), timeout=10) as connection:
             connection.sendall(sent)
             assert connection.recv(100).startswith(b"HTTP/1.")
+    with socket.create_connection(("localhost", api.port), timeout=10) as connection:
+        connection.sendall(b"GET /\xff HTTP/1.1\r\n\r\n")
+        assert b" 400 " in connection.recv(100)
+    assert capfd.readouterr().err == ""  # nobody fills the log with them
     idle[0].settimeout(20)
     assert idle[0].recv(1) == b""  # one of the oldest is closed
     for connection in idle:
