@@ -109,10 +109,8 @@ class Call(Request):
             self.refuse("INTERNAL", f"{type(error).__name__}: {error}")
         else:
             self.answer_bytes = len(message)
-            self.ended("OK")  # before its client can ask for more
+            self._over("OK")
             self._finish(0, b"", message)
-        finally:
-            self.release()
 
     def peer(self) -> str:
         """Returns the address of its client, as `ipv4:127.0.0.1:40000`."""
@@ -120,8 +118,13 @@ class Call(Request):
 
     def refuse(self, code: str, message: str) -> None:
         """Ends the call with that status."""
-        self.ended(code)
+        self._over(code)
         self._finish(code_of(code), cut(message).encode())
+
+    def _over(self, code):
+        """Notes its end, and gives back its memory, before its client can ask for more."""
+        self.ended(code)
+        self.release()
 
     def send(self, message: bytes) -> None:
         """Sends one message of a stream; the next only when `sent_hook` was called."""

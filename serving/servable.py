@@ -50,14 +50,15 @@ class Servable:
     """
 
     def __init__(self, path: str | os.PathLike, settings: Settings = DEFAULTS) -> None:
+        path = os.fspath(path)
         self._graph = tf.Graph()
         config = settings.session
         # The calling thread starts all operations unless the number of threads is asked for
         self._pool = 0 if config.inter_op_parallelism_threads > 0 else -1
         self._session = v1.Session(graph=self._graph, config=config)
-        _check_files(os.fspath(path))
+        _check_files(path)
         with self._graph.as_default():
-            meta_graph = v1.saved_model.loader.load(self._session, list(settings.tags), str(path))
+            meta_graph = v1.saved_model.loader.load(self._session, list(settings.tags), path)
         try:
             _check_content(meta_graph)
         except ValueError:
