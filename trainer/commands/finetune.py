@@ -172,7 +172,7 @@ class Plan:
 
         def batches_of(epoch, skip):
             plan = train_set.plan(examples, seed=options.seed, epoch=epoch)
-            return batches.steps(train_set, plan[skip:], options.batch_size, epoch)
+            return batches.steps(train_set, plan[skip:], options.batch_size, epoch, most=options.accumulate)
 
         signature = [self.setup.reader.inputs(len(self.setup.fields)), self.kind.targets]
         return loop.Work(

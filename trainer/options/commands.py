@@ -132,6 +132,8 @@ class Predict(Command, Columns):
     """Of a qa run."""
     context: list[str] | None = None
     """Of a qa run: where the answers are looked for, as many."""
+    source: list[str] | None = None
+    """Of a translation run."""
     words: list[str] | None = None
     """Of a tagging run: the words of one sentence, instead of its text: --words She studies ."""
     input: str | None = None
@@ -149,7 +151,7 @@ class Predict(Command, Columns):
 
     def given(self) -> dict[str, list[str]]:
         """Returns {field: values} of the rows that are given on the command line."""
-        names = ("text", "text_b", "premise", "hypothesis", "question", "context", "words")
+        names = ("text", "text_b", "premise", "hypothesis", "question", "context", "source", "words")
         return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
 
     def checked(self) -> Self:

@@ -7,7 +7,12 @@ from trainer.options.base import without_effect
 from trainer.options.checks import more_than_special, one_of, positive, within_seeds
 from trainer.tasks.table import Task
 
-UNITS = ("pieces", "words", "characters")  # of `trainer.text.units`, which imports TensorFlow; the first is the default
+UNITS = (
+    "pieces",
+    "words",
+    "characters",
+    "joined_pieces",
+)  # of `trainer.text.units`, which imports TensorFlow; the first is the default
 UNKNOWN = ("unk", "characters")  # likewise, of `--unknown`
 
 

@@ -14,7 +14,7 @@ import tensorflow as tf
 from trainer.text.tokenizer import Fallback
 from trainer.text.vocabulary import SPECIAL
 from trainer.text.word_pieces import WordPieces
-from trainer.text.words import CJK, Split
+from trainer.text.words import CJK, Split, length
 
 JOIN = "[JOIN]"  # between two words that stand together; in a text it would be cut at its brackets
 CONTINUES = "##"
@@ -45,6 +45,7 @@ class JoinedPieces(WordPieces):
     """Pieces that give the text back; the vocabulary is one of `entries`."""
 
     unit = "joined_pieces"
+    writes = True
 
     def __init__(
         self, vocabulary: list[str], *, lower_case: bool, fallback: Fallback = "unk", letters: int = 0
@@ -86,8 +87,16 @@ class JoinedPieces(WordPieces):
 
     def text(self, ids: tf.Tensor) -> tf.Tensor:
         """Returns the texts [B] of ids int32 [B, P]; special tokens are nothing."""
+        return tf.strings.reduce_join(self._spelled(ids), axis=1)
+
+    def ends(self, ids: tf.Tensor) -> tf.Tensor:
+        """Returns where each piece ends in the text of all, int32 [B, P], in code points."""
+        return tf.cumsum(length(self._spelled(ids)), axis=1)
+
+    def _spelled(self, ids):
+        """Returns what each piece adds to the text, [B, P]."""
         texts = tf.gather(tf.constant(self._texts), ids)
         first = tf.cumsum(tf.strings.length(texts), axis=1, exclusive=True) == 0
         bare_behind = tf.gather(tf.constant(self._bare_behind), ids)
         bare = tf.gather(tf.constant(self._bare_before), ids) | tf.pad(bare_behind[:, :-1], [[0, 0], [1, 0]])
-        return tf.strings.reduce_join(tf.where(first | bare, "", " ") + texts, axis=1)
+        return tf.where(first | bare, "", " ") + texts
