@@ -276,7 +276,7 @@ def transformer_seq2seq(
         raise ValueError("position_codes: expected codes that do not need the length of the target, received fraction")
     seeds = iter(range(1000 * seed, 1000 * seed + 8 * layers + 2))
     embed = embedding_of_units(vocabulary_size, width, deviation=width**-0.5)
-    shared = {
+    shared: dict[str, Any] = {
         "layers": layers, "heads": heads, "feed_forward": feed_forward, "activation": activation, "dropout": dropout,
         "attention_dropout": attention_dropout, "norm_first": norm_first, "seeds": seeds,
     }  # fmt: skip

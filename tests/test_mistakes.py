@@ -133,7 +133,7 @@ UNUSED = "localhost:1"  # a port on which nothing listens
 TABLE = [
     (["trainer"], 2, ["command", "finetune"]),
     (["trainer", "tune"], 2, ["'tune'", "finetune"]),
-    (["trainer", "finetune", "sentiments", *TUNE[3:]], 2, ["expected one of sentiment, classification, nli, multi_label, regression, tagging, qa, received sentiments"]),
+    (["trainer", "finetune", "sentiments", *TUNE[3:]], 2, ["expected one of sentiment, classification, nli, multi_label, regression, tagging, qa, translation, received sentiments"]),
     (["trainer", "finetune", "sentiment", "--train=train.txt"], 2, ["--out"]),
     (["trainer", "finetune"], 2, ["required: TASK, --train, --out"]),
     (["trainer", "finetune", "--task=qa"], 2, ["unrecognized arguments: --task=qa: given by its place alone, COMMAND TASK"]),

@@ -37,11 +37,16 @@ def is_pair(name: AnyPath) -> bool:
 def joined(first: AnyPath, second: AnyPath) -> Path:
     """Returns the one path of two files, the way back from `names_of`."""
     one, other = str(first), str(second)
-    before = os.path.commonprefix([one, other])
-    one, other = one[len(before) :], other[len(before) :]
-    behind = os.path.commonprefix([one[::-1], other[::-1]])[::-1]
-    end = -len(behind) or None
-    return Path(f"{before}{{{one[:end]},{other[:end]}}}{behind}")
+    before = _shared(one, other)
+    one, other = one[before:], other[before:]
+    end = -_shared(one[::-1], other[::-1]) or None
+    behind = one[end:] if end else ""
+    return Path(f"{str(first)[:before]}{{{one[:end]},{other[:end]}}}{behind}")
+
+
+def _shared(one: str, other: str) -> int:
+    """Returns how many characters two strings begin with alike."""
+    return next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
 
 def table(path: AnyPath, schema: Schema, encoding: str | None = None) -> Table:

@@ -8,6 +8,7 @@ from trainer.architectures import table
 from trainer.data.schema import Row
 from trainer.errors import Mistake
 from trainer.options import Finetune
+from trainer.options.groups import WRITTEN
 from trainer.runs.blueprint import Blueprint, vocabulary_of
 from trainer.tasks.table import TASKS, Task
 from trainer.text import counted, units
@@ -15,7 +16,6 @@ from trainer.text.tokenizer import Tokenizer
 from trainer.text.vocabulary import SPECIAL
 from trainer.weights import pretrained
 
-WRITTEN = "joined_pieces"  # the unit of what is written
 FALLBACKS = {"unk": "[UNK]", "characters": "spelled"}  # what becomes of unknown words, for people
 
 

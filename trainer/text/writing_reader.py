@@ -6,6 +6,7 @@ Glossary of shapes: B batch, P pieces of a text, T target length of a batch.
 import tensorflow as tf
 
 from models.seq2seq import TARGET
+from trainer.text.joined_pieces import JoinedPieces
 from trainer.text.plain_reader import PlainReader
 from trainer.text.vocabulary import PADDING, SEPARATOR, START
 
@@ -17,6 +18,8 @@ class WritingReader(PlainReader):
 
     `max_length` is what each of them has.
     """
+
+    tokenizer: JoinedPieces
 
     def inputs(self, texts: int = 1) -> dict[str, tf.TensorSpec]:
         return super().inputs() | {f"{TARGET}token_ids": tf.TensorSpec([None, None], tf.int32)}

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from trainer.generation import decode
 from trainer.tasks.setup import Setup
+from trainer.tasks.write.examples import reader_of
 from trainer.text import windows
 from trainer.text.vocabulary import MASK, PADDING, START, UNKNOWN
 
@@ -26,7 +27,7 @@ def functions(model: keras.Model, setup: Setup) -> dict[str, Any]:
     nbest -> `targets`, `scores` [B, K], the best first; where there are fewer, the score is below -1e8.
     """
     writer = Writer(model, setup)
-    tokenizer = setup.reader.tokenizer
+    tokenizer = writer.reader.tokenizer
 
     def best(sources):
         pieces = tokenizer(tf.ensure_shape(sources, [None]))  # A session does not look at shapes.
@@ -52,7 +53,7 @@ class Writer:
 
     def __init__(self, model: keras.Model, setup: Setup) -> None:
         self.encoder, self.decoder = model.get_layer("encoder"), model.get_layer("decoder")
-        self.reader = setup.reader
+        self.reader = reader_of(setup)
         self.aligns = "alignments" in self.decoder.output
         vocabulary = self.reader.tokenizer.vocabulary
         self.allowed = tf.constant([piece not in NEVER for piece in vocabulary])
@@ -104,7 +105,10 @@ class Writer:
 
     def _following(self, ids, memory, states):
         found = self.decoder({"token_ids": ids, **memory, **states}, training=False)
-        return decode.Step(found["logits"], found["states"], found.get("alignments"))
+        alignments = found.get("alignments")  # [N, T, S]
+        if alignments is not None:  # the mark before the source is no word
+            alignments -= tf.one_hot(0, tf.shape(alignments)[2])
+        return decode.Step(found["logits"], found["states"], alignments)
 
     def alignment(self, sources: Any, targets: tf.Tensor, written: decode.Written) -> dict[str, tf.Tensor]:
         """Returns where the words of the best hypotheses stand, and the words of the source that each is aligned to.

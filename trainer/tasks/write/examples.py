@@ -15,10 +15,22 @@ from trainer.text.writing_reader import WritingReader
 from trainer.training import batches
 
 
-def examples(rows: list[Row], setup: Setup, path: str | Path | None = None) -> tuple[Setup, "Pairs"]:
+def examples(rows: list[Row], setup: Setup, path: str | Path | None = None) -> tuple[Setup, batches.Source]:
     """See `trainer.tasks.kind.Kind`."""
-    sources, targets = (setup.reader.ids([row[name] for row in rows]) for name in (*setup.fields, setup.task.target))
-    return setup, Pairs(setup.reader, sources, targets)
+    return setup, pairs(rows, setup)
+
+
+def pairs(rows: list[Row], setup: Setup) -> "Pairs":
+    """Returns the pairs of rows that have a target."""
+    reader = reader_of(setup)
+    sources, targets = (reader.ids([row[name] for row in rows]) for name in (*setup.fields, setup.task.target))
+    return Pairs(reader, sources, targets)
+
+
+def reader_of(setup: Setup) -> WritingReader:
+    """Returns the reader of a setup, as architectures that write have it."""
+    assert isinstance(setup.reader, WritingReader)
+    return setup.reader
 
 
 class Pairs:
@@ -29,7 +41,7 @@ class Pairs:
         sources, targets: int32 [N, (P)].
     """
 
-    asked = None  # batches have about as many units each: they are divided by those that they have
+    asked: float | None = None  # batches have about as many units each: they are divided by those that they have
 
     def __init__(self, reader: WritingReader, sources: tf.RaggedTensor, targets: tf.RaggedTensor) -> None:
         self.reader, self.sources, self.targets = reader, sources, targets

@@ -19,7 +19,7 @@ from trainer.data.schema import Row
 from trainer.reports.outcomes import Outcomes, Scores, Wrong, ratio
 from trainer.tasks.setup import Setup
 from trainer.tasks.write.answer import BEAMS, Writer
-from trainer.tasks.write.examples import examples
+from trainer.tasks.write.examples import pairs
 from trainer.tasks.write.step import TARGETS, plain_loss
 from trainer.training import batches
 
@@ -38,15 +38,15 @@ class Scorer:
         self.field = setup.fields[0]
         self.golds = [row[setup.task.target] for row in rows]
         self.measures = Measures(self.golds)
-        _, self.pairs = examples(rows, setup)
+        self.pairs = pairs(rows, setup)
         self.plan = batches.plan_evaluation(self.pairs.lengths, batch_size)
         self.beams = 1 if tune else BEAMS
-        writer, tokenizer = Writer(model, setup), setup.reader.tokenizer
+        writer = Writer(model, setup)
         pieces = tf.RaggedTensorSpec([None, None], tf.int32, row_splits_dtype=self.pairs.sources.row_splits.dtype)
 
         @tf.function(input_signature=[pieces], autograph=False)
         def write(ids):
-            return tokenizer.text(writer(ids, self.beams).ids[:, 0])
+            return writer.reader.tokenizer.text(writer(ids, self.beams).ids[:, 0])
 
         @tf.function(input_signature=[setup.reader.inputs(), TARGETS], autograph=False)
         def losses(inputs, targets):
