@@ -188,6 +188,7 @@ class Plan:
             metric=self.scorer.metric if self.scorer else self.task.metric,
             patience=options.patience,
             keep_best=options.keep == "best",
+            average=options.average or 0,
         )
 
     def _loss(self):

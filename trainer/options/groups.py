@@ -167,6 +167,8 @@ class Optimisation:
     """Stop after so many epochs without a better dev score."""
     keep: str = "last"
     """Whose epoch's weights are kept, last or best (on dev)."""
+    average: int | None = None
+    """Keep the mean of the weights of so many last epochs instead, which is scored, too."""
 
     def check_optimisation(self, dev: str | None, task_name: str, task: Task) -> None:
         if self.class_weights and task.target != "label":
@@ -175,7 +177,13 @@ class Optimisation:
         positive(learning_rate=self.learning_rate, patience=self.patience, epsilon=self.epsilon)
         if not 0 < self.layer_decay <= 1:
             raise Mistake(f"--layer_decay: expected more than 0, 1 at most, received {self.layer_decay}")
+        positive(average=self.average)
         one_of("keep", self.keep, ("last", "best"))
+        if self.average and (self.keep == "best" or self.average > self.epochs):
+            received = "--keep best" if self.keep == "best" else f"--epochs {self.epochs}"
+            raise Mistake(
+                f"--average {self.average}: expected as many epochs or more, the last of which are kept; received {received}"
+            )
         one_of("optimizer", self.optimizer, ("adamw", "sgd"))
         one_of("schedule", self.schedule, ("linear", "cosine", "inverse_square_root", "constant"))
         if not self.clip_norm >= 0:

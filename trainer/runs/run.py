@@ -141,7 +141,7 @@ class Run:
         except (OSError, ValueError) as error:
             raise Mistake(described(error)) from None
         kept = "best" if self.lineage["options"].get("keep") == "best" else "final"
-        self.scores = result.get(kept) or {}  # of the weights that are kept
+        self.scores = result.get("average") or result.get(kept) or {}  # of the weights that are kept
         self.setup = self._setup(read_labels(folder, self.settings), null_threshold)
         self.fields = self.setup.fields  # of the rows that it was trained on
         trained = next(signature for signature, fields in self.task.inputs if fields == self.fields)
