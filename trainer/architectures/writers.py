@@ -1,7 +1,7 @@
 """What models that write a text have in common: an encoder and a decoder, which are trained as one model of both."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any, ClassVar, TypeVar
 
@@ -10,6 +10,7 @@ import keras
 from models import seq2seq
 from trainer.architectures import base
 from trainer.text.writing_reader import WritingReader
+from trainer.training.optim import layers_of
 
 AnyConfig = TypeVar("AnyConfig", bound=base.Config)
 NUMBERED = re.compile(r"(encoder_)?(?:layer_)?(\d+)_")
@@ -31,18 +32,9 @@ class Writer(base.Architecture[AnyConfig]):
     def depths(self, model: keras.Model, head: Iterable[str]) -> dict[str, int]:
         """Returns {name of a layer: its depth}: embeddings 0, the layers of the encoder, then those of the decoder, and one more
         what has no number."""
-        names = [layer.name for layer in _layers(model)]
+        names = [layer.name for layer in layers_of(model)]
         numbers = {name: match for name in names if (match := NUMBERED.match(name))}
         layers = 1 + max(int(match[2]) for match in numbers.values())
         depths = {name: 1 + int(match[2]) + (not match[1]) * layers for name, match in numbers.items()}
         first = lambda name: "embedding" in name or "position_codes" in name
         return {name: 0 if first(name) else 2 * layers + 1 for name in names} | depths
-
-
-def _layers(model: keras.Model) -> Iterator[keras.Layer]:
-    """Yields the layers of a model and of the models in it."""
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            yield from _layers(layer)
-        else:
-            yield layer

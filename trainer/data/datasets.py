@@ -16,7 +16,8 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from trainer.data import catalogues, parallel
+from trainer import paired
+from trainer.data import catalogues
 from trainer.data.download import download, git_blob, put
 from trainer.data.published import DATA
 from trainer.errors import Failure, Mistake
@@ -48,8 +49,8 @@ def path_of(name: str, split: str, task: str | None = None, *, fetch: bool = Tru
         return Path(name)
     if catalogues.knows(name):
         return catalogues.path_of(name, split, cache() / "data", fetch=fetch)
-    if parallel.is_pair(name) and name.partition(":")[0] not in DATA:
-        for file in parallel.names_of(name):
+    if paired.is_pair(name) and name.partition(":")[0] not in DATA:
+        for file in paired.names_of(name):
             if not os.path.isfile(file):
                 raise Mistake(f"{name}: no such file, {file}")
         return Path(name)
@@ -70,14 +71,14 @@ def title(name: str, split: str) -> str:
         name: As in `path_of`.
         split: Likewise.
     """
-    if os.path.isfile(name) or (parallel.is_pair(name) and name.partition(":")[0] not in DATA):
+    if os.path.isfile(name) or (paired.is_pair(name) and name.partition(":")[0] not in DATA):
         return Path(name).name
     if catalogues.knows(name):
         return catalogues.title(name)
     name, part = _look_up(name, split)
     differing = [
         f" ({DATA[name].parts[each].differs})"
-        for each in parallel.names_of(part)
+        for each in paired.names_of(part)
         if DATA[name].parts[each].stands_in and _local(name, each)
     ]
     return f"{name}:{part}" + "".join(dict.fromkeys(differing))
@@ -90,17 +91,17 @@ def _look_up(name, split, no=""):
         raise Mistake(f"{name}: {no}no data set of that name (known: {', '.join(DATA)}; tfds:NAME, hf:NAME)")
     part = part or split
     parts, pair = DATA[data_set].parts, DATA[data_set].pair
-    if pair and part not in parts and not parallel.is_pair(part):
+    if pair and part not in parts and not paired.is_pair(part):
         part = f"{part}.{{{','.join(pair)}}}"
-    if not parts.keys() >= {*parallel.names_of(part)}:
+    if not parts.keys() >= {*paired.names_of(part)}:
         raise Mistake(f"{data_set}: expected one of its parts ({', '.join(parts)}), received {part}")
     return data_set, part
 
 
 def _get(name, part):
     """Returns the path of the user's own copy, and says if it is not the published file; otherwise downloads that file."""
-    if parallel.is_pair(part):
-        return parallel.joined(*[_get(name, each) for each in parallel.names_of(part)])
+    if paired.is_pair(part):
+        return paired.joined(*[_get(name, each) for each in paired.names_of(part)])
     data_set, file = DATA[name], DATA[name].parts[part]
     local, kept, published = _local(name, part), _kept(name, part), Path(file.path).name
     if local:
@@ -170,9 +171,9 @@ def known() -> list[dict[str, Any]]:
 
 def _at_hand(name, part):
     """Returns the path of a file that needs no download; None if it needs one."""
-    if parallel.is_pair(part):
-        both = [_at_hand(name, each) for each in parallel.names_of(part)]
-        return parallel.joined(*both) if all(both) else None
+    if paired.is_pair(part):
+        both = [_at_hand(name, each) for each in paired.names_of(part)]
+        return paired.joined(*both) if all(both) else None
     kept = _kept(name, part)
     return _local(name, part) or (kept if kept.is_file() else None)
 

@@ -21,6 +21,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from trainer import paired
 from trainer.data import classes, columns, conll, json_objects, parallel, parquet, plain_lines, rows, squad
 from trainer.data.json_objects import is_json
 from trainer.data.labels import ANY, labels_of
@@ -139,7 +140,7 @@ def _read(
     layout: Layout,
 ) -> tuple[AnyPath, Iterator[Parsed], Table | None]:
     """Returns the name of a file for messages, its rows, and the table that they are in, if they are."""
-    if parallel.is_pair(path):
+    if paired.is_pair(path):
         both = parallel.table(path, schema, layout.encoding)
         return path, rows.labelled(both, schema, task, labels), both
     source = Source.read(path, layout.encoding)

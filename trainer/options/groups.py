@@ -167,6 +167,8 @@ class Optimisation:
     """Stop after so many epochs without a better dev score."""
     keep: str = "last"
     """Whose epoch's weights are kept, last or best (on dev)."""
+    best_by: str = "score"
+    """What tells the best epoch, for --keep and --patience: score, the task's own, as accuracy or BLEU, or the dev loss."""
     average: int | None = None
     """Keep the mean of the weights of so many last epochs instead, which is scored, too."""
 
@@ -179,6 +181,9 @@ class Optimisation:
             raise Mistake(f"--layer_decay: expected more than 0, 1 at most, received {self.layer_decay}")
         positive(average=self.average)
         one_of("keep", self.keep, ("last", "best"))
+        one_of("best_by", self.best_by, ("score", "loss"))
+        if self.best_by == "loss" and task.target in ("answers", "tags"):
+            raise Mistake(f"--best_by loss: expected for tasks that are scored by it, too, received for {task_name}")
         if self.average and (self.keep == "best" or self.average > self.epochs):
             received = "--keep best" if self.keep == "best" else f"--epochs {self.epochs}"
             raise Mistake(

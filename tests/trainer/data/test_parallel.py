@@ -5,7 +5,8 @@ import json
 import pytest
 
 from tests.conftest import DATA, needs
-from trainer.data import datasets, files, parallel
+from trainer import paired
+from trainer.data import datasets, files
 from trainer.data.layout import Layout
 from trainer.errors import Mistake
 from trainer.runs.folder import fingerprint
@@ -23,8 +24,8 @@ def write(folder, **texts):
 
 def test_names():
     for names in (("a/train.de", "a/train.en"), ("train.de.gz", "train.en.gz"), ("here/val.de", "there/val.en")):
-        assert parallel.names_of(parallel.joined(*names)) == list(names)
-    assert parallel.names_of("train.tsv") == ["train.tsv"] and not parallel.is_pair("a{b}c")
+        assert paired.names_of(paired.joined(*names)) == list(names)
+    assert paired.names_of("train.tsv") == ["train.tsv"] and not paired.is_pair("a{b}c")
 
 
 def test_all_forms_give_the_same_rows(tmp_path):

@@ -35,7 +35,7 @@ def write_pairs(folder, count):
 
 def train(capsys, path, folder, model, **options):
     if model == "transformer-seq2seq":
-        options["learning_rate"] = 0.01
+        options |= {"learning_rate": 0.01, "best_by": "loss"}
     options = {"train": path, "out": folder / "run", "model": model} | OPTIONS | options
     flags = [f"--{name}={value}" for name, value in options.items()]
     return cli(capsys, "finetune", "translation", *flags, "--settings", *MODELS[model])
@@ -47,6 +47,7 @@ def test_it_translates_and_exports_answer_alike(model, capsys, tmp_path):
     status, out, err = train(capsys, path, tmp_path, model, dev=path, dev_limit=24)
     assert status == 0, err
     assert "1,440 pairs" in err and "cased; " in err
+    assert f"best      dev {'bleu' if model == 'seq2seq-attention' else 'loss'} " in err
     final = json.loads(out)["final"]
     assert final["bleu"] == pytest.approx(100) and final["perplexity"] < 1.5
     rows = [{"source": source} for source, _ in pairs(24)[::5]] + [{"source": ""}]
@@ -74,6 +75,9 @@ def test_it_translates_and_exports_answer_alike(model, capsys, tmp_path):
     assert hypotheses.read_text(encoding="utf-8").splitlines() == [target for _, target in pairs(24)]
     assert wrong.read_text(encoding="utf-8") == ""
     assert json.loads(out)["report"]["intervals"]["bleu"]["low"] == pytest.approx(100)
+    for command, option in (("evaluate", "--data"), ("predict", "--input")):
+        status, _, err = cli(capsys, command, tmp_path / "run", option, path, "--output", tmp_path / "train.en")
+        assert status == 2 and f"expected another file than {option} {tmp_path}/train.en" in err
 
 
 def test_a_stopped_run_ends_as_one_that_was_not(capsys, tmp_path):
