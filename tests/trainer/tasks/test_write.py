@@ -85,7 +85,7 @@ def test_a_stopped_run_ends_as_one_that_was_not(capsys, tmp_path):
     digests = []
     for name in ("whole", "stopped"):
         (tmp_path / name).mkdir()
-        options = {"dropout": 0.2, "epochs": 2, "dev": path, "dev_limit": 8, "max_length": 8, "average": 2}
+        options = {"dropout": 0.2, "epochs": 2, "average": 2}
         if name == "stopped":
             with stopped_at(8):
                 status, _, err = train(capsys, path, tmp_path / name, "seq2seq-attention", **options)
