@@ -77,7 +77,7 @@ def bert(
     x = keras.layers.LayerNormalization(epsilon=epsilon, name="embedding_norm")(x)
     x = keras.layers.Dropout(dropout, seed=next(seeds), name="embedding_dropout")(x)
 
-    hidden_states, maps, _ = transformer(
+    stack = transformer(
         x,
         layout,
         layers=layers,
@@ -90,10 +90,10 @@ def bert(
         first_only=pooled_only,
         seeds=seeds,
     )
-    last = hidden_states[-1]
+    last = stack.hidden_states[-1]
     outputs = {"pooled": linear(width, "pooler", "tanh")(last if pooled_only else last[:, 0])}  # [B, D]
     if not pooled_only:
-        outputs["hidden_states"] = hidden_states
+        outputs["hidden_states"] = stack.hidden_states
     if attention_maps:
-        outputs["attention_maps"] = maps
+        outputs["attention_maps"] = stack.attention_maps
     return keras.Model({"token_ids": token_ids, "segment_ids": segment_ids, "mask": mask}, outputs, name=name)

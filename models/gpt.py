@@ -77,7 +77,7 @@ def gpt(
     places = Positions(name="positions")(mask, past=past["layer_0_keys"] if past else None)
     x += embedding(positions, width, "position_embedding")(layout.pack(places, "pack_positions"))
     x = keras.layers.Dropout(dropout, seed=next(seeds), name="embedding_dropout")(x)
-    hidden_states, _, carried = transformer(
+    stack = transformer(
         x,
         layout,
         layers=layers,
@@ -94,9 +94,9 @@ def gpt(
         seeds=seeds,
     )
     if past:
-        outputs = {"hidden_states": hidden_states, "states": carried}
+        outputs = {"hidden_states": stack.hidden_states, "states": stack.states}
         return keras.Model(inputs | past, outputs, name=name)
-    outputs = {"pooled": Pooling("last", name="pooling")(hidden_states[-1], mask)}  # [B, D]
+    outputs = {"pooled": Pooling("last", name="pooling")(stack.hidden_states[-1], mask)}  # [B, D]
     if not pooled_only:
-        outputs["hidden_states"] = hidden_states
+        outputs["hidden_states"] = stack.hidden_states
     return keras.Model(inputs, outputs, name=name)

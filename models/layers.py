@@ -140,7 +140,8 @@ class Positions(keras.layers.Layer):
 
 @register
 class PositionCodes(keras.layers.Layer):
-    """Adds to each embedding what tells its position p of a row of n: (x [B, S, D], mask [B, S]) -> [B, S, D].
+    """Adds to each embedding what tells its position p of a row of n: (x [B, S, D], mask [B, S]) -> [B, S, D]; behind P tokens,
+    of which `past` [B, H, P, ...] tells, positions are P ... P+S-1.
 
     Args:
         kind: `sinusoids` (Vaswani et al. 2017, section 3.5: feature 2i has sin(p / 10000^(2i/D)), feature 2i+1 its cosine),
@@ -162,9 +163,9 @@ class PositionCodes(keras.layers.Layer):
             initializer = keras.initializers.TruncatedNormal(stddev=0.02)
             self.codes = self.add_weight(shape=(rows, x_shape[-1]), initializer=initializer, name="embeddings")
 
-    def call(self, x, mask):
+    def call(self, x, mask, past=None):
         length, width = ops.shape(x)[1], x.shape[-1]
-        place = ops.arange(length, dtype="int32")  # [S]
+        place = ops.arange(length, dtype="int32") + (0 if past is None else ops.shape(past)[2])  # [S]
         if self.kind == "learned":
             return x + ops.take(self.codes, place, axis=0)
         place = ops.cast(place, x.dtype)[:, None]  # [S, 1]
@@ -182,7 +183,7 @@ class PositionCodes(keras.layers.Layer):
     def get_config(self):
         return super().get_config() | {"kind": self.kind, "positions": self.positions}
 
-    def compute_output_spec(self, x, mask):
+    def compute_output_spec(self, x, mask, past=None):
         return keras.KerasTensor(x.shape, dtype=x.dtype)
 
 

@@ -133,7 +133,7 @@ UNUSED = "localhost:1"  # a port on which nothing listens
 TABLE = [
     (["trainer"], 2, ["command", "finetune"]),
     (["trainer", "tune"], 2, ["'tune'", "finetune"]),
-    (["trainer", "finetune", "sentiments", *TUNE[3:]], 2, ["expected one of sentiment, classification, nli, multi_label, regression, tagging, qa, received sentiments"]),
+    (["trainer", "finetune", "sentiments", *TUNE[3:]], 2, ["expected one of sentiment, classification, nli, multi_label, regression, tagging, qa, translation, received sentiments"]),
     (["trainer", "finetune", "sentiment", "--train=train.txt"], 2, ["--out"]),
     (["trainer", "finetune"], 2, ["required: TASK, --train, --out"]),
     (["trainer", "finetune", "--task=qa"], 2, ["unrecognized arguments: --task=qa: given by its place alone, COMMAND TASK"]),
@@ -159,7 +159,7 @@ TABLE = [
     ([*TUNE, "--unit=words"], 2, ["--unit: expected with --model, received with --init"]),
     ([*TUNE, "--unknown=unk"], 2, ["--unknown: expected with --model, received with --init"]),
     ([*TUNE, "--vocabulary_size=9"], 2, ["--vocabulary_size: expected with --model, received with --init"]),
-    ([*NEW, "--model=tiny", "--unit=letters"], 2, ["--unit: expected pieces, words or characters, received letters"]),
+    ([*NEW, "--model=tiny", "--unit=letters"], 2, ["--unit: expected pieces, words, characters or joined_pieces, received letters"]),
     ([*NEW, "--model=tiny", "--unit=words", "--unknown=0"], 2, ["--unknown: expected unk, characters or a number of hash buckets, received 0"]),
     ([*NEW, "--model=tiny", "--unknown=characters"], 2, ["--unknown characters: expected with --unit words, received with pieces"]),
     ([*NEW, "--model=tiny", "--unit=characters", "--unknown=9"], 2, ["--unknown 9: expected with --unit words, received with characters"]),

@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
+from trainer import paired
 from trainer.errors import Failure, Mistake, described
 from trainer.runs import BEGUN, TRAINED
 
@@ -152,7 +153,7 @@ def check(path: AnyPath, inputs: Mapping[str, AnyPath], option: str = "--output"
     if os.path.isdir(path):
         raise Mistake(f"{option} {path}: expected a file, found a folder")
     target = Path(os.path.realpath(path))
-    for name, source in inputs.items():
+    for name, source in ((name, file) for name, given in inputs.items() for file in paired.names_of(given)):
         folder = Path(os.path.realpath(source))
         inside = target.relative_to(folder).parts[:1] if folder in target.parents else ()
         is_of_run = inside and inside[0] in (*BEGUN, *TRAINED)

@@ -19,6 +19,7 @@ GIVES = {
     "pooled": "gives one vector a text",
     "hidden_states": "gives a vector for every piece of a text",
     "pairs": "reads two texts",
+    "writes": "writes a text",
     "states": "reads from left to right (ELMo: in each direction), and carries states on",
 }
 

@@ -9,7 +9,9 @@ from trainer.architectures.bert import Bert
 from trainer.architectures.elmo import ELMo
 from trainer.architectures.gpt import GPT
 from trainer.architectures.rnn import Recurrent
+from trainer.architectures.seq2seq import Seq2Seq
 from trainer.architectures.transformer import Transformer
+from trainer.architectures.transformer_seq2seq import TransformerSeq2Seq
 from trainer.errors import Mistake
 from trainer.weights import pretrained
 
@@ -17,6 +19,8 @@ ARCHITECTURES: dict[str, Architecture] = {
     "bag": Bag(),
     "rnn": Recurrent(),
     "transformer": Transformer(),
+    "seq2seq": Seq2Seq(),
+    "transformer-seq2seq": TransformerSeq2Seq(),
     "elmo": ELMo(),
     "gpt2": GPT(),
     "bert": Bert(),

@@ -172,7 +172,7 @@ class Plan:
 
         def batches_of(epoch, skip):
             plan = train_set.plan(examples, seed=options.seed, epoch=epoch)
-            return batches.steps(train_set, plan[skip:], options.batch_size, epoch)
+            return batches.steps(train_set, plan[skip:], options.batch_size, epoch, most=options.accumulate)
 
         signature = [self.setup.reader.inputs(len(self.setup.fields)), self.kind.targets]
         return loop.Work(
@@ -185,9 +185,11 @@ class Plan:
             to_bytes=self.blueprint.architecture.to_bytes,
             score=self.scorer,
             report=self._report if self.scorer else None,
-            metric=self.scorer.metric if self.scorer else self.task.metric,
+            metric="loss" if options.best_by == "loss" else self.scorer.metric if self.scorer else self.task.metric,
+            less_is_better=options.best_by == "loss",
             patience=options.patience,
             keep_best=options.keep == "best",
+            average=options.average or 0,
         )
 
     def _loss(self):

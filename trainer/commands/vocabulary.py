@@ -45,7 +45,8 @@ def make(options: Vocabulary, text: PlainText) -> tuple[list[str], dict[str, Any
         f"text      {text.paths[0] if len(text.paths) == 1 else f'{len(text.paths):,} files'}, {text.size / 1e6:.1f} MB"
     )
     sample = Sample(text, SAMPLE)
-    counts = counted.count_lines(sample, segment=segment)
+    lower_case = not UNITS[options.unit].writes
+    counts = counted.count_lines(sample, lower_case=lower_case, segment=segment)
     words = counted.number_of_words(counts)
     say(f"words     {sample.seen:,} lines, {words:,} words, {len(counts):,} different; {_clock(begun)}")
     entries = counted.of_counts(
@@ -58,7 +59,7 @@ def make(options: Vocabulary, text: PlainText) -> tuple[list[str], dict[str, Any
     )
     if len(entries) == len(SPECIAL):
         raise Mistake(f"--min_count {minimum}: expected {options.unit} that stand in the text so often, found none")
-    tokenizer = UNITS[options.unit](entries, lower_case=True)
+    tokenizer = UNITS[options.unit](entries, lower_case=lower_case)
     # Where words are found by longest match, the text has to be read once more; elsewhere each stands for itself.
     tokens, unknown = counted.unknown_share(tokenizer, ((line, 1) for line in text) if segment else counts.items())
     often = f", of what stands there {minimum} times or more" if minimum > 1 else ""

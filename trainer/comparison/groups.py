@@ -54,7 +54,8 @@ class Trained:
     @property
     def kept(self) -> dict[str, Any]:
         """Returns the scores of the weights that are kept."""
-        return self.result["best" if self.options["keep"] == "best" else "final"] or {}
+        kept = "best" if self.options["keep"] == "best" else "final"
+        return self.result.get("average") or self.result[kept] or {}
 
     @property
     def metric(self) -> str:

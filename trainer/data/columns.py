@@ -123,7 +123,7 @@ def _placed(schema: Schema, keys: Sequence[str], place: str) -> Schema:
 
 def flag_of(field: str) -> str:
     """Returns the option that names the column of a field."""
-    return f"{field if field in INPUTS else 'label'}_column"
+    return f"{field if field in INPUTS or field == 'target' else 'label'}_column"
 
 
 def _no_match(place: str, schema: Schema, header: Sequence[str]) -> str:

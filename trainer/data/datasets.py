@@ -1,6 +1,7 @@
 """Data by name: a path is taken as it is; a name is looked up in the table `trainer.data.published`, or in a catalogue.
 
     sst2, sst2:test            of the table: first in $LINEAGE_DATA, then among earlier downloads, then at the public address
+    multi30k:dev.{en,de}       of parallel text, two parts as one, see `trainer.data.parallel`
     tfds:glue/mnli, hf:imdb    see `trainer.data.catalogues`
 
 A name stands for its part `train` after --train, for `dev` after --dev and --data; `NAME:PART` stands for any other.
@@ -15,6 +16,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+from trainer import paired
 from trainer.data import catalogues
 from trainer.data.download import download, git_blob, put
 from trainer.data.published import DATA
@@ -47,6 +49,11 @@ def path_of(name: str, split: str, task: str | None = None, *, fetch: bool = Tru
         return Path(name)
     if catalogues.knows(name):
         return catalogues.path_of(name, split, cache() / "data", fetch=fetch)
+    if paired.is_pair(name) and name.partition(":")[0] not in DATA:
+        for file in paired.names_of(name):
+            if not os.path.isfile(file):
+                raise Mistake(f"{name}: no such file, {file}")
+        return Path(name)
     name, part = _look_up(name, split, "no such file, and ")
     if task and task not in DATA[name].tasks:
         raise Mistake(f"{name}: a data set for {' or '.join(DATA[name].tasks)}, received for {task}")
@@ -64,13 +71,17 @@ def title(name: str, split: str) -> str:
         name: As in `path_of`.
         split: Likewise.
     """
-    if os.path.isfile(name):
+    if os.path.isfile(name) or (paired.is_pair(name) and name.partition(":")[0] not in DATA):
         return Path(name).name
     if catalogues.knows(name):
         return catalogues.title(name)
     name, part = _look_up(name, split)
-    file = DATA[name].parts[part]
-    return f"{name}:{part}" + (f" ({file.differs})" if file.stands_in and _local(name, part) else "")
+    differing = [
+        f" ({DATA[name].parts[each].differs})"
+        for each in paired.names_of(part)
+        if DATA[name].parts[each].stands_in and _local(name, each)
+    ]
+    return f"{name}:{part}" + "".join(dict.fromkeys(differing))
 
 
 def _look_up(name, split, no=""):
@@ -79,13 +90,18 @@ def _look_up(name, split, no=""):
     if data_set not in DATA:
         raise Mistake(f"{name}: {no}no data set of that name (known: {', '.join(DATA)}; tfds:NAME, hf:NAME)")
     part = part or split
-    if part not in DATA[data_set].parts:
-        raise Mistake(f"{data_set}: expected one of its parts ({', '.join(DATA[data_set].parts)}), received {part}")
+    parts, pair = DATA[data_set].parts, DATA[data_set].pair
+    if pair and part not in parts and not paired.is_pair(part):
+        part = f"{part}.{{{','.join(pair)}}}"
+    if not parts.keys() >= {*paired.names_of(part)}:
+        raise Mistake(f"{data_set}: expected one of its parts ({', '.join(parts)}), received {part}")
     return data_set, part
 
 
 def _get(name, part):
     """Returns the path of the user's own copy, and says if it is not the published file; otherwise downloads that file."""
+    if paired.is_pair(part):
+        return paired.joined(*[_get(name, each) for each in paired.names_of(part)])
     data_set, file = DATA[name], DATA[name].parts[part]
     local, kept, published = _local(name, part), _kept(name, part), Path(file.path).name
     if local:
@@ -155,6 +171,9 @@ def known() -> list[dict[str, Any]]:
 
 def _at_hand(name, part):
     """Returns the path of a file that needs no download; None if it needs one."""
+    if paired.is_pair(part):
+        both = [_at_hand(name, each) for each in paired.names_of(part)]
+        return paired.joined(*both) if all(both) else None
     kept = _kept(name, part)
     return _local(name, part) or (kept if kept.is_file() else None)
 

@@ -10,6 +10,8 @@ Where lines could be either, with a label or without, nothing is guessed: `--lin
 Tagged sentences are read in two more instead of the last two: CoNLL-U and columns, see `trainer.data.conll`. Questions with
 their answers are read from SQuAD's JSON, too, see `trainer.data.squad`.
 
+Texts and what they are translated to are read from two files, too, named as one, see `trainer.data.parallel`.
+
 Each form is one module that turns a `Source` into a `Table` of records: `json_objects`, `parquet`, `columns`, `plain_lines`.
 `rows` turns records into rows and checks them, whichever form they came from; `schema` knows the names of columns, `guesses`
 those that people use, `layout` is what a user says of them; `labels` knows the names of labels.
@@ -19,7 +21,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from trainer.data import classes, columns, conll, json_objects, parquet, plain_lines, rows, squad
+from trainer import paired
+from trainer.data import classes, columns, conll, json_objects, parallel, parquet, plain_lines, rows, squad
 from trainer.data.json_objects import is_json
 from trainer.data.labels import ANY, labels_of
 from trainer.data.layout import Layout
@@ -28,7 +31,7 @@ from trainer.data.rows import Columns, Parsed
 from trainer.data.schema import Row, Schema
 from trainer.data.source import AnyPath, Source, content, suffix
 from trainer.data.table import Sheet, Table
-from trainer.errors import Mistake
+from trainer.errors import Mistake, short
 from trainer.progress import say
 from trainer.tasks.table import Task
 
@@ -96,10 +99,9 @@ def read(
         Mistake: No such file, no rows, or a malformed line; names file, line number, what was found and expected.
     """
     schema, layout = _schema(task, labels, inputs, layout)
-    source = Source.read(path, layout.encoding)
-    parsed, table = _parsed(source, schema, task, labels, column, lines, layout)
+    name, parsed, table = _read(path, schema, task, labels, column, lines, layout)
     notes = table.notes if table else ()
-    return [row for row, _ in _first(parsed, limit, source.path, schema, task, remedy, notes)]
+    return [row for row, _ in _first(parsed, limit, name, schema, task, remedy, notes)]
 
 
 def given(
@@ -115,9 +117,8 @@ def given(
 ) -> Given:
     """Reads a file as `read` does, and keeps all of its columns, to be returned beside answers."""
     schema, layout = _schema(task, labels, inputs, layout)
-    source = Source.read(path, layout.encoding)
-    parsed, table = _parsed(source, schema, task, labels, column, lines, layout)
-    kept = [*_first(parsed, limit, source.path, schema, task, "", table.notes if table else ())]
+    name, parsed, table = _read(path, schema, task, labels, column, lines, layout)
+    kept = [*_first(parsed, limit, name, schema, task, "", table.notes if table else ())]
     return Given([row for row, _ in kept], [columns for _, columns in kept], table.sheet if table else None)
 
 
@@ -127,6 +128,23 @@ def _schema(task, labels, inputs, layout):
         inputs = [("words",)]
     layout = layout or Layout()
     return layout.schema(inputs or [fields for _, fields in task.inputs], target), layout
+
+
+def _read(
+    path: AnyPath,
+    schema: Schema,
+    task: Task,
+    labels: Sequence[str] | None,
+    column: str | int | None,
+    lines: str | None,
+    layout: Layout,
+) -> tuple[AnyPath, Iterator[Parsed], Table | None]:
+    """Returns the name of a file for messages, its rows, and the table that they are in, if they are."""
+    if paired.is_pair(path):
+        both = parallel.table(path, schema, layout.encoding)
+        return path, rows.labelled(both, schema, task, labels), both
+    source = Source.read(path, layout.encoding)
+    return source.path, *_parsed(source, schema, task, labels, column, lines, layout)
 
 
 def _parsed(
@@ -165,6 +183,11 @@ def _parsed(
 def _lines(source: Source, schema: Schema, task: Task, labels: Sequence[str] | None, form: str | None) -> Table:
     """Returns the records of lines without names of columns."""
     lines, path = source.lines(), source.path
+    if schema.target == "target" and lines:
+        raise Mistake(
+            f"{path}:1: expected columns named {schema.expected} (or JSON lines in a .jsonl file, or two files with a line for each "
+            f"other, as train.{{de,en}}), found {short(lines[0][1])}; --source_column and --target_column give other names, or numbers"
+        )
     if form is None:
         plain_lines.check(path, lines, schema, task, labels)
     if schema.single and not schema.target and form != LABELLED:

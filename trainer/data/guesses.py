@@ -20,6 +20,8 @@ NAMES = {
     "question": ("question", "query", "问题"),
     "context": ("context", "passage", "paragraph", "document", "上下文", "段落", "文章", "原文"),
     "words": ("words", "tokens", "词", "词语"),
+    "source": ("source", "src", "source text", "原文", "源文"),
+    "target": ("target", "tgt", "target text", "translation", "译文", "翻译"),
     "label": (
         "label", "class", "class name", "class index", "category", "sentiment", "polarity", "target", "rating", "stars",
         "emotion", "intent", "topic", "tag", "标签", "类别", "分类", "类型", "情感", "情绪", "情感倾向", "评分", "星级",

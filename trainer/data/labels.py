@@ -71,11 +71,23 @@ def number_of(value: str | float, labels: Sequence[str], place: str) -> float:
     return number
 
 
+def text_of(value: str, labels: Sequence[str], place: str) -> str:
+    """Returns a text to write, as it stands.
+
+    Raises:
+        Mistake: It is empty.
+    """
+    if not value.strip():
+        raise Mistake(f"{place}: expected a text as the target, found none")
+    return value
+
+
 # How a file's value of each target is read: (value, labels as in `files.read`, place for messages) -> gold value
 GOLD: dict[str, Callable[[Any, Sequence[str], str], Any]] = {
     "label": label_of,
     "labels": label_set_of,
     "score": number_of,
+    "target": text_of,
 }
 
 

@@ -41,6 +41,7 @@ class DataSet:
     repository: str
     commit: str
     parts: dict[str, Part]
+    pair: tuple[str, str] | None = None  # of parallel text: what `train` stands for, `train.{de,en}`
 
 
 _ZIP = ("data/chnsenticorp/chnsenticorp.zip", "52385f2972266b6a9fee2446c29225a27a7c51f5")
@@ -126,5 +127,5 @@ DATA = {
                            "translation/multi30k/val.en", UNPACKED),
             "dev.de": Part("data/task1/raw/val.de.gz", "0907cab7a248be8e15ac418d517343899351db18", 1014,
                            "translation/multi30k/val.de", UNPACKED),
-        }),
+        }, ("de", "en")),
 }  # fmt: skip

@@ -13,6 +13,7 @@ Row = dict[str, Any]  # {field: value}
 COLUMNS = {
     ("text",): (("text",), ("sentence",), ("text_a",)),
     ("words",): (("words",), ("tokens",)),
+    ("source",): (("source",), ("src",)),
     ("text", "text_b"): (
         ("text", "text_b"), ("text_a", "text_b"), ("sentence1", "sentence2"), ("question1", "question2"),
         ("question", "sentence"), ("premise", "hypothesis"), ("sentence_A", "sentence_B"),
@@ -26,6 +27,7 @@ TARGETS = {  # likewise, of the gold value
     "labels": ("labels", "label"),
     "score": ("score", "relatedness_score", "similarity_score", "similarity", "label"),
     "tags": ("tags", "upos"),
+    "target": ("target", "translation", "tgt"),
 }
 
 

@@ -10,7 +10,7 @@ from trainer.errors import Mistake
 from trainer.options.checks import one_of
 from trainer.tasks.table import Task
 
-FIELDS = ("text", "text_b", "premise", "hypothesis", "question", "context", "words", "label")
+FIELDS = ("text", "text_b", "premise", "hypothesis", "question", "context", "words", "source", "target", "label")
 
 
 @dataclass(kw_only=True)
@@ -31,6 +31,10 @@ class Columns:
     """Likewise."""
     words_column: str | int | None = None
     """Likewise, of tagging: words with spaces between, or a list in JSON."""
+    source_column: str | int | None = None
+    """Likewise, of translation."""
+    target_column: str | int | None = None
+    """Likewise, what the source is translated to."""
     label_column: str | int | None = None
     """Likewise, of what is right: the label, of tagging the tags, of qa the text of the answer."""
     encoding: str | None = None
@@ -82,7 +86,7 @@ def names_of(columns: Mapping[str, str | int | None], task: Task, task_name: str
     for name, column in columns.items():
         if column is None:
             continue
-        if name != "label" and name not in task.fields:
+        if name not in ("label", task.target, *task.fields):
             raise Mistake(
                 f"--{name}_column: expected columns of {', '.join(task.fields)} or label for {task_name}, received one of {name}"
             )

@@ -17,7 +17,7 @@ from trainer.options.checks import (
     within_seeds,
 )
 from trainer.options.columns import Columns
-from trainer.options.groups import UNITS, UNKNOWN, ModelOptions, Optimisation, RunFolder, TrainingData
+from trainer.options.groups import UNITS, UNKNOWN, WRITTEN, ModelOptions, Optimisation, RunFolder, TrainingData
 from trainer.tasks.table import TASKS
 
 
@@ -28,7 +28,7 @@ class Finetune(
     """Fine-tune pretrained weights, or train random ones, on a task; the same command again goes on where it was interrupted."""
 
     task: str = by_place()
-    """What to learn: sentiment, classification, nli, multi_label, regression, tagging, qa."""
+    """What to learn: sentiment, classification, nli, multi_label, regression, tagging, qa, translation."""
     recipe: str | None = without_effect(None)
     """Options as defaults, which flags win over: those of a recipe by name (`python -m trainer recipes` lists them), or of a YAML file. TASK may be left out where the recipe says it."""
 
@@ -85,7 +85,7 @@ class Evaluate(Command, Columns):
     null_threshold: float | None = None
     """Of qa: no answer where the null score is above (default: the best on the dev data of the training, if some questions there have no answer; 1 answers always)."""
     output: str | None = None
-    """File for what was predicted. Tagging: CoNLL-U of the raw text if it ends in .conllu, else columns of the given words; qa: the official {id: answer}; otherwise JSON lines, or a table if it ends in .csv or .tsv."""
+    """File for what was predicted. Tagging: CoNLL-U of the raw text if it ends in .conllu, else columns of the given words; qa: the official {id: answer}; translation: a line each, unless it ends in .jsonl, .csv or .tsv; otherwise JSON lines, or a table if it ends in .csv or .tsv."""
     errors: str | None = None
     """File for the wrong answers, JSON lines, those of which the run was surest first: what was asked, gold, predicted, confidence. Tagging: a line a wrong word; qa: a line an answer that is not exactly right, with its f1."""
     against: str | None = None
@@ -132,6 +132,8 @@ class Predict(Command, Columns):
     """Of a qa run."""
     context: list[str] | None = None
     """Of a qa run: where the answers are looked for, as many."""
+    source: list[str] | None = None
+    """Of a translation run."""
     words: list[str] | None = None
     """Of a tagging run: the words of one sentence, instead of its text: --words She studies ."""
     input: str | None = None
@@ -141,7 +143,7 @@ class Predict(Command, Columns):
     output: str | None = None
     """File to write (default: standard output): a table if it ends in .csv or .tsv, else JSON lines."""
     signature: str | None = None
-    """Of a qa run: nbest, for the 20 best answers."""
+    """Of a qa run: nbest, for the 20 best answers; of a translation run: nbest, for the 5 best translations."""
     null_threshold: float | None = None
     """As for evaluate."""
     batch_size: int = 32
@@ -149,7 +151,7 @@ class Predict(Command, Columns):
 
     def given(self) -> dict[str, list[str]]:
         """Returns {field: values} of the rows that are given on the command line."""
-        names = ("text", "text_b", "premise", "hypothesis", "question", "context", "words")
+        names = ("text", "text_b", "premise", "hypothesis", "question", "context", "source", "words")
         return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
 
     def checked(self) -> Self:
@@ -220,7 +222,7 @@ class Vocabulary(Command):
     out: str
     """File to write: a vocab.txt, special tokens first."""
     unit: str = UNITS[0]
-    """What the entries are: pieces, words or characters, as for finetune."""
+    """What the entries are: pieces, words or characters, as for finetune; joined_pieces, of both languages, for translation."""
     size: int | None = None
     """Entries, special tokens included (default: 8000 pieces, 20000 words, 8000 characters)."""
     min_count: int | None = None
@@ -244,7 +246,7 @@ class Vocabulary(Command):
                 if given:
                     raise Mistake(f"--{name}: expected with --unit words, received with {self.unit}")
         positive(min_count=self.min_count, character_min_count=self.character_min_count)
-        if self.unit != "pieces" and self.character_min_count > 1:
+        if self.unit not in ("pieces", WRITTEN) and self.character_min_count > 1:
             raise Mistake(f"--character_min_count: expected with --unit pieces, received with {self.unit}")
         more_than_special("size", self.size)
         return self

@@ -7,7 +7,13 @@ from trainer.options.base import without_effect
 from trainer.options.checks import more_than_special, one_of, positive, within_seeds
 from trainer.tasks.table import Task
 
-UNITS = ("pieces", "words", "characters")  # of `trainer.text.units`, which imports TensorFlow; the first is the default
+UNITS = (
+    "pieces",
+    "words",
+    "characters",
+    "joined_pieces",
+)  # of `trainer.text.units`, which imports TensorFlow; the first is the default
+WRITTEN = UNITS[3]  # what models write in
 UNKNOWN = ("unk", "characters")  # likewise, of `--unknown`
 
 
@@ -16,7 +22,7 @@ class TrainingData:
     """Data"""
 
     train: str
-    """Training file (texts: CSV, TSV, JSON lines, Parquet, `label sentence` lines; tagged words: CoNLL-U, columns, JSON lines; questions: SQuAD JSON, JSON lines; any of them packed, .gz), or a data set by name (`python -m trainer datasets` lists them): sst2, ocnli:train-10k, tfds:NAME, hf:NAME."""
+    """Training file (texts: CSV, TSV, JSON lines, Parquet, `label sentence` lines; tagged words: CoNLL-U, columns, JSON lines; questions: SQuAD JSON, JSON lines; texts and their translations: CSV, TSV, JSON lines, or two files, named as one, train.{de,en}; any of them packed, .gz), or a data set by name (`python -m trainer datasets` lists them): sst2, ocnli:train-10k, tfds:NAME, hf:NAME."""
     dev: str | None = None
     """File, or data set by name (its dev part), to score after each epoch."""
     labels: list[str] | None = None
@@ -47,7 +53,7 @@ class TrainingData:
             raise Mistake(f"--unanswerable: expected a share above 0, 1 at most, received {self.unanswerable}")
         if self.labels and task.target == "tags":
             raise Mistake("--labels: the labels of tagging are those of its training data, received others")
-        if self.labels and task.target in ("answers", "score"):
+        if self.labels and task.target in ("answers", "score", "target"):
             raise Mistake(f"--labels: expected for tasks that have labels, received for {task_name}")
         if self.column and task.target != "tags":
             raise Mistake(f"--column: expected for treebanks (tagging), received for {task_name}")
@@ -60,7 +66,7 @@ class ModelOptions:
     init: str | None = None
     """Pretrained weights: a folder of Hugging Face's or of Google's form, a short name (`python -m trainer weights` lists them), or OWNER/NAME[@REVISION] on the Hugging Face hub."""
     model: str | None = None
-    """Instead of --init, random weights: bag (of embeddings), rnn, lstm, gru, bilstm, bigru, transformer, elmo, gpt; of BERT a size: tiny, mini, small, medium, minilm, base, large."""
+    """Instead of --init, random weights: bag (of embeddings), rnn, lstm, gru, bilstm, bigru, transformer, elmo, gpt; of translation seq2seq, seq2seq-attention, transformer-seq2seq; of BERT a size: tiny, mini, small, medium, minilm, base, large."""
     settings: list[str] | None = None
     """Of --model, other settings than its size has: NAME=VALUE ..., as layers=2 width=300 (a wrong name lists all)."""
     vocabulary: str | None = None
@@ -70,7 +76,7 @@ class ModelOptions:
     vocabulary_min_count: int | None = None
     """How often an entry of it stands in the training texts at least (default: 2 for words, so that what stands for unknown ones is trained; 1 for pieces and characters)."""
     unit: str | None = None
-    """What random weights read text in: pieces, as BERT does, words, of Chinese the longest that the vocabulary has, or characters (default: characters where a vocabulary is made of Chinese texts, else pieces)."""
+    """What random weights read text in: pieces, as BERT does, words, of Chinese the longest that the vocabulary has, or characters (default: characters where a vocabulary is made of Chinese texts, else pieces; of translation joined_pieces, which give the text back)."""
     unknown: str | int | None = None
     """Of --unit words, what an unknown word becomes: unk (the default: [UNK]), characters, which the vocabulary then has, too, or one of a number N of hash buckets."""
     embeddings: str | None = None
@@ -94,7 +100,7 @@ class ModelOptions:
         for name in ("vocabulary", "vocabulary_size", "vocabulary_min_count", "unit", "unknown"):
             if self.init is not None and getattr(self, name) is not None:
                 raise Mistake(f"--{name}: expected with --model, received with --init, whose vocabulary is its own")
-        self._check_text()
+        self._check_text(task)
         if self.embeddings and (self.init is not None or self.unit != "words"):
             received = "--init" if self.init is not None else f"--unit {self.unit or UNITS[0]}"
             raise Mistake(f"--embeddings: expected with --model and --unit words, received with {received}")
@@ -111,8 +117,10 @@ class ModelOptions:
         if self.freeze is not None and str(self.freeze) != "embeddings" and not str(self.freeze).isdecimal():
             raise Mistake(f"--freeze: expected embeddings or a number of layers, received {self.freeze}")
 
-    def _check_text(self):
+    def _check_text(self, task):
         one_of("unit", self.unit, (None, *UNITS))
+        if task.kind == "write" and self.unit not in (None, WRITTEN):
+            raise Mistake(f"--unit: expected {WRITTEN}, of which texts are made again, received {self.unit}")
         unit, unknown = self.unit or UNITS[0], str(self.unknown)
         if self.unknown is not None and not (unknown.isdecimal() and int(unknown)) and unknown not in UNKNOWN:
             raise Mistake(f"--unknown: expected {', '.join(UNKNOWN)} or a number of hash buckets, received {unknown}")
@@ -159,6 +167,10 @@ class Optimisation:
     """Stop after so many epochs without a better dev score."""
     keep: str = "last"
     """Whose epoch's weights are kept, last or best (on dev)."""
+    best_by: str = "score"
+    """What tells the best epoch, for --keep and --patience: score, the task's own, as accuracy or BLEU, or the dev loss."""
+    average: int | None = None
+    """Keep the mean of the weights of so many last epochs instead, which is scored, too."""
 
     def check_optimisation(self, dev: str | None, task_name: str, task: Task) -> None:
         if self.class_weights and task.target != "label":
@@ -167,7 +179,16 @@ class Optimisation:
         positive(learning_rate=self.learning_rate, patience=self.patience, epsilon=self.epsilon)
         if not 0 < self.layer_decay <= 1:
             raise Mistake(f"--layer_decay: expected more than 0, 1 at most, received {self.layer_decay}")
+        positive(average=self.average)
         one_of("keep", self.keep, ("last", "best"))
+        one_of("best_by", self.best_by, ("score", "loss"))
+        if self.best_by == "loss" and task.target in ("answers", "tags"):
+            raise Mistake(f"--best_by loss: expected for tasks that are scored by it, too, received for {task_name}")
+        if self.average and (self.keep == "best" or self.average > self.epochs):
+            received = "--keep best" if self.keep == "best" else f"--epochs {self.epochs}"
+            raise Mistake(
+                f"--average {self.average}: expected as many epochs or more, the last of which are kept; received {received}"
+            )
         one_of("optimizer", self.optimizer, ("adamw", "sgd"))
         one_of("schedule", self.schedule, ("linear", "cosine", "inverse_square_root", "constant"))
         if not self.clip_norm >= 0:

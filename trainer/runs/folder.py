@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from trainer import writing
+from trainer import paired, writing
 from trainer.errors import Mistake
 from trainer.progress import say
 from trainer.runs import PRETRAINING, TRAINED
@@ -183,7 +183,7 @@ def fingerprint(path: Path) -> str:
     """Returns the first 16 digits of the SHA-256 of a file, or of the files of a folder of weights."""
     vocabulary = "vocab.txt" if (path / "vocab.txt").is_file() else "tokenizer.json"
     names = ("*config.json", vocabulary, "model.safetensors", "*.index", "*.data-*")
-    files = sorted(file for name in names for file in path.glob(name)) if path.is_dir() else [path]
+    files = sorted(file for name in names for file in path.glob(name)) if path.is_dir() else paired.names_of(path)
     hasher = hashlib.sha256()
     for file in files:
         try:

@@ -8,9 +8,10 @@ from trainer.architectures import table
 from trainer.data.schema import Row
 from trainer.errors import Mistake
 from trainer.options import Finetune
+from trainer.options.groups import WRITTEN
 from trainer.runs.blueprint import Blueprint, vocabulary_of
-from trainer.tasks.table import Task
-from trainer.text import counted
+from trainer.tasks.table import TASKS, Task
+from trainer.text import counted, units
 from trainer.text.tokenizer import Tokenizer
 from trainer.text.vocabulary import SPECIAL
 from trainer.weights import pretrained
@@ -32,10 +33,10 @@ def blueprint(options: Finetune, path: Path | None, texts: Callable[[], counted.
     table.named(options.model or "")  # refuses a model that there is not before a vocabulary is made
     unit, unknown = unit_of(options, path, texts), str(options.unknown or "unk")
     fallback = int(unknown) if unknown.isdecimal() else unknown
-    lower_case = True
+    lower_case = not units.UNITS[unit].writes
     if path:
         vocabulary = vocabulary_of(path)
-        lower_case = pretrained.is_lower_case(vocabulary)
+        lower_case = lower_case and pretrained.is_lower_case(vocabulary)
     else:
         size = options.vocabulary_size or counted.SIZES[unit]
         minimum = options.vocabulary_min_count or counted.MINIMA[unit]
@@ -68,7 +69,9 @@ def of_counts(unit: str, counts: Mapping[str, int], size: int, minimum: int) -> 
 
 def unit_of(options: Finetune, path: Path | None, texts: Callable[[], counted.Texts]) -> str:
     """Returns --unit; where it is not given, characters if a vocabulary is to be made of texts that are Chinese for the most
-    part, else pieces. Args as `blueprint`."""
+    part, else pieces; of tasks that write always `WRITTEN`. Args as `blueprint`."""
+    if TASKS[options.task].kind == "write":
+        return WRITTEN
     if options.unit or path:
         return options.unit or "pieces"
     return "characters" if counted.are_chinese(texts()) else "pieces"
@@ -88,6 +91,8 @@ def texts(rows: list[Row], task: Task) -> counted.Texts:
         return counted.Texts(
             Counter(row["text"] for row in rows), Counter(word for row in rows for word in row["words"])
         )
+    if task.kind == "write":
+        fields = (*fields, task.target)
     return counted.Texts(Counter(row[field] for row in rows for field in fields), {})
 
 

@@ -41,6 +41,8 @@ def read_labels(folder: Path, settings: dict[str, Any]) -> list[str]:
     if not isinstance(numbered, dict) or not all(key.isdecimal() for key in numbered):
         raise Mistake(f"{folder / 'config.json'}: expected id2label, the labels by their numbers, found none")
     labels = [numbered[number] for number in sorted(numbered, key=int)]
+    if not labels:
+        return []
     try:
         lines = path.read_bytes().decode("utf-8").removesuffix("\n").split("\n")
     except (OSError, ValueError) as error:
@@ -56,7 +58,11 @@ def has_head(folder: str | Path, task_name: str, setup: Setup) -> bool:
     folder = Path(folder)
     settings, _ = pretrained.read_config(folder)
     lineage = settings.get("lineage")
-    if not isinstance(lineage, dict) or lineage.get("task") != task_name or not (folder / "labels.txt").is_file():
+    if (
+        not isinstance(lineage, dict)
+        or lineage.get("task") != task_name
+        or (setup.labels and not (folder / "labels.txt").is_file())
+    ):
         return False
     return lineage.get("decoder") == setup.decoder and read_labels(folder, settings) == setup.labels
 
@@ -83,7 +89,8 @@ def settings_of_run(blueprint: Blueprint, task_name: str, setup: Setup, names: d
 
 def files_of_run(blueprint: Blueprint, setup: Setup) -> dict[str, str]:
     """Returns {name: content} of the files beside `config.json` that a run has from its first moment."""
-    return tokenizer_files(blueprint.tokenizer) | {"labels.txt": "\n".join(setup.labels) + "\n"}
+    labels = {"labels.txt": "\n".join(setup.labels) + "\n"} if setup.labels else {}
+    return tokenizer_files(blueprint.tokenizer) | labels
 
 
 def tokenizer_files(tokenizer: Tokenizer) -> dict[str, str]:
@@ -134,7 +141,7 @@ class Run:
         except (OSError, ValueError) as error:
             raise Mistake(described(error)) from None
         kept = "best" if self.lineage["options"].get("keep") == "best" else "final"
-        self.scores = result.get(kept) or {}  # of the weights that are kept
+        self.scores = result.get("average") or result.get(kept) or {}  # of the weights that are kept
         self.setup = self._setup(read_labels(folder, self.settings), null_threshold)
         self.fields = self.setup.fields  # of the rows that it was trained on
         trained = next(signature for signature, fields in self.task.inputs if fields == self.fields)

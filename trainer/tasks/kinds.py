@@ -1,6 +1,6 @@
 """Every kind of task by name: a row each."""
 
-from trainer.tasks import classify, label_set, regress, span, tag
+from trainer.tasks import classify, label_set, regress, span, tag, write
 from trainer.tasks.kind import Kind
 from trainer.tasks.table import Task
 
@@ -10,6 +10,7 @@ KINDS: dict[str, Kind] = {
     "regress": regress.KIND,
     "tag": tag.KIND,
     "span": span.KIND,
+    "write": write.KIND,
 }
 
 

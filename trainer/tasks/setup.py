@@ -34,6 +34,8 @@ class Setup:
                 f"windows of {self.reader.max_length} pieces, {self.doc_stride} from one to the next; answers of "
                 f"{self.max_answer_length} pieces at most{none}"
             )
+        if not self.labels:
+            return f"{' and '.join(self.fields)} of {self.reader.max_length} units at most to {self.task.target}"
         rest = f", and {len(self.labels) - MOST_SHOWN} more" if len(self.labels) > MOST_SHOWN else ""
         chosen = "" if self.threshold is None else f"; each where its probability is above {self.threshold:g}"
         decoded = f"; decoded by {self.decoder}" if self.decoder else ""

@@ -92,6 +92,14 @@ TASKS = {
         more=("nbest",),
         max_length=384,
     ),
+    "translation": Task(
+        inputs=(("serving_default", ("source",)),),
+        target="target",
+        kind="write",
+        labels=(),  # it has none
+        metric="bleu",
+        more=("nbest",),
+    ),
 }
 LISTS = ("words", "tags")  # fields with several values a row
 
@@ -204,4 +212,30 @@ def _regress(_, output):
     return {"score": round(output["score"], 6)}
 
 
-ANSWERS = {"classify": _classify, "label_set": _label_set, "regress": _regress, "tag": _tag, "span": _span}
+def _write(_, output):
+    """The text and its score, and where its words stand and those of the source that they are aligned to; of `nbest`, lists of
+    all, without what pads them."""
+    if "targets" in output:
+        there = [score > LOWEST_SCORE for score in output["scores"]]
+        answer = {
+            "targets": [
+                text.decode("utf-8") for text, is_there in zip(output["targets"], there, strict=True) if is_there
+            ]
+        }
+        return answer | {"scores": [round(score, 6) for score in output["scores"] if score > LOWEST_SCORE]}
+    answer = {"target": output["target"].decode("utf-8"), "score": round(output["score"], 6)}
+    if "starts" not in output:
+        return answer
+    count = sum(start >= 0 for start in output["starts"])
+    return answer | {name: output[name][:count] for name in ("starts", "ends", "source_starts", "source_ends")}
+
+
+LOWEST_SCORE = -1e8  # of a text that is there
+ANSWERS = {
+    "classify": _classify,
+    "label_set": _label_set,
+    "regress": _regress,
+    "tag": _tag,
+    "span": _span,
+    "write": _write,
+}

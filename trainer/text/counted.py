@@ -9,6 +9,7 @@ from itertools import islice, pairwise
 import numpy as np
 import tensorflow as tf
 
+from trainer.text import joined_pieces
 from trainer.text.tokenizer import LONGEST_ENTRY, STRINGS, Fallback, Tokenizer
 from trainer.text.vocabulary import SPECIAL, UNKNOWN
 from trainer.text.words import Split as Words
@@ -16,6 +17,7 @@ from trainer.text.words import Splitter, is_cjk
 
 SIZES = {
     "pieces": 8000,
+    "joined_pieces": 8000,
     "words": 20000,
     "characters": 8000,
     "code_points": 8000,
@@ -23,7 +25,7 @@ SIZES = {
 }  # where none is given, by unit
 # Likewise, how often an entry stands in the texts at least. Of words 2: were each of the training texts an entry, nothing of
 # them would be unknown, and what stands for unknown words would never be trained.
-MINIMA = {"pieces": 1, "words": 2, "characters": 1, "code_points": 1, "tokens": 2}
+MINIMA = {"pieces": 1, "joined_pieces": 1, "words": 2, "characters": 1, "code_points": 1, "tokens": 2}
 CHUNK = 1024  # texts
 UNLISTED = (*SPECIAL, "\r")  # may be written in a text as they are, but not in a vocab.txt
 REPEATED = 1000  # words of a string that the trainer of pieces is given
@@ -85,6 +87,8 @@ def of_counts(
         words = {word: number for word, number in words.items() if len(word.encode()) <= LONGEST_ENTRY}
     if unit == "pieces":
         return pieces(words, size, minimum, of_characters)
+    if unit == "joined_pieces":
+        return joined_pieces.entries(pieces(words, size, minimum, of_characters), size)
     chosen = characters(words) if unit == "characters" else words
     chosen = {entry: number for entry, number in chosen.items() if number >= minimum and entry not in UNLISTED}
     entries = [*SPECIAL, *first(chosen, size - len(SPECIAL))]

@@ -42,6 +42,9 @@ class Tokenizer:
     fallbacks: ClassVar[tuple[str, ...]] = ("unk",)
     hashes: ClassVar[bool] = False  # whether the fallback may be a number
     spells: ClassVar[bool] = False  # whether there may be letters
+    writes: ClassVar[bool] = (
+        False  # whether ids give the text back, by `text`; so it is read as it stands, not in lower case
+    )
 
     def __init__(
         self, vocabulary: list[str], *, lower_case: bool, fallback: Fallback = "unk", letters: int = 0

@@ -17,11 +17,14 @@ POOL = 16  # batches that are sorted by length together: little padding, and sti
 Plan = list[np.ndarray]  # indices of examples, an array for each batch
 
 
-def plan_training(lengths: np.ndarray, batch_size: int, *, seed: int, epoch: int, pool: int = POOL) -> Plan:
+def plan_training(
+    lengths: np.ndarray, batch_size: int, *, seed: int, epoch: int, pool: int = POOL, equal: bool = False
+) -> Plan:
     """Returns the batches of an epoch: a pure function of its arguments.
 
     Rows are shuffled, sorted by length within pools of `pool` batches (length buckets whose borders follow the data), cut
-    into batches, and the batches shuffled.
+    into batches, and the batches shuffled. With `equal`, a pool is cut into as many batches as without, of equal sums of
+    lengths instead of equal numbers of rows.
     """
     random = np.random.default_rng([seed, epoch])
     order = random.permutation(len(lengths))
@@ -29,8 +32,17 @@ def plan_training(lengths: np.ndarray, batch_size: int, *, seed: int, epoch: int
     for start in range(0, len(order), pool * batch_size):
         rows = order[start : start + pool * batch_size]
         rows = rows[np.argsort(lengths[rows], kind="stable")]
-        batches += [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
+        places = range(batch_size, len(rows), batch_size)
+        batches += np.split(rows, equal_places(lengths[rows], len(places) + 1) if equal else places)
     return [batches[i] for i in random.permutation(len(batches))]
+
+
+def equal_places(lengths: np.ndarray, parts: int) -> np.ndarray:
+    """Returns the places at which rows [N] are cut into so many parts, of one row or more, with about equal sums of lengths."""
+    sums, number = np.cumsum(lengths), np.arange(1, parts)
+    places = np.searchsorted(sums, sums[-1] * number / parts)  # the row that goes beyond a part's share begins the next
+    places = np.maximum.accumulate(np.clip(places - number, 0, len(lengths) - parts))
+    return places + number
 
 
 def plan_evaluation(lengths: np.ndarray, batch_size: int) -> Plan:
@@ -68,9 +80,15 @@ def dataset(source: Source, plan: Plan, epoch: int = 0) -> tf.data.Dataset:
     )
 
 
-def steps(source: Source, plan: Plan, batch_size: int, epoch: int) -> Iterator[tuple[list, int]]:
-    """Yields, for each step of a plan, ([(inputs, targets)] of `batch_size` at most, number of examples)."""
-    micro_batches = [[rows[i : i + batch_size] for i in range(0, len(rows), batch_size)] for rows in plan]
+def steps(
+    source: Source, plan: Plan, batch_size: int, epoch: int, *, most: int | None = None
+) -> Iterator[tuple[list, int]]:
+    """Yields, for each step of a plan, ([(inputs, targets)] of `batch_size` rows each, number of examples); where the plan has
+    more rows in a step than `most` such batches, as of short rows, there are `most` of more rows each."""
+    sizes = [max(batch_size, -(-len(rows) // (most or len(rows)))) for rows in plan]
+    micro_batches = [
+        [rows[i : i + size] for i in range(0, len(rows), size)] for rows, size in zip(plan, sizes, strict=True)
+    ]
     batches = iter(dataset(source, [rows for step in micro_batches for rows in step], epoch)) if plan else iter(())
     for step, rows in zip(micro_batches, plan, strict=True):
         yield [next(batches) for _ in step], len(rows)

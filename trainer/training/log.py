@@ -66,5 +66,5 @@ class Log:
         values, prefix = (line["dev"], "dev") if "dev" in line else (line, "train")
         with self._writer.as_default():
             for name, value in values.items():
-                if name not in ("step", "epoch", "round", "examples", "words"):
+                if name not in ("step", "epoch", "round", "examples", "words") and not isinstance(value, str):
                     tf.summary.scalar(f"{prefix}/{name}", value, values["step"])

@@ -20,7 +20,7 @@ from trainer import writing
 from trainer.errors import Failure, Interrupted, Mistake
 from trainer.progress import Progress, say
 from trainer.runs.folder import Folder
-from trainer.training import checkpoint, decay
+from trainer.training import averaging, checkpoint, decay
 from trainer.training.log import Log
 from trainer.training.signals import Signals
 from trainer.training.step import Measures
@@ -42,6 +42,8 @@ class State:
     measures: list[Measures] = field(default_factory=list)  # of the steps since the last line of metrics.jsonl
     log_bytes: int = 0  # length of metrics.jsonl
     best_digest: str = ""  # of best.safetensors
+    kept: averaging.Kept = field(default_factory=dict)  # weights of the last epochs, whose mean is asked for
+    average: Scores = field(default_factory=dict)  # of that mean
     report: dict[str, Any] = field(default_factory=dict)  # of the epoch whose weights are kept, once it was scored
     seconds: float = 0.0  # in all, whatever interrupted it
 
@@ -68,6 +70,7 @@ class Work:
         metric: The score by which epochs are compared, more is better, unless `less_is_better`.
         patience: Stop after so many epochs without a better score; None: never.
         keep_best: Keep the weights of the best epoch, not of the last.
+        average: Keep the mean of the weights of so many last epochs; 0: of none.
     """
 
     model: keras.Model
@@ -82,6 +85,7 @@ class Work:
     metric: str = ""
     patience: int | None = None
     keep_best: bool = False
+    average: int = 0
     period: str = "epoch"
     unit: str = "examples"
     shown: tuple[str, ...] = ()
@@ -182,12 +186,15 @@ def _scores(work, state):
             f"stopped   after {work.period} {final[work.period]} of {work.epochs}: {work.patience} without a better {work.metric}"
         )
     if best:
-        kept = "; the weights that are kept"
-        for name, score, is_kept in (("final", final, not work.keep_best), ("best ", best, work.keep_best)):
+        kept, is_last = "; the weights that are kept", not work.keep_best and not work.average
+        for name, score, is_kept in (("final", final, is_last), ("best ", best, work.keep_best)):
             say(
                 f"{name}     dev {work.metric} {score[work.metric]:.4f} ({work.period} {score[work.period]}{kept * is_kept})"
             )
-    return {"steps": state.step, "final": final, "best": best}
+    if state.average:
+        say(f"average   dev {work.metric} {state.average[work.metric]:.4f} (of the last {len(state.kept)}{kept})")
+    average = {"average": state.average} if state.average else {}
+    return {"steps": state.step, "final": final, "best": best} | average
 
 
 class Training:
@@ -226,8 +233,19 @@ class Training:
                 self.progress.note(f"{work.period} {epoch}/{work.epochs}: {line}{seconds:.0f} s, {rate}")
             self.log.sync()
             state.seconds = time.monotonic() - self.began
+            if work.average:
+                self._take_mean()
             content = self._read_best() if work.keep_best else work.to_bytes(work.model)
             return content, checkpoint.digest(checkpoint.arrays_of(self.variables), self.log.content(), content)
+
+    def _take_mean(self):
+        """Takes the mean of the weights of the last epochs, and scores it."""
+        work, state = self.work, self.state
+        averaging.set_mean(self.folder, work.model, state.kept)
+        if work.score:
+            self.progress.note(f"mean of the last {len(state.kept)}: scoring on dev ...")
+            state.average = work.score(self._stop_if_asked)
+            state.report = work.report() if work.report else {}
 
     def _steps_of(self, epoch):
         """Makes the steps of an epoch that are left; returns the number of their examples."""
@@ -271,6 +289,8 @@ class Training:
             shown = [name for name in score if name in (work.metric, "loss", *work.shown) or name.endswith("_f1")]
             line = f"dev {', '.join(f'{name} {score[name]:.4f}' for name in shown)}; "
         state.scores.append(score)
+        if work.average:
+            state.kept = averaging.keep(self.folder, work.model, epoch, state.kept, work.average)
         is_best = work.keep_best and work.best(state.scores) is score
         if work.report and (is_best or (work.ended(state.scores) and not work.keep_best)):
             state.report = work.report()

@@ -1,6 +1,6 @@
 """Optimisers with decoupled decay, schedules of the learning rate, clipping by global norm; by default as BERT is fine-tuned."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import keras
@@ -168,9 +168,18 @@ def optimizer(
 
 def freeze(model: keras.Model, depths: Mapping[str, int], below: int) -> None:
     """Freezes the weights of all layers of `model` whose depth is less than `below`; `depths`: see `Architecture.depths`."""
-    for layer in model.layers:
+    for layer in layers_of(model):
         if layer.name in depths:
             layer.trainable = depths[layer.name] >= below
+
+
+def layers_of(model: keras.Model) -> Iterator[keras.Layer]:
+    """Yields the layers of a model, and of the models in it."""
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from layers_of(layer)
+        else:
+            yield layer
 
 
 def layer_scales(

@@ -104,7 +104,7 @@ def test_what_it_lacks_is_said(options, capsys, tmp_path):
     status, _, err = finetune(capsys, "sentiment", options | {"model": "toy-huge"})
     assert (
         status == 2
-        and "--model: expected one of bag, rnn, lstm, gru, bilstm, bigru, transformer, transformer-base, elmo, elmo-original, gpt, gpt2, tiny"
+        and "--model: expected one of bag, rnn, lstm, gru, bilstm, bigru, transformer, transformer-base, seq2seq, seq2seq-attention, transformer-seq2seq, transformer-seq2seq-base, elmo, elmo-original, gpt, gpt2, tiny"
         in err
     )
     assert finetune(capsys, "sentiment", options | {"model": "toy", "epochs": 1})[0] == 0

@@ -39,6 +39,16 @@ def test_training_plan():
     assert padded < 1.15 * LENGTHS.sum()  # random batches: about 1.8
 
 
+def test_batches_of_equal_numbers_of_units():
+    plan = batches.plan_training(LENGTHS, 32, seed=1, epoch=2, equal=True)
+    assert sorted(np.concatenate(plan)) == list(range(1000))
+    assert len(plan) == len(batches.plan_training(LENGTHS, 32, seed=1, epoch=2))
+    units = np.array([LENGTHS[batch].sum() for batch in plan])
+    assert units.max() < 1.2 * units.min()  # of batches of equal numbers of rows: 15 times
+    assert batches.equal_places(np.array([9, 1, 1]), 3).tolist() == [1, 2]
+    assert batches.equal_places(np.array([1, 1, 9]), 3).tolist() == [1, 2]
+
+
 def test_evaluation_plan_is_longest_first():
     plan = batches.plan_evaluation(LENGTHS, 32)
     assert sorted(np.concatenate(plan)) == list(range(1000))
@@ -57,6 +67,8 @@ def test_batches_follow_their_plan():
     assert [size for _, size in steps] == [3, 1]
     assert [[targets.numpy().tolist() for _, targets in step] for step, _ in steps] == [[[3, 0], [1]], [[2]]]
     assert list(batches.steps(examples, [], 2, epoch=1)) == []
+    steps = list(batches.steps(examples, [np.array([3, 0, 1]), np.array([2])], 2, epoch=1, most=1))
+    assert [[targets.numpy().tolist() for _, targets in step] for step, _ in steps] == [[[3, 0, 1]], [[2]]]
 
 
 class Lazy:

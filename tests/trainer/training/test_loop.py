@@ -17,11 +17,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from safetensors.numpy import load_file, save
+from safetensors.numpy import load, load_file, save
 
 from tests.bench import resume
-from tests.conftest import ROOT, cli, write_bert_folder, write_examples
-from trainer.errors import Interrupted, Mistake
+from tests.conftest import ROOT, cli, stopped_at, write_bert_folder, write_examples
+from trainer.errors import Failure, Interrupted, Mistake
 from trainer.runs.folder import Folder
 from trainer.training import loop, optim
 from trainer.training.step import training_step
@@ -143,11 +143,12 @@ def test_a_signal_saves_and_the_same_job_goes_on(tmp_path, capsys, number):
     assert not (out / "checkpoint").exists()
 
 
-def test_stopped_at_every_step_it_ends_as_if_it_had_not_been(tmp_path):
+@pytest.mark.parametrize("average", [0, 2])
+def test_stopped_at_every_step_it_ends_as_if_it_had_not_been(average, tmp_path):
     """Saved and begun again after each step, and in between scores."""
-    undisturbed = Toy(tmp_path / "undisturbed", epochs=2).run()
+    undisturbed = Toy(tmp_path / "undisturbed", epochs=2, average=average).run()
     for _ in range(100):
-        toy = Toy(tmp_path / "run", epochs=2)
+        toy = Toy(tmp_path / "run", epochs=2, average=average)
         step = toy.work.step
         toy.work = replace(
             toy.work, step=lambda batch, step=step: (os.kill(os.getpid(), signal.SIGTERM), step(batch))[1]
@@ -174,6 +175,24 @@ def test_a_signal_while_scoring_goes_on_with_the_scoring(tmp_path, capsys):
     err = capsys.readouterr().err
     assert "resume    from step 11 of 11" in err and "all steps made before" in err
     assert result["digest"] == undisturbed["digest"]
+
+
+def test_the_mean_of_the_last_weights(tmp_path, capsys):
+    toy = Toy(tmp_path / "run", average=2)
+    result = toy.run()
+    *epochs, mean = [load(content) for content in toy.weights]
+    assert len(epochs) == 3 and (tmp_path / "run" / "model.safetensors").read_bytes() == toy.weights[-1]
+    for name, values in mean.items():
+        np.testing.assert_allclose(values, (epochs[1][name] + epochs[2][name]) / 2, atol=1e-7)
+    assert (
+        result["average"].keys() == {"accuracy"}
+        and "of the last 2; the weights that are kept" in capsys.readouterr().err
+    )
+    with stopped_at(30), pytest.raises(Interrupted):
+        Toy(tmp_path / "damaged", average=2).run()
+    (tmp_path / "damaged" / "checkpoint" / "epoch-0002.safetensors").write_bytes(b"")
+    with pytest.raises(Failure, match=r"epoch-0002\.safetensors: expected the weights of epoch 2, found another"):
+        Toy(tmp_path / "damaged", average=2).run()
 
 
 def test_early_stopping_and_the_best_weights(tmp_path, capsys):

@@ -1,0 +1,132 @@
+"""Attention from the places of one sequence to those of another, which decoders look back with.
+
+Keys and values are made once, by whoever reads the other sequence, and asked at every step.
+
+Glossary of shapes: B batch, S places of the memory, T places that ask, D width, A width of keys, H heads.
+"""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from models.layers import register
+
+SCORES = ("additive", "multiplicative")
+
+
+def _hidden(mask, scores):
+    """Returns what is added to scores where the mask is false; -1e9 would overflow in float16."""
+    return ops.cast(ops.where(mask, 0.0, -3e4 if scores.dtype == "float16" else -1e9), scores.dtype)
+
+
+@register
+class Attention(keras.layers.Layer):
+    """Sums the memory, weighted by how well each of its places answers a query.
+
+    References: Bahdanau et al. 2014 (arXiv 1409.0473), `additive`: v . tanh(W q + k); Luong et al. 2015 (arXiv 1508.04025),
+    `multiplicative`: W q . k, their "general" score with its matrix on the other side.
+
+    Args:
+        score: One of `SCORES`.
+
+    Call arguments:
+        queries: [B, T, D].
+        keys: [B, S, A].
+        values: [B, S, D'].
+        mask: [B, S], true at real places; there is one in every row.
+
+    Returns:
+        context [B, T, D'] and alignments [B, T, S].
+    """
+
+    def __init__(self, score: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if score not in SCORES:
+            raise ValueError(f"attention: expected one of {', '.join(SCORES)}, received {score}")
+        self.score = score
+
+    def build(self, queries_shape: Any, keys_shape: Any, values_shape: Any) -> None:
+        shape = (queries_shape[-1], keys_shape[-1])
+        self.kernel = self.add_weight(shape=shape, initializer="glorot_uniform", name="kernel")
+        if self.score == "additive":
+            self.vector = self.add_weight(shape=(keys_shape[-1], 1), initializer="glorot_uniform", name="vector")
+
+    def call(self, queries, keys, values, mask):
+        queries = ops.matmul(queries, self.kernel)  # [B, T, A]
+        if self.score == "additive":
+            scores = ops.matmul(ops.tanh(queries[:, :, None] + keys[:, None]), self.vector)[..., 0]  # [B, T, S]
+        else:
+            scores = ops.matmul(queries, ops.transpose(keys, [0, 2, 1]))  # [B, T, S]
+        alignments = ops.softmax(scores + _hidden(mask[:, None], scores))
+        return ops.matmul(alignments, values), alignments
+
+    def get_config(self):
+        return super().get_config() | {"score": self.score}
+
+    def compute_output_spec(self, queries, keys, values, mask):
+        batch, length, _ = queries.shape
+        context = keras.KerasTensor([batch, length, values.shape[-1]], dtype=queries.dtype)
+        return context, keras.KerasTensor([batch, length, keys.shape[1]], dtype=queries.dtype)
+
+
+@register
+class Heads(keras.layers.Layer):
+    """Splits keys and values side by side, [B, S, 2*D], into those of H heads: two tensors [B, H, S, D/H]."""
+
+    def __init__(self, heads: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.heads = heads
+
+    def call(self, x):
+        batch, length = ops.shape(x)[:2]
+        x = ops.reshape(x, [batch, length, 2, self.heads, x.shape[-1] // 2 // self.heads])
+        keys, values = ops.unstack(ops.transpose(x, [2, 0, 3, 1, 4]))
+        return keys, values
+
+    def get_config(self):
+        return super().get_config() | {"heads": self.heads}
+
+    def compute_output_spec(self, x):
+        shape = [x.shape[0], self.heads, x.shape[1], x.shape[-1] // 2 // self.heads]
+        return keras.KerasTensor(shape, dtype=x.dtype), keras.KerasTensor(shape, dtype=x.dtype)
+
+
+@register
+class CrossAttention(keras.layers.Layer):
+    """Scaled dot-product attention of several heads to a memory (Vaswani et al. 2017, section 3.2.3); owns no weight.
+
+    Args:
+        dropout: Rate on the attention probabilities.
+        seed: Of the dropout.
+
+    Call arguments:
+        queries: [B, T, D].
+        keys, values: [B, H, S, D/H], see `Heads`.
+        mask: [B, S], true at real places.
+
+    Returns:
+        context [B, T, D] and the attention map [B, H, T, S], after softmax and before dropout.
+    """
+
+    def __init__(self, dropout: float = 0.0, *, seed: int | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.rate, self.seed = dropout, seed
+        self.dropout = keras.layers.Dropout(dropout, seed=seed, name="dropout")
+
+    def call(self, queries, keys, values, mask, training=None):
+        heads, size = keys.shape[1], keys.shape[3]
+        batch, length = ops.shape(queries)[:2]
+        queries = ops.transpose(ops.reshape(queries, [batch, length, heads, size]), [0, 2, 1, 3])  # [B, H, T, D/H]
+        scores = ops.matmul(queries * size**-0.5, ops.transpose(keys, [0, 1, 3, 2]))  # [B, H, T, S]
+        probabilities = ops.softmax(scores + _hidden(mask[:, None, None], scores))
+        context = ops.matmul(self.dropout(probabilities, training=training), values)  # [B, H, T, D/H]
+        return ops.reshape(ops.transpose(context, [0, 2, 1, 3]), [batch, length, heads * size]), probabilities
+
+    def get_config(self):
+        return super().get_config() | {"dropout": self.rate, "seed": self.seed}
+
+    def compute_output_spec(self, queries, keys, values, mask, training=None):
+        batch, length, _ = queries.shape
+        shape = [batch, keys.shape[1], length, keys.shape[2]]
+        return keras.KerasTensor(queries.shape, dtype=queries.dtype), keras.KerasTensor(shape, dtype=queries.dtype)

@@ -1,0 +1,126 @@
+"""Translation: it learns, says where words are from, is scored as sacreBLEU scores, exports answer as runs do."""
+
+import itertools
+import json
+
+import numpy as np
+import pytest
+
+from tests.conftest import cli, stopped_at
+from tests.trainer.architectures.test_lineage import check_export
+from trainer.tasks.write.score import Measures
+
+NOUNS = {"Hund": "dog", "Katze": "cat", "Fisch": "fish", "Vogel": "bird"}
+VERBS = {"läuft": "runs", "schläft": "sleeps", "isst": "eats"}
+ENDS = {".": ".", "!": "!"}
+OPTIONS = {"batch_size": 16, "epochs": 1, "learning_rate": 0.03, "dropout": 0.0, "seed": 1, "max_length": 24}
+MODELS = {
+    "seq2seq-attention": ["width=64", "embedding_width=64"],
+    "transformer-seq2seq": ["width=32", "heads=2", "layers=1"],
+}
+
+
+def pairs(count):
+    """Returns (German, English) of so many small sentences, whose verb comes first in English."""
+    parts = itertools.product(NOUNS, VERBS, ENDS)
+    rows = [(f"Der {noun} {verb}{end}", f"{VERBS[verb]} the {NOUNS[noun]}{ENDS[end]}") for noun, verb, end in parts]
+    return (rows * (count // len(rows) + 1))[:count]
+
+
+def write_pairs(folder, count):
+    for name, lines in zip(("train.de", "train.en"), zip(*pairs(count), strict=True), strict=True):
+        (folder / name).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return folder / "train.{de,en}"
+
+
+def train(capsys, path, folder, model, **options):
+    if model == "transformer-seq2seq":
+        options |= {"learning_rate": 0.01, "best_by": "loss"}
+    options = {"train": path, "out": folder / "run", "model": model} | OPTIONS | options
+    flags = [f"--{name}={value}" for name, value in options.items()]
+    return cli(capsys, "finetune", "translation", *flags, "--settings", *MODELS[model])
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_it_translates_and_exports_answer_alike(model, capsys, tmp_path):
+    path = write_pairs(tmp_path, 1440)
+    status, out, err = train(capsys, path, tmp_path, model, dev=path, dev_limit=24)
+    assert status == 0, err
+    assert "1,440 pairs" in err and "cased; " in err
+    assert f"best      dev {'bleu' if model == 'seq2seq-attention' else 'loss'} " in err
+    final = json.loads(out)["final"]
+    assert final["bleu"] == pytest.approx(100) and final["perplexity"] < 1.5
+    rows = [{"source": source} for source, _ in pairs(24)[::5]] + [{"source": ""}]
+    answers = check_export(capsys, "translation", tmp_path / "run", rows, tmp_path)
+    assert [answer["target"] for answer in answers[:-1]] == [target for _, target in pairs(24)[::5]]
+    for answer in answers[:-1]:
+        words = [answer["target"][a:b] for a, b in zip(answer["starts"], answer["ends"], strict=True)]
+        assert "".join(words) == answer["target"].replace(" ", "")
+        seen = [answer["source"][a:b] for a, b in zip(answer["source_starts"], answer["source_ends"], strict=True)]
+        assert {*seen} <= {*answer["source"][:-1].split(), answer["source"][-1]}
+    if model == "transformer-seq2seq":
+        return
+    status, out, err = cli(
+        capsys, "predict", tmp_path / "run", "--signature", "nbest", "--source", "Der Hund läuft.", "Der Vogel isst!"
+    )
+    assert status == 0, err
+    for line, best in zip(out.splitlines(), ("runs the dog.", "eats the bird!"), strict=True):
+        answer = json.loads(line)
+        assert answer["targets"][0] == best and len(answer["targets"]) == len(answer["scores"]) > 1
+        assert answer["scores"] == sorted(answer["scores"], reverse=True)
+    hypotheses, wrong = tmp_path / "hypotheses.txt", tmp_path / "wrong.jsonl"
+    files = ["--output", hypotheses, "--errors", wrong]
+    status, out, err = cli(capsys, "evaluate", tmp_path / "run", "--data", path, "--limit", "24", *files)
+    assert status == 0, err
+    assert hypotheses.read_text(encoding="utf-8").splitlines() == [target for _, target in pairs(24)]
+    assert wrong.read_text(encoding="utf-8") == ""
+    assert json.loads(out)["report"]["intervals"]["bleu"]["low"] == pytest.approx(100)
+    for command, option in (("evaluate", "--data"), ("predict", "--input")):
+        status, _, err = cli(capsys, command, tmp_path / "run", option, path, "--output", tmp_path / "train.en")
+        assert status == 2 and f"expected another file than {option} {tmp_path}/train.en" in err
+
+
+def test_a_stopped_run_ends_as_one_that_was_not(capsys, tmp_path):
+    path = write_pairs(tmp_path, 96)
+    digests = []
+    for name in ("whole", "stopped"):
+        (tmp_path / name).mkdir()
+        options = {"dropout": 0.2, "epochs": 2, "average": 2}
+        if name == "stopped":
+            with stopped_at(8):
+                status, _, err = train(capsys, path, tmp_path / name, "seq2seq-attention", **options)
+                assert status != 0 and "stopped at step 8 of 12" in err
+        status, out, err = train(capsys, path, tmp_path / name, "seq2seq-attention", **options)
+        assert status == 0 and ("resume    from step 8" in err) == (name == "stopped"), err
+        digests.append(json.loads(out)["digest"])
+    assert digests[0] == digests[1]
+
+
+def test_scores_are_those_of_sacrebleu():
+    from sacrebleu.metrics import BLEU, CHRF
+
+    golds = ["The dog runs, doesn't it?", "A cat sleeps on the mat.", "Two fish swim .", "It is a bird of the sea."]
+    texts = ["The dog runs, does it?", "A cat sleeps on a mat.", "", "It is the bird of the sea."]
+    chinese = ["猫睡觉。", "两条鱼在海里游。", "狗在院子里跑来跑去。", "这是一只鸟。"]
+    for gold, written, tokenizer in ((golds, texts, "13a"), (chinese, [*chinese[1:], "这是一只小鸟。"], "zh")):
+        measures = Measures(gold)
+        statistics = measures.statistics(written)
+        found = measures.scores(np.stack([statistics.sum(axis=0), statistics[1:].sum(axis=0)]))
+        for i, part in enumerate((slice(None), slice(1, None))):
+            bleu = BLEU(tokenize=tokenizer, force=True)
+            assert found["bleu"][i] == pytest.approx(bleu.corpus_score(written[part], [gold[part]]).score)
+            assert found["chrf"][i] == pytest.approx(CHRF().corpus_score(written[part], [gold[part]]).score)
+        assert measures.signature == str(bleu.get_signature()) and f"tok:{tokenizer}" in measures.signature
+
+
+def test_mistakes(bert_folder, capsys, tmp_path):
+    path = write_pairs(tmp_path, 8)
+    status, _, err = cli(
+        capsys, "finetune", "translation", "--train", path, "--init", bert_folder, "--out", tmp_path / "run"
+    )
+    assert status == 2 and "translation: expected a model that writes a text; BERT does not" in err
+    status, _, err = train(capsys, path, tmp_path, "seq2seq-attention", unit="words")
+    assert status == 2 and "--unit: expected joined_pieces, of which texts are made again, received words" in err
+    flags = ["--train", path, "--out", tmp_path / "run", "--model", "seq2seq"]
+    status, _, err = cli(capsys, "finetune", "sentiment", *flags)
+    assert status == 2 and "expected one file of text, label, received two, as translation reads them" in err
