@@ -27,6 +27,7 @@ from serving.jobs import Steps, follow, throw
 from serving.refusal import Refused, cut
 
 POSTED = 128  # calls that gRPC may give us before we ask for more
+POLLING = 2  # threads that wait for events while the others rest
 QUICK_BYTES = 2**16  # a larger message is work, whatever its method
 APART = 8  # calls of a long method at once, of which one runs
 NO_METADATA: tuple[()] = ()
@@ -204,6 +205,7 @@ class Core:
         self._server = cygrpc.Server(tuple(arguments.items()), False)
         self._server.register_completion_queue(self._queue)
         apart = {method for method in methods.values() if isinstance(method, Method) and method.apart}
+        self._turn, self._polling = threading.Condition(), 0  # threads that wait for events
         self._apart = {method: (threading.Lock(), threading.BoundedSemaphore(APART)) for method in apart}
 
     def listen(self, address: str, credentials: Any = None) -> bool:
@@ -237,7 +239,11 @@ class Core:
                     raise Refused("RESOURCE_EXHAUSTED", f"expected at most {APART} calls of this method at once")
                 threading.Thread(target=self._run_apart, args=[call, running, places], daemon=True).start()
             elif self.gate.enter(call):
-                self.gate.work(call)
+                self._step_out()
+                try:
+                    self.gate.work(call)
+                finally:
+                    self._step_in()
         except Refused as refusal:
             call.release()
             call.refuse(refusal.code, refusal.message)
@@ -273,7 +279,28 @@ class Core:
         event.call.start_server_batch(operations, _nothing)
 
     def _start_thread(self):
-        threading.Thread(target=self._serve, name="calls", daemon=True).start()
+        with self._turn:
+            self._polling += 1
+        try:
+            threading.Thread(target=self._serve, name="calls", daemon=True).start()
+        except RuntimeError:  # "can't start new thread"
+            with self._turn:
+                self._polling -= 1
+            raise
+
+    def _step_out(self):
+        """The calling thread waits for events no more; if none would be left, wakes one that rests."""
+        with self._turn:
+            self._polling -= 1
+            if not self._polling:
+                self._turn.notify()
+
+    def _step_in(self):
+        """The calling thread waits for events again; it rests while enough do, for each event would wake another of them."""
+        with self._turn:
+            while self._polling >= POLLING:
+                self._turn.wait()
+            self._polling += 1
 
     def _serve(self):
         while True:
