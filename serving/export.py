@@ -5,7 +5,6 @@ sees complete versions only. The graph is the function that `trainer predict` ru
 stock TensorFlow Serving image of `--target` has what it needs.
 """
 
-import argparse
 import errno
 import os
 import re
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from serving import lint
+from serving.command_line import Parser, fail
 from trainer.errors import Failure, Mistake, defect
 from trainer.writing import print_json
 
@@ -115,18 +115,13 @@ def _describe(tensor):
     return [tensor.dtype.name, [-1 if size is None else size for size in tensor.shape]]
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message):
-        _fail(f"{message} (see --help)")
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line.
 
     Args:
         arguments: By default, those of the process.
     """
-    parser = _Parser(prog="python -m serving.export", description=__doc__.split("\n")[0], allow_abbrev=False)
+    parser = Parser(prog="python -m serving.export", description=__doc__.split("\n")[0], allow_abbrev=False)
     parser.add_argument("run", help="run folder of a finished `python -m trainer finetune`")
     parser.add_argument("--to", required=True, help="base path of the model; gets a new version folder")
     parser.add_argument("--null_threshold", type=float, help="of qa, as for `python -m trainer evaluate`")
@@ -153,8 +148,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _fail(message, status=2) -> NoReturn:
-    print(f"python -m serving.export: {message}", file=sys.stderr)
-    sys.exit(status)
+    fail("serving.export", message, status)
 
 
 if __name__ == "__main__":

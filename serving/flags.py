@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NoReturn
 
+from serving import command_line
 from serving.limits import Limits
 
 CORES = os.cpu_count() or 1
@@ -146,8 +147,7 @@ ALL = FLAGS | {
 
 def fail(message: str, status: int = 2) -> NoReturn:
     """Prints the message in one line, and ends the process."""
-    print(f"python -m serving.server: {message}".replace("\n", " "), file=sys.stderr)
-    sys.exit(status)
+    command_line.fail("serving.server", message, status)
 
 
 def _boolean(text):
@@ -163,11 +163,6 @@ def installed(package: str) -> str:
         with suppress(PackageNotFoundError):
             return version(name)
     return "none"
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message):
-        fail(f"{message} (see --help)")
 
 
 def parse(arguments: Sequence[str] | None, description: str | None) -> argparse.Namespace:
@@ -214,10 +209,13 @@ def _check(name, flag, value, low):
 
 
 def _parser(description):
-    parser = _Parser(
-        prog="python -m serving.server", usage="%(prog)s --model_base_path=DIR | --model_config_file=FILE [--flag=value ...]", description=description, formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = command_line.Parser(
+        prog="python -m serving.server",
+        usage="%(prog)s --model_base_path=DIR | --model_config_file=FILE [--flag=value ...]",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
-    )  # fmt: skip
+    )
     for name, flag in ALL.items():
         text = flag.help + ("" if flag.default == "" or flag.default is False else " (default: %(default)s)")
         if isinstance(flag.default, bool):

@@ -5,17 +5,17 @@ what no image runs: Python functions, and XLA without its flag. Exits with 0 if 
 2 for a wrong call. Needs protobuf, and no TensorFlow.
 """
 
-import argparse
 import json
 import sys
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from google.protobuf import descriptor_pool
 from google.protobuf.message import DecodeError
 
+from serving.command_line import Parser, fail
 from serving.declare import declare
 from serving.model import version_of
 from serving.tensors import NAMES
@@ -198,25 +198,20 @@ def _since(has):
     )
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message):
-        _fail(f"{message} (see --help)")
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line.
 
     Args:
         arguments: By default, those of the process.
     """
-    parser = _Parser(prog="python -m serving.lint", description=__doc__.split("\n")[0], allow_abbrev=False)
+    parser = Parser(prog="python -m serving.lint", description=__doc__.split("\n")[0], allow_abbrev=False)
     parser.add_argument("folder", metavar="DIR", help="SavedModel, or base path with version folders")
     parser.add_argument("--target", help=f"tag of the image tensorflow/serving (default: {targets()[-1]})")
     options = parser.parse_args(arguments)
     try:
         folder, problems = check(options.folder, options.target)
     except Wrong as wrong:
-        _fail(str(wrong))
+        fail("serving.lint", wrong)
     print("\n".join(report(folder, problems, options.target)))
     sys.exit(1 if problems else 0)
 
@@ -225,11 +220,6 @@ def report(folder: Path, problems: Sequence[str], target: str | None = None) -> 
     """Returns what `check` found, in lines."""
     image = f"tensorflow/serving:{target or targets()[-1]}"
     return [f"{folder}: {image} {problem}" for problem in problems] or [f"{folder}: {image} has all that it needs"]
-
-
-def _fail(message: str) -> NoReturn:
-    print(f"python -m serving.lint: {message}", file=sys.stderr)
-    sys.exit(2)
 
 
 if __name__ == "__main__":

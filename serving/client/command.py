@@ -4,7 +4,6 @@
 not TensorFlow. The keys of answers are those of `python -m trainer predict`.
 """
 
-import argparse
 import json
 import os
 import re
@@ -19,6 +18,7 @@ from serving.client import calls
 from serving.client.calls import Unexpected
 from serving.client.clients import Client
 from serving.client.connection import RETRIES, Tls
+from serving.command_line import Parser, fail
 from trainer import writing
 from trainer.data import answered, files
 from trainer.data.layout import CELLS, TEXT
@@ -119,13 +119,8 @@ def _table(rows: Iterable[Sequence[Any]]) -> str:
 COMMANDS = {"status": _status, "metadata": _metadata, "reload": _reload}
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message):
-        _fail(2, f"{message} (see --help)")
-
-
 def _parser():
-    parser = _Parser(prog="python -m serving.client", description=__doc__.split("\n")[0], allow_abbrev=False)
+    parser = Parser(prog="python -m serving.client", description=__doc__.split("\n")[0], allow_abbrev=False)
     commands = parser.add_subparsers(dest="command", required=True, metavar="TASK | status | metadata | reload")
     for name, task in TASKS.items():
         _add_task(commands, name, task)
@@ -238,8 +233,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _fail(status, message) -> NoReturn:
-    print(f"python -m serving.client: {message}", file=sys.stderr)
-    sys.exit(status)
+    fail("serving.client", message, status)
 
 
 if __name__ == "__main__":
