@@ -18,6 +18,7 @@ def declare(
     *,
     package: str = "tensorflow.serving",
     services: Mapping[str, Mapping[str, tuple[str, str]]] | None = None,
+    one_of: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Returns {message: its class}.
 
@@ -28,6 +29,7 @@ def declare(
             full name of another's; "repeated" in front of it if so. Other fields are kept unread.
         dependencies: Names of the files of the others.
         package: Of the messages.
+        one_of: {message: name of the choice} of those that have one of their fields.
         services: {service: {method: (message of the requests, message of the responses)}}.
     """
     file = descriptor_pb2.FileDescriptorProto(name=name, package=package, syntax="proto3", dependency=dependencies)
@@ -41,6 +43,10 @@ def declare(
                 row.type = SCALARS[kind]
             else:
                 row.type, row.type_name = FIELD.TYPE_MESSAGE, kind if kind[0] == "." else f".{package}.{kind}"
+        if choice := (one_of or {}).get(message):
+            added.oneof_decl.add(name=choice)
+            for row in added.field:
+                row.oneof_index = 0
     for service_name, methods in (services or {}).items():
         service = file.service.add(name=service_name)
         for method, kinds in methods.items():

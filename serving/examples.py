@@ -8,12 +8,13 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format, wrappers_pb2
+from google.protobuf import descriptor_pb2, descriptor_pool, text_format, wrappers_pb2
 from google.protobuf.message import Message
 from tensorflow_serving.apis import classification_pb2, model_pb2, regression_pb2
 
 from serving import tensors
 from serving.checks import invalid, types
+from serving.declare import declare
 from serving.jobs import Servable, Steps, Values, job_of
 from serving.limits import Limits
 from serving.refusal import Refused
@@ -23,44 +24,28 @@ CLASSIFY, REGRESS, PREDICT = (f"tensorflow/serving/{name}" for name in ("classif
 INPUTS, CLASSES, SCORES, OUTPUTS = "inputs", "classes", "scores", "outputs"  # names that their signatures must use
 
 
-def _messages():
-    """Returns the messages of requests with `tf.Example`s as bytes, which is what they are on the wire."""
-    field = descriptor_pb2.FieldDescriptorProto
-    kinds = {"bytes": field.TYPE_BYTES, "string": field.TYPE_STRING}
-    layout = {
-        "List": (("examples", 1, "bytes", True), ("context", 2, "bytes", False)),
-        "Input": (("example_list", 1, "List", False), ("example_list_with_context", 2, "List", False)),
-        "ExamplesRequest": (("model_spec", 1, "ModelSpec", False), ("input", 2, "Input", False)),
-        "Task": (("model_spec", 1, "ModelSpec", False), ("method_name", 2, "string", False)),
-        "MultiInferenceRequest": (("tasks", 1, "Task", True), ("input", 2, "Input", False)),
-    }
+# Requests with `tf.Example`s as bytes, which is what they are on the wire
+DECLARED = {
+    "List": {"examples": (1, "repeated bytes"), "context": (2, "bytes")},
+    "Input": {"example_list": (1, "List"), "example_list_with_context": (2, "List")},
+    "ExamplesRequest": {"model_spec": (1, "ModelSpec"), "input": (2, "Input")},
+    "Task": {"model_spec": (1, "ModelSpec"), "method_name": (2, "string")},
+    "MultiInferenceRequest": {"tasks": (1, "repeated Task"), "input": (2, "Input")},
+}
+
+
+def _pool():
+    """Returns a pool of its own, with `ModelSpec`: in the default one the requests have these names."""
     pool = descriptor_pool.DescriptorPool()
     for file in (wrappers_pb2, model_pb2):
         proto = descriptor_pb2.FileDescriptorProto()
         file.DESCRIPTOR.CopyToProto(proto)
         pool.Add(proto)
-    name = "tensorflow.serving"
-    file = descriptor_pb2.FileDescriptorProto(
-        name="serving/examples.proto", package=name, syntax="proto3", dependency=[model_pb2.DESCRIPTOR.name]
-    )
-    for message, rows in layout.items():
-        added = file.message_type.add(name=message)
-        for field_name, number, kind, repeated in rows:
-            row = added.field.add(name=field_name, number=number)
-            row.label = field.LABEL_REPEATED if repeated else field.LABEL_OPTIONAL
-            row.type = kinds.get(kind, field.TYPE_MESSAGE)
-            if kind not in kinds:
-                row.type_name = f".{name}.{kind}"
-    kind = file.message_type[1]  # Input: one of its two fields
-    kind.oneof_decl.add(name="kind")
-    for row in kind.field:
-        row.oneof_index = 0
-    pool.Add(file)
-    classes = [message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{name}.{message}")) for message in layout]
-    return classes[2], classes[4]
+    return pool
 
 
-RawRequest, RawMultiRequest = _messages()
+_classes = declare(_pool(), "serving/examples.proto", DECLARED, [model_pb2.DESCRIPTOR.name], one_of={"Input": "kind"})
+RawRequest, RawMultiRequest = _classes["ExamplesRequest"], _classes["MultiInferenceRequest"]
 
 
 class Kind(NamedTuple):
