@@ -57,6 +57,7 @@ class Architecture(Generic[AnyConfig]):
     directions: ClassVar[int] = 1  # that its language model reads in
     optional: ClassVar[tuple[str, ...]] = ()  # layers of the encoder that published weights need not have
     prefix: ClassVar[str] = ""  # see `trainer.weights.tensors.load`
+    always: ClassVar[dict[str, Any]] = {}  # what the builder is given beside the configuration
 
     def configuration(self, size: dict[str, Any], vocabulary_size: int) -> AnyConfig:
         """Returns the configuration of a new model."""
@@ -95,7 +96,7 @@ class Architecture(Generic[AnyConfig]):
             wants: {"pooled_only": True} where that is all that is read.
             seed: Of the dropout.
         """
-        return type(self).builder(**asdict(config), **wants, seed=seed)
+        return type(self).builder(**asdict(config), **self.always, **wants, seed=seed)
 
     def build_language_model(self, config: AnyConfig, *, seed: int) -> keras.Model:
         """Returns the model that says what comes next, of an architecture that gives `states`: see `models.heads.next_units`.
@@ -141,8 +142,9 @@ class Architecture(Generic[AnyConfig]):
         return config.dropout
 
     def longest(self, config: AnyConfig) -> int | None:
-        """Returns how long a sequence may be; None: as long as one likes."""
-        return getattr(config, "positions", None)
+        """Returns how long a sequence may be; None: as long as one likes, as where places have no vector each."""
+        learned = getattr(config, "position_codes", "learned") == "learned"
+        return getattr(config, "positions", None) if learned else None
 
     def layers(self, config: AnyConfig) -> int:
         """Returns how many layers --freeze N counts."""

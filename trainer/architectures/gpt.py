@@ -30,6 +30,7 @@ class GPT(base.Architecture[Config]):
     name, title = "gpt2", "GPT"
     builder = builder.gpt
     config_class = Config
+    always: ClassVar = {"packed": True}
     gives = ("pooled", "hidden_states", "pairs", "states")
     prefix = published.PREFIX
     language_model = "GPT2LMHeadModel"
@@ -37,9 +38,6 @@ class GPT(base.Architecture[Config]):
         "gpt": {},
         "gpt2": {"layers": 12, "width": 768, "heads": 12, "positions": 1024},
     }
-
-    def build(self, config: Config, wants: dict[str, Any], *, seed: int) -> keras.Model:
-        return super().build(config, wants | {"packed": True}, seed=seed)
 
     def to_settings(self, config: Config) -> dict[str, Any]:
         values = asdict(config)

@@ -1,9 +1,7 @@
 """The Transformer's encoder as an architecture."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
-
-import keras
+from typing import ClassVar
 
 from models import transformer as builder
 from trainer.architectures import units
@@ -29,13 +27,8 @@ class Transformer(units.Units[Config]):
     name, title = "transformer", "Transformer encoder"
     builder = builder.transformer_encoder
     config_class = Config
+    always: ClassVar = {"packed": True}
     sizes: ClassVar = {
         "transformer": {},
         "transformer-base": {"layers": 6, "width": 512, "heads": 8},  # the paper's
     }
-
-    def build(self, config: Config, wants: dict[str, Any], *, seed: int) -> keras.Model:
-        return super().build(config, wants | {"packed": True}, seed=seed)
-
-    def longest(self, config: Config) -> int | None:
-        return config.positions if config.position_codes == "learned" else None

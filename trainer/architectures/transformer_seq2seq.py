@@ -1,9 +1,7 @@
 """The Transformer's encoder and decoder as an architecture."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
-
-import keras
+from typing import ClassVar
 
 from models import transformer as builder
 from trainer.architectures import base, writers
@@ -28,13 +26,8 @@ class TransformerSeq2Seq(writers.Writer[Config]):
     name, title = "transformer-seq2seq", "Transformer of encoder and decoder"
     builder = builder.transformer_seq2seq
     config_class = Config
+    always: ClassVar = {"packed": True}
     sizes: ClassVar = {
         "transformer-seq2seq": {},
         "transformer-seq2seq-base": {"layers": 6, "width": 512, "heads": 8},  # the paper's
     }
-
-    def build(self, config: Config, wants: dict[str, Any], *, seed: int) -> keras.Model:
-        return super().build(config, wants | {"packed": True}, seed=seed)
-
-    def longest(self, config: Config) -> int | None:
-        return config.positions if config.position_codes == "learned" else None

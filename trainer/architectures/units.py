@@ -28,7 +28,7 @@ class Units(base.Architecture[AnyConfig]):
 
     def build(self, config: AnyConfig, wants: dict[str, Any], *, seed: int) -> keras.Model:
         arguments = {name: value for name, value in asdict(config).items() if not name.startswith("pair_")}
-        return type(self).builder(**arguments, **wants, seed=seed)
+        return type(self).builder(**arguments, **self.always, **wants, seed=seed)
 
     def build_pair(self, config: AnyConfig, wants: dict[str, Any], *, seed: int) -> keras.Model:
         encoder, width = self.build(config, wants, seed=seed), config.pair_width

@@ -24,7 +24,7 @@ class Writer(base.Architecture[AnyConfig]):
 
     def build(self, config: AnyConfig, wants: dict[str, Any], *, seed: int) -> keras.Model:
         """Returns the model of both, with the layers `encoder` and `decoder`; see `models.seq2seq.joined`."""
-        return seq2seq.joined(*type(self).builder(**asdict(config), **wants, seed=seed))
+        return seq2seq.joined(*type(self).builder(**asdict(config), **self.always, **wants, seed=seed))
 
     def layers(self, config: AnyConfig) -> int:
         return 2 * super().layers(config)
