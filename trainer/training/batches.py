@@ -94,7 +94,23 @@ def steps(
         yield [next(batches) for _ in step], len(rows)
 
 
-class Examples:
+class InMemory:
+    """What sources share whose examples are held in memory, and are the same in every epoch."""
+
+    def batch(self, rows: tf.Tensor, epoch: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+        """Returns (inputs of the model, targets) of examples [B], the same in every epoch."""
+        return self._traced(rows)
+
+    @cached_property
+    def _traced(self):
+        """`_batch` as one graph, traced once, not anew for each epoch."""
+        return tf.function(self._batch, input_signature=[tf.TensorSpec([None], tf.int64)], autograph=False)
+
+    def _batch(self, rows: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+        raise NotImplementedError
+
+
+class Examples(InMemory):
     """Rows tokenised once, by the exported model's own functions, and held in memory; a `Source`.
 
     Args:
@@ -140,15 +156,6 @@ class Examples:
         chosen = np.array([i for row, k in zip(self.forms, first + epoch, strict=True) for i in row[k % len(row)]])
         plan = plan_training(self.lengths[chosen], batch_size, seed=seed, epoch=epoch, pool=self.pool)
         return [chosen[batch] for batch in plan]
-
-    def batch(self, rows: tf.Tensor, epoch: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
-        """Returns (inputs of the model, targets) of examples [B], the same in every epoch."""
-        return self._traced(rows)
-
-    @cached_property
-    def _traced(self):
-        """`_batch` as one graph, traced once, not anew for each epoch."""
-        return tf.function(self._batch, input_signature=[tf.TensorSpec([None], tf.int64)], autograph=False)
 
     def _batch(self, rows):
         second = None if self.second is None else tf.gather(self.second, rows)

@@ -3,7 +3,6 @@
 Glossary of shapes: B batch, P pieces of a text, T target length, N examples.
 """
 
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +32,7 @@ def reader_of(setup: Setup) -> WritingReader:
     return setup.reader
 
 
-class Pairs:
+class Pairs(batches.InMemory):
     """Pairs of texts, tokenised once and held in memory; a `trainer.training.batches.Source`.
 
     Args:
@@ -54,15 +53,6 @@ class Pairs:
     def plan(self, batch_size: int, *, seed: int, epoch: int) -> batches.Plan:
         """Returns the batches of an epoch, as many as of `batch_size` rows each, but of equal numbers of units."""
         return batches.plan_training(self.lengths, batch_size, seed=seed, epoch=epoch, equal=True)
-
-    def batch(self, rows: tf.Tensor, epoch: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
-        """Returns (inputs of the model, targets [B, T]) of examples [B], the same in every epoch."""
-        return self._traced(rows)
-
-    @cached_property
-    def _traced(self):
-        """`_batch` as one graph, traced once, not anew for each epoch."""
-        return tf.function(self._batch, input_signature=[tf.TensorSpec([None], tf.int64)], autograph=False)
 
     def _batch(self, rows):
         inputs, targets = self.reader.frame_target(tf.gather(self.targets, rows))
