@@ -5,9 +5,8 @@ TensorFlow Serving has the configuration for it (`ModelConfig.logging_config`), 
 
 import os
 import random
-import threading
+import sys
 import time
-from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,13 +16,14 @@ from google.protobuf.message import DecodeError
 from tensorflow_serving.apis import prediction_log_pb2
 
 from serving import metrics
+from serving.background import Background
 from serving.gate import Request
-from serving.model import Logging, log
+from serving.model import log
 
 if TYPE_CHECKING:
     from serving.versions import Models
 
-WAITING_BYTES = 64 * 2**20  # of messages that may wait for the disk
+WAITING_BYTES = 64 * 2**20  # of messages that may wait for the disk, or are being written
 # {method: field of `PredictionLog`}
 FIELDS = {"Predict": "predict_log", "Classify": "classify_log", "Regress": "regress_log", "MultiInference": "multi_inference_log"}  # fmt: skip
 DROPPED = metrics.Counter("lineage_prediction_log_dropped_total", "Sampled requests that the disk was too slow for.")
@@ -45,13 +45,9 @@ class PredictionLog:
 
     def __init__(self, models: "Models") -> None:
         self._models = models
-        self._rows: deque[tuple[Logging, str, bytes]] = deque()
-        self._bytes = 0
-        self._ending = False
-        self._change = threading.Condition()
         self._files: dict[str, _File] = {}  # {prefix: its file}
-        self._thread = threading.Thread(target=self._write_all, name="prediction log", daemon=True)
-        self._thread.start()
+        self._background = Background("prediction log", self._write_all, most=sys.maxsize, most_bytes=WAITING_BYTES)
+        self.end = self._background.end
 
     def wanted(self) -> bool:
         """Returns whether a model's requests are sampled."""
@@ -65,32 +61,13 @@ class PredictionLog:
         model = self._models.models.get(request.model)
         if model is None or model.logging is None or random.random() >= model.logging.sampling:
             return
-        with self._change:
-            if self._bytes + len(message) > WAITING_BYTES:
-                return DROPPED.add(1)
-            self._rows.append((model.logging, field, message))
-            self._bytes += len(message)
-            self._change.notify()
+        if not self._background.put((model.logging, field, message), len(message)):
+            DROPPED.add(1)
 
-    def end(self, seconds: float) -> None:
-        """Writes what waits, for at most so many seconds."""
-        with self._change:
-            self._ending = True
-            self._change.notify()
-        self._thread.join(seconds)
-
-    def _write_all(self):
-        while True:
-            with self._change:
-                while not (self._rows or self._ending):
-                    self._change.wait()
-                rows, self._rows, self._bytes = self._rows, deque(), 0
-                ending = self._ending
-            for logging, field, message in rows:
-                self._write(logging, field, message)
-            self._flush()
-            if ending:
-                return
+    def _write_all(self, rows):
+        for row in rows:
+            self._write(*row)
+        self._flush()
 
     def _write(self, logging, field, message):
         if logging.prefix not in self._files:

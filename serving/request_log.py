@@ -9,7 +9,6 @@ import os
 import random
 import threading
 import time
-from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from google.protobuf.message import DecodeError
 from tensorflow_serving.apis import classification_pb2, inference_pb2, predict_pb2, regression_pb2
 
 from serving import metrics, tensors
+from serving.background import Background
 from serving.gate import Request
 from serving.model import log
 from serving.refusal import cut
@@ -52,12 +52,11 @@ class RequestLog:
     def __init__(self, path: str | Path, sampling: float = 1.0, inputs: bool = False) -> None:
         self._path, self._sampling, self.inputs = path, sampling, inputs
         self._file = self._open()
-        self._rows: deque[tuple[dict[str, Any], bytes | None]] = deque()
-        self._bytes = self._dropped = 0
-        self._torn = self._failing = self._reopen = self._ending = False
-        self._change = threading.Condition()
-        self._thread = threading.Thread(target=self._write_all, name="request log", daemon=True)
-        self._thread.start()
+        self._dropped = 0  # since the last line that says so
+        self._torn = self._failing = self._reopen = False
+        self._lock = threading.Lock()
+        self._background = Background("request log", self._write_all, most=WAITING, most_bytes=WAITING_BYTES)
+        self.end = self._background.end
 
     def __call__(self, request: Request, code: str, seconds: float) -> None:
         """Notes a request that has ended; never waits for the disk."""
@@ -79,15 +78,10 @@ class RequestLog:
         message = request.kept if self.inputs else None
         if message is not None and len(message) > MAX_INPUTS:
             message = None
-        size = len(message or b"")
-        with self._change:
-            if len(self._rows) >= WAITING or self._bytes + size > WAITING_BYTES:
+        if not self._background.put((row, message), len(message or b"")):
+            with self._lock:
                 self._dropped += 1
-                DROPPED.add(1)
-                return
-            self._rows.append((row, message))
-            self._bytes += size
-            self._change.notify()
+            DROPPED.add(1)
 
     def wanted(self) -> bool:
         """Returns whether it needs the messages of requests."""
@@ -95,35 +89,20 @@ class RequestLog:
 
     def reopen(self) -> None:
         """Opens the file anew, after it was renamed."""
-        with self._change:
-            self._reopen = True
-            self._change.notify()
-
-    def end(self, seconds: float) -> None:
-        """Writes what waits, for at most so many seconds."""
-        with self._change:
-            self._ending = True
-            self._change.notify()
-        self._thread.join(seconds)
+        self._reopen = True
+        self._background.wake()
 
     def _open(self):
         return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
 
-    def _write_all(self):
-        while True:
-            with self._change:
-                while not (self._rows or self._reopen or self._ending):
-                    self._change.wait()
-                rows, self._rows = self._rows, deque()
-                dropped, self._dropped = self._dropped, 0
-                reopen, self._reopen = self._reopen, False
-                ending = self._ending
-            if reopen:
-                self._open_anew()
-            if rows or dropped:
-                self._write(rows, dropped)
-            if ending:
-                return
+    def _write_all(self, rows):
+        with self._lock:
+            dropped, self._dropped = self._dropped, 0
+        if self._reopen:
+            self._reopen = False
+            self._open_anew()
+        if rows or dropped:
+            self._write(rows, dropped)
 
     def _open_anew(self):
         try:
@@ -144,15 +123,12 @@ class RequestLog:
                 self._torn = bool(left)
             self._failing = False
         except OSError as error:
-            with self._change:
+            with self._lock:
                 self._dropped += dropped + len(rows)
             DROPPED.add(len(rows))
             if not self._failing:
                 log(f"--request_log {self._path}: cannot be written ({error.strerror}); lines are lost")
             self._failing = True
-        finally:
-            with self._change:
-                self._bytes -= sum(len(message or b"") for _, message in rows)
 
 
 def line_of(row: dict[str, Any], message: bytes | None, inputs: bool) -> str:
