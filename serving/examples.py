@@ -167,7 +167,7 @@ def _fill_classes(values, count, result):
             continue
         array = values[name]
         if len(array.shape) != 2:
-            raise invalid(f"Expected Tensor shape: [batch_size num_classes] but got {_shape(array)}")
+            raise invalid(f"Expected Tensor shape: [batch_size num_classes] but got {tensors.bracketed(array.shape)}")
         if array.dtype.kind != kind or (kind == "f" and array.dtype.itemsize != 4):
             raise invalid(f"Expected {name} Tensor of {dtype}. Got: {_dtype(array)}")
         if array.shape[0] != count:
@@ -193,7 +193,7 @@ def _fill_values(values, count, result):
     array = values[OUTPUTS]
     if not (len(array.shape) == 1 or (len(array.shape) == 2 and array.shape[1] == 1)):
         raise invalid(
-            f"Expected output Tensor shape to be either [batch_size] or [batch_size, 1] but got {_shape(array)}"
+            f"Expected output Tensor shape to be either [batch_size] or [batch_size, 1] but got {tensors.bracketed(array.shape)}"
         )
     if array.shape[0] != count:
         raise invalid(f"Input batch size did not match output batch size: {count} vs. {array.shape[0]}")
@@ -201,10 +201,6 @@ def _fill_values(values, count, result):
         raise invalid(f"Expected output Tensor of DT_FLOAT.  Got: {_dtype(array)}")
     for value in array.reshape(-1).tolist():
         result.regressions.add(value=value)
-
-
-def _shape(array):
-    return f"[{','.join(map(str, array.shape))}]"
 
 
 def _dtype(array):

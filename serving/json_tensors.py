@@ -182,7 +182,7 @@ def _instance_error(name, value, types, shapes):
     if size != expected:
         return f"Expecting tensor size: {expected} but got: {size}"
     if shape != shapes[name]:
-        return f"Expecting shape {_bracketed(shapes[name])} but got: {_bracketed(shape)}"
+        return f"Expecting shape {tensors.bracketed(shapes[name])} but got: {tensors.bracketed(shape)}"
     return ""
 
 
@@ -314,8 +314,7 @@ def _leaf_error(value, number):
     if number not in tensors.TYPES or not _kinds(number):
         return f"Conversion of JSON Value: {quoted(value)} to type: {name}"
     if type(value) not in _kinds(number) or (_kinds(number) == {int} and not low <= value < high):
-        kind = "True" if value is True else "False" if value is False else NAMES[type(value)]
-        return f"JSON Value: {quoted(value)} Type: {kind} is not of expected type: {name}"
+        return f"JSON Value: {quoted(value)} Type: {_kind(value)} is not of expected type: {name}"
     return ""
 
 
@@ -325,10 +324,6 @@ def _is_base64(value):
 
 def _is_object(value):
     return type(value) is dict and not _is_base64(value)
-
-
-def _bracketed(shape):
-    return f"[{','.join(map(str, shape))}]"
 
 
 def quoted(value: Json) -> str:

@@ -81,6 +81,11 @@ def shaped(values: np.ndarray, shape: tuple[int, ...]) -> Value:
     return values.reshape(shape) if len(shape) <= most else Flat(values, shape)
 
 
+def bracketed(shape: tuple[int, ...]) -> str:
+    """Returns a shape as TensorFlow's errors have it: [2,3]."""
+    return f"[{','.join(map(str, shape))}]"
+
+
 class Layout(NamedTuple):
     """Type and size of a tensor, as its `TensorProto` declares them."""
 
