@@ -17,7 +17,7 @@ from google.protobuf.message import DecodeError
 
 from serving.command_line import Parser, fail
 from serving.declare import declare
-from serving.model import version_of
+from serving.server.models.model import version_of
 from serving.tensors import NAMES
 
 FILE = Path(__file__).with_name("ops.json")  # written by tests/bench/oplists.py

@@ -352,7 +352,7 @@ def threshold(shop):
 LONG_TEXT = """
 import resource, sys
 import tensorflow_text  # registers its ops
-from serving.servable import Servable
+from serving.server.models.servable import Servable
 import numpy as np
 servable, peak = Servable(sys.argv[1]), lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 sentence = "She doesn't study machine learning in Shanghai, does she? "

@@ -267,7 +267,7 @@ def export_folder(run_folder, tmp_path_factory):
 
 def answers_of_export(path, task, rows, size, signature=None):
     """Returns the answers of an exported model, run in a session without the server, joined to its rows."""
-    from serving.servable import Servable
+    from serving.server.models.servable import Servable
     from trainer.tasks.table import answers, requests
 
     servable, results = Servable(path), []

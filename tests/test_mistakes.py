@@ -12,8 +12,9 @@ import sys
 
 import pytest
 
-from serving import export, server
+from serving import export
 from serving.client import command
+from serving.server import command as server
 from tests.conftest import ROOT, VOCABULARY, write_examples, write_questions, write_treebank
 from trainer import __main__ as trainer
 from trainer.errors import defect

@@ -18,7 +18,7 @@ from trainer import quiet  # noqa: F401  isort: skip  before anything else impor
 import numpy as np
 
 from serving.export import export
-from serving.servable import Servable
+from serving.server.models.servable import Servable
 from tests.conftest import ROOT, write_bert_folder, write_examples
 from trainer.__main__ import main as trainer
 from trainer.commands.predict import predict

@@ -14,7 +14,7 @@ import numpy as np
 
 from trainer import quiet  # noqa: F401  isort: skip  before anything else imports TensorFlow
 from serving.export import export
-from serving.servable import Servable
+from serving.server.models.servable import Servable
 from trainer.data import files
 from trainer.tasks.table import TASKS
 

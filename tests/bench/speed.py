@@ -26,7 +26,7 @@ import torch
 from onnxruntime.transformers.optimizer import optimize_model
 from transformers import BertForSequenceClassification, BertModel
 
-from serving.servable import Servable
+from serving.server.models.servable import Servable
 from trainer.data import datasets, files
 from trainer.runs.blueprint import Blueprint
 from trainer.tasks.kinds import KINDS

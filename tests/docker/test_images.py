@@ -53,7 +53,14 @@ def image(tmp_path):
     """Arguments of `Server` for the embedded image: only its files of serving/ and its packages, without Keras."""
     app, packages = tmp_path / "app", tmp_path / "packages"
     assert "COPY --chmod=755 serving /app/serving\n" in (ROOT / "docker" / "embedded.Dockerfile").read_text()
-    shutil.copytree(ROOT / "serving", app / "serving", ignore=lambda _, names: [n for n in names if n[-3:] != ".py"])
+    assert {"!serving/*.py", "!serving/server", "**/__pycache__"} <= {
+        *(ROOT / ".dockerignore").read_text().splitlines()
+    }
+    shutil.copytree(
+        ROOT / "serving" / "server", app / "serving" / "server", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    for path in (ROOT / "serving").glob("*.py"):
+        shutil.copy(path, app / "serving")
     packages.mkdir()
     for name in IMAGE:
         for top in {file.parts[0] for file in distribution(name).files} - {"..", "__pycache__"}:

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from serving.export import main
-from serving.servable import Servable
+from serving.server.models.servable import Servable
 from tests.bench.compatibility import SCRIPT
 from tests.conftest import ROOT, answers_of_export
 from trainer.commands.predict import predict

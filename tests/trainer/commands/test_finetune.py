@@ -177,7 +177,7 @@ def test_pairs_from_file_to_export(bert_folder, capsys, tmp_path):
     assert cli(capsys, "predict", tmp_path / "run", "--text", "a", "b", "--text_b", "c")[0] == 2
 
     from serving.export import export
-    from serving.servable import Servable
+    from serving.server.models.servable import Servable
 
     servable = Servable(export(tmp_path / "run", tmp_path / "export")["path"])
     inputs = {"text": np.array([b"a film"], object), "text_b": np.array([b"a film"], object)}

@@ -1,0 +1,1 @@
+"""Requests that wait run as one batch."""

@@ -1,0 +1,1 @@
+"""What is to be served, and how: flags, files, and what replaces them while the server runs."""

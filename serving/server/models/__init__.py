@@ -1,0 +1,1 @@
+"""The models, their versions, and what runs one version."""

@@ -1,0 +1,1 @@
+"""A request from its admission to its answer, whatever brought it."""
