@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Callable
 
 from serving.server import files
-from serving.server.models.model import log
+from serving.server.console import log
 from serving.server.refusal import Refused
 
 Config = tuple[str, bytes]  # (one of these, content)

@@ -10,7 +10,7 @@ from google.protobuf.message import Message
 from tensorflow.core.protobuf import config_pb2, rewriter_config_pb2
 from tensorflow_serving.config import platform_config_pb2
 
-from serving.server.batching import queue as batching
+from serving.server.batching import parameters as batching
 from serving.server.configuration.flags import CORES, fail
 from serving.server.configuration.protos import (
     BatchingParameters,
@@ -19,7 +19,7 @@ from serving.server.configuration.protos import (
     Unreadable,
     read,
 )
-from serving.server.models.model import log
+from serving.server.console import log
 
 PLATFORM = "tensorflow"
 BFLOAT16 = "bfloat16"

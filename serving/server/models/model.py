@@ -1,7 +1,6 @@
 """A model's configuration, and the state of its versions."""
 
 import os
-import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,17 +12,9 @@ from serving.server.files import File
 if TYPE_CHECKING:  # imports TensorFlow
     from serving.server.models.servable import Servable
 
+
 # States of tensorflow.serving.ModelVersionStatus
 START, LOADING, AVAILABLE, UNLOADING, END = 10, 20, 30, 40, 50
-
-
-source = ""  # what begins each line: which of several workers prints it
-
-
-def log(line: str) -> None:
-    """Prints to standard error, in one line, and at once: other workers print there, too."""
-    sys.stderr.write(f"{source}{' '.join(line.split())}\n")
-    sys.stderr.flush()
 
 
 @dataclass

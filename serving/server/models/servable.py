@@ -13,15 +13,13 @@ import numpy as np
 import tensorflow as tf
 from google.protobuf.message import Message
 from tensorflow.core.protobuf import config_pb2
-from tensorflow_serving.apis import prediction_log_pb2
 
 from serving import tensors
 from serving.server import files
 from serving.server.configuration.settings import Settings
-from serving.server.observation import metrics
+from serving.server.models.warm_up import warm_up
 from serving.server.refusal import Refused
-from serving.server.requests import checks, examples, jobs
-from serving.server.requests.limits import Limits
+from serving.server.requests import checks, jobs
 
 tf.get_logger().setLevel("ERROR")
 v1 = tf.compat.v1
@@ -80,7 +78,7 @@ class Servable:
             for output in signature.outputs.values():
                 self._flatten(output)
         self._callables: dict[tuple, _Callable] = {}
-        self._warm_up(path, settings.warm_ups)
+        warm_up(self, path, settings.warm_ups)
 
     def signature(self, name: str) -> Message:
         """Returns the `SignatureDef` of that name; raises `Refused` if there is none."""
@@ -208,34 +206,6 @@ class Servable:
             values = v1.placeholder(tf.as_dtype(info.dtype), [None])
             shape = v1.placeholder(tf.int64, [None])
             return values.name, shape.name, tf.reshape(values, shape).name, info.name
-
-    def _warm_up(self, path, times):
-        """Runs the requests recorded with the model so often; if one fails, so does loading."""
-        recorded = os.path.join(path, "assets.extra", "tf_serving_warmup_requests")
-        if not times or not tf.io.gfile.exists(recorded):
-            return
-        with metrics.timed_warm_up(path):
-            for record in tf.compat.v1.io.tf_record_iterator(recorded):
-                log = prediction_log_pb2.PredictionLog.FromString(record)
-                for _ in range(times):
-                    self._replay(log)
-                metrics.WARMUP_RECORDS.add(1, path, "OK")
-
-    def _replay(self, log):
-        kind = log.WhichOneof("log_type")
-        request, limits = getattr(log, kind or "predict_log").request, Limits()
-        if kind == "predict_log":
-            inputs = {name: tensors.to_array(proto) for name, proto in request.inputs.items()}
-            self.predict(request.model_spec.signature_name or examples.DEFAULT, inputs)
-        elif kind in ("classify_log", "regress_log"):
-            raw = examples.RawRequest.FromString(request.SerializeToString())
-            method = examples.CLASSIFY if kind == "classify_log" else examples.REGRESS
-            name = raw.model_spec.signature_name or examples.DEFAULT
-            jobs.now(examples.run(examples.KINDS[method], self, name, raw.input, limits, lambda count: None))
-        elif kind == "multi_inference_log":
-            raw = examples.RawMultiRequest.FromString(request.SerializeToString())
-            tasks = [(task.model_spec.signature_name or examples.DEFAULT, task.method_name) for task in raw.tasks]
-            jobs.now(examples.run_together(tasks, self, raw.input, limits, lambda count: None))
 
 
 def load(path: str, settings: Settings = DEFAULTS) -> Servable:

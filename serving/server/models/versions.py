@@ -5,27 +5,22 @@ requests in progress keep their version. Unlike there, a version that failed to 
 as when its folder was still being copied.
 """
 
-import os
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from typing import Any
 
 from google.protobuf.message import Message
 
 from serving.server import files, memory
-from serving.server.batching import queue as batching
-from serving.server.configuration.protos import BatchingParameters, read
 from serving.server.configuration.settings import Settings
-from serving.server.models.model import AVAILABLE, END, LOADING, UNLOADING, Model, Version, log
-from serving.server.models.servable import DEFAULTS, Servable, load
-from serving.server.observation import metrics
+from serving.server.console import log
+from serving.server.models.loader import Loader
+from serving.server.models.model import AVAILABLE, END, LOADING, UNLOADING, Model, Version
+from serving.server.models.servable import DEFAULTS, Servable
 from serving.server.refusal import Refused, cut
 
-PER_MODEL = "batching_params.pbtxt"  # in a version's folder
 MAX_ENDED = 100  # ended versions of a model whose state is still reported
 
 
@@ -39,11 +34,7 @@ class Models:
 
     def __init__(self, models: Iterable[Model], settings: Settings = DEFAULTS) -> None:
         self.models = {model.name: model for model in models}
-        self._settings, self._batches = settings, None
-        self._loading = threading.BoundedSemaphore(settings.load_threads)
-        self._closing = threading.BoundedSemaphore(settings.unload_threads)
-        if settings.bundle.HasField("batching_parameters"):
-            self._batches = batching.Scheduler(batching.threads_of(settings.bundle.batching_parameters))
+        self._settings, self._loader = settings, Loader(settings)
         self.changed: Callable[[], None] = lambda: None  # called when a version has loaded, failed or unloaded
         self._lock = threading.Lock()
         self._reloading = threading.Lock()
@@ -53,31 +44,7 @@ class Models:
 
     def update(self) -> None:
         """Reads every base path once: loads new versions, then unloads those that are no longer selected."""
-        self._each(self._update, self.models.values())
-
-    def _each(self, function, items):
-        """Returns what a function returns for each item; at once, as --num_load_threads says."""
-        items = list(items)
-        if len(items) < 2 or self._settings.load_threads < 2:
-            return [function(item) for item in items]
-        results: dict[int, Any] = {}
-        left = deque(enumerate(items))
-
-        def run():
-            with suppress(IndexError):
-                while True:
-                    i, item = left.popleft()
-                    results[i] = function(item)
-
-        threads = [
-            threading.Thread(target=run, name="loading", daemon=True)
-            for _ in range(min(len(items), self._settings.load_threads))
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        return [results[i] for i in range(len(items))]
+        self._loader.each(self._update, self.models.values())
 
     def _update(self, model):
         with model.changing:
@@ -106,7 +73,7 @@ class Models:
             ended = version is not None and version.state == END
             if version is None or (ended and (not version.error or version.files != files.tree(folder))):
                 wanted.append((number, folder))
-        self._each(lambda item: self._load(model, item[0], item[1], aspired), wanted)
+        self._loader.each(lambda item: self._load(model, item[0], item[1], aspired), wanted)
         if not aspired or any(number in aspired for number in model.available()):
             for number in model.available():
                 if number not in aspired:
@@ -130,8 +97,7 @@ class Models:
     def stop(self) -> None:
         """Ends `watch`, and the waiting for full batches."""
         self._stopped.set()
-        if self._batches:
-            self._batches.hurry()
+        self._loader.hurry()
 
     @contextmanager
     def use(self, spec: Message) -> Iterator[tuple[int, Servable]]:
@@ -203,7 +169,7 @@ class Models:
                         model = replace(wanted)
                     stack.enter_context(model.changing)
                     pairs.append((model, wanted, set(model.available())))
-                results = self._each(lambda pair: self._aspire(*pair[:2]), pairs)
+                results = self._loader.each(lambda pair: self._aspire(*pair[:2]), pairs)
                 for (model, wanted, before), (aspired, _) in zip(pairs, results, strict=True):
                     loaded.append((model, wanted, aspired, [n for n in model.available() if n not in before]))
                 errors = [error for _, error in results if error]
@@ -234,7 +200,7 @@ class Models:
         except OSError as error:
             reason = f"{wanted.base_path} cannot be read ({error.strerror})"
         missing = [(number, folder) for number, folder in aspired.items() if number not in model.available()]
-        self._each(lambda item: self._load(model, item[0], item[1], aspired), missing)
+        self._loader.each(lambda item: self._load(model, item[0], item[1], aspired), missing)
         available = [number for number in model.available() if number in aspired]
         if available:
             return aspired, ""
@@ -278,8 +244,7 @@ class Models:
         while True:
             began = time.monotonic()
             try:
-                with self._loading, metrics.timed_load(folder):
-                    servable = self._loaded(folder, name)
+                servable = self._loader.load(folder, name)
             except Exception as error:  # a broken model must not end the server or the old version
                 text, code = cut(str(error) or type(error).__name__), getattr(error, "error_code", 2)
                 if retries:
@@ -297,29 +262,6 @@ class Models:
                 log(f"{name}: loaded from {folder} in {time.monotonic() - began:.1f} s")
             return self.changed()
 
-    def _loaded(self, folder, name):
-        servable = load(folder, self._settings)
-        try:
-            self._batch(servable, folder, name)
-        except BaseException:
-            servable.close()
-            raise
-        return servable
-
-    def _batch(self, servable, folder, name):
-        """Lets the requests of a version wait for batches, if that is asked for."""
-        bundle = self._settings.bundle
-        if self._batches is None:
-            return
-        parameters = bundle.batching_parameters
-        if bundle.enable_per_model_batching_params:
-            path = os.path.join(folder, PER_MODEL)
-            if not files.is_file(path):
-                return
-            parameters = read(path, BatchingParameters)
-        wanted = batching.parameters_of(parameters)
-        batching.BatchQueue(servable, wanted, self._batches, lambda line: log(f"{name}: {line}"))
-
     def _unload(self, model, number):
         """Takes a version out of service; it is closed now, or after its last request in progress."""
         version = model.versions[number]
@@ -331,8 +273,7 @@ class Models:
 
     def _close(self, model, number, version):
         try:
-            with self._closing:
-                version.servable.close()
+            self._loader.close(version.servable)
         except Exception as error:  # must not fail the request that used the version last
             log(f"{model.name} version {number}: {type(error).__name__} in closing: {error}")
         with self._lock:

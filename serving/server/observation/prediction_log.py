@@ -15,10 +15,10 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow_serving.apis import prediction_log_pb2
 
-from serving.server.models.model import log
-from serving.server.observation import metrics
+from serving.server.console import log
+from serving.server.observation import prometheus
 from serving.server.observation.background import Background
-from serving.server.requests.gate import Request
+from serving.server.requests.request import Request
 
 if TYPE_CHECKING:
     from serving.server.models.versions import Models
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 WAITING_BYTES = 64 * 2**20  # of messages that may wait for the disk, or are being written
 # {method: field of `PredictionLog`}
 FIELDS = {"Predict": "predict_log", "Classify": "classify_log", "Regress": "regress_log", "MultiInference": "multi_inference_log"}  # fmt: skip
-DROPPED = metrics.Counter("lineage_prediction_log_dropped_total", "Sampled requests that the disk was too slow for.")
+DROPPED = prometheus.Counter("lineage_prediction_log_dropped_total", "Sampled requests that the disk was too slow for.")
 
 
 @dataclass

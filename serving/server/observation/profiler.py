@@ -14,7 +14,7 @@ from tensorflow.tsl.profiler.protobuf import profiler_options_pb2
 
 from serving.declare import declare
 from serving.server.refusal import Refused
-from serving.server.requests.gate import Request
+from serving.server.requests.request import Request
 
 SERVICE = "tensorflow.ProfilerService"
 METHODS = ("Profile", "Terminate", "Monitor")

@@ -17,11 +17,11 @@ from google.protobuf.message import DecodeError
 from tensorflow_serving.apis import classification_pb2, inference_pb2, predict_pb2, regression_pb2
 
 from serving import tensors
-from serving.server.models.model import log
-from serving.server.observation import metrics
+from serving.server.console import log
+from serving.server.observation import prometheus
 from serving.server.observation.background import Background
 from serving.server.refusal import cut
-from serving.server.requests.gate import Request
+from serving.server.requests.request import Request
 
 WAITING = 10_000  # lines that may wait for the disk
 WAITING_BYTES = 16 * 2**20  # of inputs that may
@@ -33,7 +33,7 @@ INPUTS = {
 }
 MAX_VALUES = 2**20  # bytes that a tensor takes whose values are written
 PROBES = ("Check", "List", "Watch", "ServerReflectionInfo")  # of health and reflection: no requests of users
-DROPPED = metrics.Counter(
+DROPPED = prometheus.Counter(
     "lineage_request_log_dropped_total", "Lines of the request log that the disk was too slow for."
 )
 

@@ -22,13 +22,13 @@ from serving import tensors
 from serving.server.configuration.follow import REQUEST, Config
 from serving.server.configuration.model_config import models_in
 from serving.server.models.versions import Models
-from serving.server.observation import metrics
+from serving.server.observation import prometheus
 from serving.server.refusal import Refused, cut
 from serving.server.requests import checks, examples
-from serving.server.requests.gate import Request
 from serving.server.requests.jobs import Steps, job_of, once
 from serving.server.requests.limits import Limits
-from serving.server.transport import json_tensors
+from serving.server.requests.request import Request
+from serving.server.transport import json_answers, json_examples, json_tensors, json_values
 
 
 class Services:
@@ -95,8 +95,8 @@ class Services:
         body, alone = request.take()
         with ExitStack() as stack:
             with alone:
-                document = json_tensors.parse(body)
-                name = json_tensors.signature_name(document) or examples.DEFAULT
+                document = json_values.parse(body)
+                name = json_values.signature_name(document) or examples.DEFAULT
                 version, servable = stack.enter_context(self.models.use(spec))
                 request.version, request.signature = str(version), name
                 if name not in servable.signatures:
@@ -109,22 +109,22 @@ class Services:
                 del document, body
             job = job_of(servable, inputs, [(name, sorted(signature.outputs))])
             (outputs,) = yield from _timed(request, once(job))
-        return json_tensors.outputs(outputs, rows)
+        return json_answers.outputs(outputs, rows)
 
     def classify_json(self, request: Request, spec: Message) -> Steps:
         """Answers a REST request of classify."""
-        return json_tensors.classifications((yield from self._infer_json(request, spec, examples.CLASSIFY)))
+        return json_answers.classifications((yield from self._infer_json(request, spec, examples.CLASSIFY)))
 
     def regress_json(self, request: Request, spec: Message) -> Steps:
         """Answers a REST request of regress."""
-        return json_tensors.regressions((yield from self._infer_json(request, spec, examples.REGRESS)))
+        return json_answers.regressions((yield from self._infer_json(request, spec, examples.REGRESS)))
 
     def _infer_json(self, request, spec, method):
         body, alone = request.take()
         with alone:
-            document = json_tensors.parse(body)
-            spec.signature_name = json_tensors.signature_name(document)
-            given, context = json_tensors.examples(document)
+            document = json_values.parse(body)
+            spec.signature_name = json_values.signature_name(document)
+            given, context = json_examples.examples(document)
             message = examples.RawRequest()
             if context is None:
                 message.input.example_list.examples.extend(given)
@@ -236,11 +236,11 @@ class Services:
     def reload(self, request: Request) -> model_management_pb2.ReloadConfigResponse:
         """Answers HandleReloadConfigRequest, when the models of the new configuration are ready; takes as long."""
         message = request.message(model_management_pb2.ReloadConfigRequest)
-        before = {name: metrics.first(name) for name in message.metric_names}
+        before = {name: prometheus.first(name) for name in message.metric_names}
         self._take_over((REQUEST, message.config.SerializeToString()))
         response = model_management_pb2.ReloadConfigResponse(status={})
         for name, value in before.items():
-            response.metric.add(name=name, int64_value_increase=metrics.first(name) - value)
+            response.metric.add(name=name, int64_value_increase=prometheus.first(name) - value)
         return response
 
 

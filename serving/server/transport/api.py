@@ -6,7 +6,7 @@ from tensorflow_serving.apis import model_service_pb2, prediction_service_pb2  #
 from serving.server.observation.profiler import SERVICE, Profiler
 from serving.server.requests.services import Services
 from serving.server.transport import reflection
-from serving.server.transport.core import Method, Stream
+from serving.server.transport.call import Method, Stream
 from serving.server.transport.health import Health
 
 

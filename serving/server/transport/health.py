@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from grpc_health.v1 import health_pb2
 
 from serving.server.refusal import Refused
-from serving.server.requests.gate import Request
-from serving.server.transport.core import Call
+from serving.server.requests.request import Request
+from serving.server.transport.call import Call
 
 if TYPE_CHECKING:  # imports TensorFlow
     from serving.server.models.versions import Models

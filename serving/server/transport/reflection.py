@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 
-from serving.server.transport.core import Call
+from serving.server.transport.call import Call
 
 VERSIONS = ("v1", "v1alpha")  # the same messages under two names
 NOT_FOUND = 5  # of gRPC

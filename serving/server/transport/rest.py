@@ -7,42 +7,30 @@ One asyncio loop in a thread of its own reads and writes (aiohttp's server); req
 import asyncio
 import json
 import logging
-import math
 import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any
-from urllib.parse import unquote
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestHandler
 from google.protobuf import json_format
-from google.protobuf.message import Message
-from tensorflow_serving.apis import get_model_metadata_pb2, model_pb2
+from tensorflow_serving.apis import get_model_metadata_pb2
 
-from serving.server.models.model import log
-from serving.server.observation import metrics
+from serving.server.console import log
+from serving.server.observation import prometheus
 from serving.server.refusal import Refused, cut
-from serving.server.requests.checks import invalid
-from serving.server.requests.gate import LARGE, TIMED_OUT, Gate, Request
-from serving.server.requests.jobs import follow, throw
+from serving.server.requests.gate import Gate
 from serving.server.requests.limits import Limits
+from serving.server.requests.request import LARGE, TIMED_OUT
 from serving.server.requests.services import Services
-from serving.server.transport import json_tensors
+from serving.server.transport import json_answers, rest_paths
+from serving.server.transport.rest_request import RestRequest
 
-INFER = re.compile(
-    r"/v1/models/([^/:]+)(?:(?:/versions/(\d+))|(?:/labels/([^/:]+)))?:(classify|regress|predict)",
-    re.IGNORECASE | re.ASCII,
-)
-STATUS = re.compile(
-    r"/v1/models(?:/([^/:]+))?(?:(?:/versions/(\d+))|(?:/labels/([^/:]+)))?(?:/(metadata))?", re.IGNORECASE | re.ASCII
-)
-NEVER = re.compile(r"(?!)()()()()")
 ORIGIN = re.compile(r"^https?://[^/?]*", re.IGNORECASE)  # of a request to a proxy
 HTTP = {
     "OK": 200, "CANCELLED": 499, "INVALID_ARGUMENT": 400, "DEADLINE_EXCEEDED": 504, "NOT_FOUND": 404,
@@ -77,65 +65,6 @@ class _TooLarge(Refused):
     """A body larger than the limit: trying again does not help, so it is no 429."""
 
 
-class RestRequest(Request):
-    """One request over HTTP.
-
-    Args:
-        gate: Counts what it takes.
-        loop: In which it is awaited.
-        abort: Closes its connection.
-        peer: (host, port) of its client, if known.
-    """
-
-    __slots__ = ("_abort", "_loop", "_peer", "answer", "entered", "opened_gate", "result")
-
-    def __init__(
-        self, gate: Gate, loop: asyncio.AbstractEventLoop, abort: Callable[[], None], peer: Sequence[Any] | None = None
-    ) -> None:
-        super().__init__(gate, math.inf, "", "REST")
-        self._loop, self._abort, self._peer = loop, abort, peer
-        self.opened_gate = self.entered = False  # the gate knows of it; it runs, or waits to run
-        self.answer: Callable[[Request], Any]  # returns the body of the answer, or the steps to it; raises `Refused`
-        self.result: asyncio.Future[tuple[str, bytes]] = loop.create_future()
-
-    def run(self) -> None:
-        """Answers, in any thread; a request that has to wait for its batch is answered by the batch's thread."""
-        try:
-            self.require()
-            steps = self.answer(self)
-        except BaseException as error:
-            return self._finish(partial(throw, error))
-        follow(steps, self, self._finish)
-
-    def _finish(self, answer):
-        self._loop.call_soon_threadsafe(self._settle, self.outcome(answer))
-
-    def outcome(self, answer: Callable[[], bytes]) -> tuple[str, bytes]:
-        """Returns (code, body) of what `answer` returns, or raises."""
-        try:
-            return "OK", answer()
-        except Refused as refusal:
-            return refusal.code, json_tensors.error(cut(refusal.message))
-        except MemoryError:
-            return "RESOURCE_EXHAUSTED", json_tensors.error("not enough memory for this request")
-        except Exception as error:
-            return "INTERNAL", json_tensors.error(cut(f"{type(error).__name__}: {error}"))
-        finally:
-            self.release()
-
-    def cancel(self) -> None:
-        """Closes its connection."""
-        self._loop.call_soon_threadsafe(self._abort)
-
-    def peer(self) -> str:
-        """Returns the address of its client, as gRPC writes it."""
-        return f"ipv4:{self._peer[0]}:{self._peer[1]}" if self._peer else ""
-
-    def _settle(self, outcome):
-        if not self.result.done():
-            self.result.set_result(outcome)
-
-
 class Rest:
     """The HTTP server.
 
@@ -160,7 +89,7 @@ class Rest:
         threads: int,
         cors: bool = False,
         metrics_path: str = "",
-        page: Callable[[], bytes] = metrics.page,
+        page: Callable[[], bytes] = prometheus.page,
     ) -> None:
         self._services, self._gate, self._limits = services, gate, limits
         self._seconds, self._headers, self._metrics_path = seconds, CORS if cors else {}, metrics_path
@@ -217,11 +146,11 @@ class Rest:
             page = await asyncio.to_thread(self._page)
             return await _write(request, 200, page, {"Content-Type": TEXT})
         if not path.lower().startswith("/v1/"):
-            return await self._reply(request, 404, json_tensors.error(f"Not found: {path}"))
+            return await self._reply(request, 404, json_answers.error(f"Not found: {path}"))
         if request.method == "OPTIONS":
             if re.search("https?://", request.headers.get("Origin", "")):
                 return await self._reply(request, 200, b"")
-            return await self._reply(request, 400, json_tensors.error("Origin header is missing in CORS preflight"))
+            return await self._reply(request, 400, json_answers.error("Origin header is missing in CORS preflight"))
         peer = request.transport.get_extra_info("peername")
         call = RestRequest(self._gate, asyncio.get_running_loop(), request.transport.abort, peer)
         code = "CANCELLED"  # unless it is answered
@@ -240,7 +169,7 @@ class Rest:
     async def _outcome(self, request, path, call):
         """Returns (HTTP status, code, body)."""
         try:
-            call.api, spec = parse(request.method, path)
+            call.api, spec = rest_paths.parse(request.method, path)
             call.model = spec.name
             work = self._work.get(call.api)
             self._gate.open(call, always=not work)
@@ -255,9 +184,9 @@ class Rest:
             return HTTP.get(code, 500), code, body
         except Refused as refusal:
             status = 413 if isinstance(refusal, _TooLarge) else HTTP.get(refusal.code, 500)
-            return status, refusal.code, json_tensors.error(cut(refusal.message))
+            return status, refusal.code, json_answers.error(cut(refusal.message))
         except (HttpProcessingError, web.RequestPayloadError) as error:
-            return 400, "INVALID_ARGUMENT", json_tensors.error(cut(f"malformed body: {error}"))
+            return 400, "INVALID_ARGUMENT", json_answers.error(cut(f"malformed body: {error}"))
 
     async def _read(self, request, call):
         """Reads the body of a request; memory is reserved while it comes."""
@@ -294,7 +223,7 @@ class Rest:
                 return await call.result
         except TimeoutError:  # it may still run, but nobody waits for it
             code, message = TIMED_OUT
-            return code, json_tensors.error(message)
+            return code, json_answers.error(message)
 
     def _metadata(self, call, spec):
         response = self._services.metadata_of(spec)
@@ -325,25 +254,3 @@ def _dict(message):
 
 def _json(message):
     return json.dumps(_dict(message), indent=1).encode()
-
-
-def parse(method: str, path: str) -> tuple[str, Message]:
-    """Returns (`predict`, `classify`, `regress`, `metadata` or `status`, `ModelSpec`) of a request.
-
-    Raises:
-        Refused: With TensorFlow Serving's message.
-    """
-    match = {"POST": INFER, "GET": STATUS}.get(method, NEVER).fullmatch(path)
-    if not match:
-        raise invalid(f"Malformed request: {method} {path}")
-    name, version, label, api = match.groups()
-    spec = model_pb2.ModelSpec(name=unquote(name or "", errors="replace"))
-    if version:
-        if len(version.lstrip("0")) > 19 or int(version) >= 2**63:
-            raise invalid(f"Failed to convert version: {version} to numeric.")
-        spec.version.value = int(version)
-    if label:
-        spec.version_label = unquote(label, errors="replace")
-    if not spec.name:
-        raise invalid("Missing model name in request.")
-    return (api or "status").lower(), spec

@@ -9,202 +9,32 @@ import os
 import signal
 import socket
 import sys
-import threading
 import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection, Pipe, wait
-from queue import Empty, SimpleQueue
+from multiprocessing.connection import Pipe, wait
 from typing import Any, NoReturn
 
 from serving.server.configuration.follow import FILE, Config, Follower
-from serving.server.models.model import log
-from serving.server.refusal import Refused
+from serving.server.console import log
+from serving.server.workers.link import Error, Link
+from serving.server.workers.reload import Reload
+from serving.server.workers.worker import Worker
 
 ENDING = (signal.SIGTERM, signal.SIGINT)
 BACKOFF = 60.0  # seconds at most between two starts of a worker that cannot start
-GATHER = 2.0  # seconds in which a worker gives its part of the metrics
-Error = tuple[str, str] | None  # arguments of `Refused`
-
-
-class Link:
-    """A worker's connection to its supervisor.
-
-    Args:
-        connection: To it.
-        number: The worker's, from 0.
-        config: The configuration to begin with; None: that of the flags.
-    """
-
-    def __init__(self, connection: Connection, number: int, config: Config | None) -> None:
-        self.number, self.config = number, config
-        self._connection = connection
-        self._sending, self._asking = threading.Lock(), threading.Lock()
-        self._answers: SimpleQueue[Error] = SimpleQueue()
-        self._decisions: SimpleQueue[bool] = SimpleQueue()
-        self._pages: SimpleQueue[tuple[int, dict[int, bytes]]] = SimpleQueue()
-        self._page: Callable[[], bytes] = bytes
-        self._asked: SimpleQueue[int] = SimpleQueue()  # for its page
-        self._gathering, self._gathered = threading.Lock(), 0
-
-    def ready(self, line: str) -> None:
-        """Says that this worker serves; `line` says what, and where."""
-        self._send("ready", line)
-
-    def reload(self, config: Config) -> None:
-        """Makes a configuration that of all workers, this one among them; raises `Refused` if one of them cannot."""
-        with self._asking:
-            self._send("ask", config)
-            error = self._answers.get()
-        if error:
-            raise Refused(*error)
-
-    def gather(self) -> dict[int, bytes]:
-        """Returns {worker: what its `page` gives}, of all workers that serve and answer within some seconds."""
-        with self._gathering:
-            self._gathered += 1
-            self._send("gather", self._gathered)
-            until = time.monotonic() + GATHER
-            with suppress(Empty):
-                while True:
-                    number, pages = self._pages.get(timeout=max(until - time.monotonic(), 0.001))
-                    if number == self._gathered:  # not that of an earlier call, which came late
-                        return pages
-        return {self.number: self._page()}
-
-    def follow(self, take_over: Callable[[Config, Callable[[], None]], None], page: Callable[[], bytes]) -> None:
-        """Takes over configurations that the supervisor sends, in a thread.
-
-        Args:
-            page: Returns this worker's part of `gather`.
-            take_over: Loads a configuration, calls the function that it gets, which raises `Refused` if another worker
-                could not load it, and then serves it; raises `Refused` if it cannot be loaded.
-        """
-        self._page = page
-        threading.Thread(target=self._run, args=[take_over], name="supervisor", daemon=True).start()
-        threading.Thread(target=self._give_pages, name="pages", daemon=True).start()
-
-    def _run(self, take_over):
-        try:
-            while True:
-                what, value = self._connection.recv()
-                if what == "reload":
-                    threading.Thread(target=self._take_over, args=[take_over, value], daemon=True).start()
-                elif what == "page":
-                    self._asked.put(value)
-                elif what == "pages":
-                    self._pages.put(value)
-                elif what == "decision":
-                    self._decisions.put(value)
-                else:
-                    self._answers.put(value)
-        except (EOFError, OSError):  # the supervisor was killed: end, too, after the requests under way
-            self._answers.put(("UNAVAILABLE", "the server is ending"))
-            self._decisions.put(False)
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    def _give_pages(self):
-        """Answers apart from `_run`, which always reads: two that wait until the other reads would wait forever."""
-        while True:
-            number = self._asked.get()
-            self._send("page", (number, self._page()))
-
-    def _take_over(self, take_over, config):
-        error = None
-        try:
-            take_over(config, self._agree)
-        except Refused as refusal:
-            error = (refusal.code, refusal.message)
-        except Exception as defect:
-            error = ("INTERNAL", f"{type(defect).__name__}: {defect}")
-        self._send("done", error)
-
-    def _agree(self):
-        self._send("loaded", None)
-        if not self._decisions.get():
-            raise Refused("ABORTED", "another worker could not load the configuration")
-
-    def _send(self, what, value):
-        with self._sending, suppress(OSError):  # the supervisor was killed; `_run` sees it, too
-            self._connection.send((what, value))
 
 
 @dataclass(eq=False)
 class _Gather:
     """Pages of all workers, which one of them has asked for; `number` is that of its own count."""
 
-    asker: "_Worker"
+    asker: Worker
     number: int
-    missing: "set[_Worker]"
+    missing: set[Worker]
     pages: dict[int, bytes] = field(default_factory=dict)
-
-
-@dataclass(eq=False)
-class _Worker:
-    number: int
-    pid: int
-    connection: Connection
-    ready: bool = False
-
-    def send(self, what: str, value: Any) -> None:
-        with suppress(OSError):  # it has ended, and is forgotten when its end of the connection is read
-            self.connection.send((what, value))
-
-
-class _Reload:
-    """A configuration that all workers load, and then take over, or not.
-
-    Args:
-        config: It.
-        workers: Those that take part.
-        answer: Gets its error, None if it is served.
-    """
-
-    def __init__(self, config: Config, workers: Iterable[_Worker], answer: Callable[[Error], None]) -> None:
-        self.config, self._answer = config, answer
-        self._loading, self._waiting, self._closing = set(workers), set(), set()  # type: ignore[var-annotated]
-        self._error: Error = None
-        self.agreed = self.over = False
-        for worker in self._loading:
-            worker.send("reload", config)
-        self._look()
-
-    def loaded(self, worker: _Worker) -> None:
-        """That worker has loaded it, and waits."""
-        self._loading.discard(worker)
-        self._waiting.add(worker)
-        self._look()
-
-    def done(self, worker: _Worker, error: Error) -> None:
-        """That worker serves it, or does not."""
-        if worker in self._loading:
-            self._error = self._error or error
-        elif error and self.agreed:  # a defect; another worker will begin with the new configuration
-            log(f"worker {worker.number} (process {worker.pid}): {error[1]}")
-            os.kill(worker.pid, signal.SIGTERM)
-        self.gone(worker)
-
-    def gone(self, worker: _Worker) -> None:
-        """That worker takes part no longer."""
-        for workers in (self._loading, self._waiting, self._closing):
-            workers.discard(worker)
-        self._look()
-
-    def _look(self):
-        if self._loading or self.over:
-            return
-        if self._waiting:  # all have loaded it, or failed: decide
-            self._closing, self._waiting = self._waiting, set()
-            self.agreed = self._error is None
-            for worker in self._closing:
-                worker.send("decision", self.agreed)
-        if not self._closing:
-            self.over = True
-            ended = ("UNAVAILABLE", "the workers have ended; try again")
-            self._answer(self._error or (None if self.agreed else ended))
 
 
 class Supervisor:
@@ -233,12 +63,12 @@ class Supervisor:
         self._follower, self._seconds = follower, seconds
         self._look_at = time.monotonic() + seconds
         self._following = False
-        self._workers: dict[int, _Worker] = {}
+        self._workers: dict[int, Worker] = {}
         self._due: dict[int, float] = {}  # {number: when it is started again}
         self._failures: dict[int, int] = {}  # {number: starts that failed, one after the other}
         self._config: Config | None = None
         self._requests: deque[tuple[Config, Callable[[Error], None]]] = deque()
-        self._reload: _Reload | None = None
+        self._reload: Reload | None = None
         self._gathers: dict[int, _Gather] = {}
         self._last_gather = 0
         self._line = ""  # what the first serves, and where
@@ -260,7 +90,7 @@ class Supervisor:
         return self._status or 0
 
     def _step(self):
-        connections: dict[Any, _Worker] = {worker.connection: worker for worker in self._workers.values()}
+        connections: dict[Any, Worker] = {worker.connection: worker for worker in self._workers.values()}
         for source in wait([self._wakeup, *connections], self._timeout()):
             if source == self._wakeup:
                 for number in os.read(self._wakeup, 64):
@@ -282,7 +112,7 @@ class Supervisor:
         self._look_at_file(now)
         if self._requests and not self._reload and all(worker.ready for worker in self._workers.values()):
             config, answer = self._requests.popleft()
-            self._reload = _Reload(config, self._workers.values(), answer)
+            self._reload = Reload(config, self._workers.values(), answer)
 
     def _timeout(self):
         """Returns the seconds until something has to be done."""
@@ -305,7 +135,7 @@ class Supervisor:
             self._be_worker(Link(theirs, number, self._config))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, self._signals)
         theirs.close()
-        self._workers[number] = _Worker(number, pid, ours)
+        self._workers[number] = Worker(number, pid, ours)
 
     def _be_worker(self, link) -> NoReturn:
         status: Any = 1

@@ -12,11 +12,13 @@ import tensorflow as tf
 from google.protobuf import text_format
 
 from serving.messages import PREDICT, PredictRequest, PredictResponse
-from serving.server.batching import queue as batching
-from serving.server.batching.queue import BatchQueue, Parameters, Scheduler, parameters_of
+from serving.server.batching import arrays
+from serving.server.batching.parameters import Invalid, Parameters, parameters_of
+from serving.server.batching.queue import PAST_DEADLINE, BatchQueue
+from serving.server.batching.scheduler import Scheduler
 from serving.server.configuration.protos import BatchingParameters
 from serving.server.models.servable import Servable
-from serving.server.observation import metrics
+from serving.server.observation import metrics, prometheus
 from serving.server.refusal import Refused
 from serving.server.requests.jobs import follow, job_of, once, throw
 from serving.tensors import fill
@@ -163,7 +165,7 @@ def test_batched_is_single(batched, vectors, parameters):
     if "sizes" in parameters:
         assert {2, 8} & set(sizes)
     assert not queue._groups and not queue._waiting
-    page = metrics.page().decode()
+    page = prometheus.page().decode()
     assert counted < metrics.WRAPPED_RUN_COUNT.first() <= counted + len(sizes)
     assert (
         ':tensorflow:serving:batching_session:queuing_latency_count{thread_pool_name="model_server_batch_threads"}'
@@ -251,7 +253,7 @@ def test_refused(batched, vectors):
     )
     late = Waiter(Refused("DEADLINE_EXCEEDED", "Timed out waiting for notification"))
     (result,) = answers(queue, vectors, "multiply", random_vectors(1), late)
-    assert (result.code, result.message) == batching.PAST_DEADLINE
+    assert (result.code, result.message) == PAST_DEADLINE
     gone = Waiter(Refused("CANCELLED", "the client has gone"))
     (result,) = answers(queue, vectors, "multiply", random_vectors(1), gone)
     assert result.code == "CANCELLED"
@@ -297,7 +299,7 @@ def test_single_requests_are_batches_too(batched, vectors):
 def test_an_answer_whatever_happens(batched, vectors, monkeypatch, capsys):
     """Without memory for the comparison the requests run apart; after a defect they end with its error."""
     queue, _, _ = batched()
-    monkeypatch.setattr(batching, "_same", lambda *values: throw(MemoryError()))
+    monkeypatch.setattr(arrays, "same", lambda *values: throw(MemoryError()))
     requests = random_vectors(4)
     same(answers(queue, vectors, "multiply", requests), vectors, "multiply", requests)
     monkeypatch.setattr(queue, "_run", lambda tasks: throw(KeyError("defect")))
@@ -350,7 +352,7 @@ INVALID = {
 
 @pytest.mark.parametrize("text", INVALID)
 def test_parameters_that_cannot_be(text):
-    with pytest.raises(batching.Invalid) as caught:
+    with pytest.raises(Invalid) as caught:
         parameters_of(text_format.Parse(text, BatchingParameters()))
     assert INVALID[text] in str(caught.value)
 

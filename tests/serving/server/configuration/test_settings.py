@@ -186,7 +186,7 @@ def test_tags(settings, tmp_path):
 
 XLA = """
 import sys
-from serving.server.command import import_tensorflow_quietly
+from serving.server.quiet import import_tensorflow_quietly
 import_tensorflow_quietly()
 import numpy as np, tensorflow as tf
 from serving.server.refusal import Refused

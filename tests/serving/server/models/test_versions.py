@@ -11,7 +11,7 @@ import pytest
 from serving.server.configuration.follow import Follower
 from serving.server.configuration.model_config import models_in
 from serving.server.configuration.settings import Settings
-from serving.server.models import versions
+from serving.server.models import loader, versions
 from serving.server.models.model import AVAILABLE, END, Model, Version, version_of
 from serving.server.models.versions import Models
 from serving.server.refusal import Refused
@@ -29,7 +29,7 @@ class FakeServable:
 
 @pytest.fixture
 def models(tmp_path, monkeypatch):
-    monkeypatch.setattr(versions, "load", FakeServable)
+    monkeypatch.setattr(loader, "load", FakeServable)
     (tmp_path / "base" / "1").mkdir(parents=True)
     models = Models([Model("m", tmp_path / "base")])
     models.update()
@@ -306,7 +306,7 @@ def loading(tmp_path, monkeypatch):
             raise ValueError("no variables")
         return FakeServable(path, settings)
 
-    monkeypatch.setattr(versions, "load", load)
+    monkeypatch.setattr(loader, "load", load)
     return state
 
 

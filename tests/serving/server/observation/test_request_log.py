@@ -22,8 +22,9 @@ from serving.client import Client
 from serving.server.configuration.follow import Invalid
 from serving.server.configuration.model_config import read_config
 from serving.server.observation.request_log import WAITING, RequestLog
-from serving.server.requests.gate import Gate, Request
+from serving.server.requests.gate import Gate
 from serving.server.requests.limits import Limits
+from serving.server.requests.request import Request
 from tests.conftest import ROOT, Server, free_port, wait_for
 from tests.serving.saved import save_half_plus_two
 
@@ -254,7 +255,7 @@ def test_names_of_any_length(request_of, tmp_path):
 
 
 def test_a_file_that_cannot_be_opened(tmp_path, capsys):
-    from serving.server.command import request_log
+    from serving.server.assembly import request_log
 
     with pytest.raises(SystemExit) as stop:
         request_log(SimpleNamespace(request_log=tmp_path, request_log_sampling=1.0, request_log_inputs=False))

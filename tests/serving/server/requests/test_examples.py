@@ -19,11 +19,12 @@ from tensorflow_serving.apis import (
 
 from serving.server.models.model import END, Model
 from serving.server.models.versions import Models
-from serving.server.observation import metrics
+from serving.server.observation import prometheus
 from serving.server.refusal import Refused
-from serving.server.requests.gate import Gate, Request
+from serving.server.requests.gate import Gate
 from serving.server.requests.jobs import now
 from serving.server.requests.limits import Limits
+from serving.server.requests.request import Request
 from serving.server.requests.services import Services
 from tests.conftest import Server
 from tests.serving.saved import CLASSIFY, PREDICT, REGRESS, save_defaults, save_half_plus_two, save_types
@@ -198,9 +199,9 @@ def test_predict_with_examples(services):
 
 def test_metrics_that_a_reload_asks_for(services, folder, monkeypatch):
     """How much they have grown: a counter's first number, 0 of what is none."""
-    monkeypatch.setattr(metrics, "REGISTRY", {})
-    counter = metrics.Counter(":tensorflow:serving:loads", "Loads.", ("path",))
-    metrics.Histogram(":tensorflow:serving:latency", "Latency.", (), [1.0])
+    monkeypatch.setattr(prometheus, "REGISTRY", {})
+    counter = prometheus.Counter(":tensorflow:serving:loads", "Loads.", ("path",))
+    prometheus.Histogram(":tensorflow:serving:latency", "Latency.", (), [1.0])
     counter.add(7, "a")
     monkeypatch.setattr(services.models, "reload", lambda *_, **__: [counter.add(2, "a"), counter.add(5, "b")])
     names = [f"/tensorflow/serving/{name}" for name in ("loads", "latency", "nothing", "loads")]
@@ -328,7 +329,7 @@ def test_recorded_requests_of_every_kind_warm_a_model_up(folder, tmp_path, broke
     models.update()
     ((_, version),) = models.status("m")
     status, path = ("fail", "INTERNAL") if broken else ("success", "OK"), str(tmp_path / "m" / "1")
-    lines = metrics.page().decode().splitlines()
+    lines = prometheus.page().decode().splitlines()
     assert f':tensorflow:cc:saved_model:load_attempt_count{{model_path="{path}",status="{status[0]}"}} 1' in lines
     assert f':tensorflow:serving:model_warmup_latency_count{{model_path="{path}",status="{status[1]}"}} 1' in lines
     warmed = f':tensorflow:serving:model_warmup_records_read{{model_path="{path}",status="OK"}} {2 if broken else 4}'

@@ -5,8 +5,9 @@ import time
 import pytest
 
 from serving.server.refusal import Refused
-from serving.server.requests.gate import LARGE, Gate, Request
+from serving.server.requests.gate import Gate
 from serving.server.requests.limits import Limits
+from serving.server.requests.request import LARGE, Request
 
 
 def gate(running=1, **limits):

@@ -13,12 +13,12 @@ import pytest
 
 from serving.server.models.model import Model
 from serving.server.models.versions import Models
-from serving.server.observation import metrics
+from serving.server.observation import metrics, prometheus
 from serving.server.refusal import Refused
 from serving.server.requests.gate import Gate
 from serving.server.requests.limits import Limits
 from serving.server.requests.services import Services
-from serving.server.transport import json_tensors
+from serving.server.transport import json_answers
 from serving.server.transport.rest import Rest
 from tests.conftest import wait_for
 from tests.serving.saved import save_half_plus_two, save_types
@@ -266,7 +266,7 @@ def test_special_numbers_and_bytes(api):
 def test_written_numbers_are_those_of_tensorflow_serving():
     """Its tests' examples, and every float comes back."""
     values = np.array([0.2, 9000000, 0.00003, 1.0, 16777217, 1 / 3, 123456.7, 1e38, 1e-45], np.float32)
-    assert json_tensors.decimals(values)[:7] == [
+    assert json_answers.decimals(values)[:7] == [
         "0.2",
         "9e+06",
         "3e-05",
@@ -277,7 +277,7 @@ def test_written_numbers_are_those_of_tensorflow_serving():
     ]
     random = np.frombuffer(np.random.default_rng(0).bytes(40_000), np.float32)
     for array in (values, random[np.isfinite(random)], random.view(np.float64)[:4000]):
-        back = np.array([float(text) for text in json_tensors.decimals(array)]).astype(array.dtype)
+        back = np.array([float(text) for text in json_answers.decimals(array)]).astype(array.dtype)
         np.testing.assert_array_equal(back, array)
 
 
@@ -287,12 +287,12 @@ def test_rows_of_several_outputs():
         "a": np.array([[1, 2], [3, 4]]),
         "c": np.array([True, False]),
     }
-    text = json_tensors.outputs(values, rows=True).decode()
+    text = json_answers.outputs(values, rows=True).decode()
     assert json.loads(text)["predictions"] == [
         {"a": [1, 2], "b_bytes": {"b64": "/w=="}, "c": True}, {"a": [3, 4], "b_bytes": {"b64": ""}, "c": False},
     ]  # fmt: skip
     assert text.startswith('{\n    "predictions": [\n        {\n            "a": [1, 2],\n            "b_bytes": ')
-    columns = json.loads(json_tensors.outputs(values, rows=False))["outputs"]
+    columns = json.loads(json_answers.outputs(values, rows=False))["outputs"]
     assert columns["a"] == [[1, 2], [3, 4]] and columns["c"] == [True, False]
     for odd, message in (
         ({"a": np.float32(1)}, "Tensor name: a has no shape information "),
@@ -301,7 +301,7 @@ def test_rows_of_several_outputs():
         ({}, "Cannot convert empty tensor map to JSON"),
     ):
         with pytest.raises(Refused) as caught:
-            json_tensors.outputs(odd, rows=True)
+            json_answers.outputs(odd, rows=True)
         assert caught.value.message == message
 
 
@@ -434,9 +434,9 @@ def test_metrics(models):
 
 
 def test_a_metric_has_a_bounded_number_of_cells(monkeypatch):
-    monkeypatch.setattr(metrics, "REGISTRY", {})
-    monkeypatch.setattr(metrics, "MAX_CELLS", 3)
-    counter = metrics.Counter("a", "b", ("name",))
+    monkeypatch.setattr(prometheus, "REGISTRY", {})
+    monkeypatch.setattr(prometheus, "MAX_CELLS", 3)
+    counter = prometheus.Counter("a", "b", ("name",))
     for i in range(10):
         counter.add(1, f'{i}"\\\n')
     assert counter.lines() == [
@@ -448,19 +448,19 @@ def test_a_metric_has_a_bounded_number_of_cells(monkeypatch):
 
 
 def test_a_metric_takes_no_names_of_any_length(monkeypatch):
-    monkeypatch.setattr(metrics, "REGISTRY", {})
-    counter = metrics.Counter("a", "b", ("name",))
+    monkeypatch.setattr(prometheus, "REGISTRY", {})
+    counter = prometheus.Counter("a", "b", ("name",))
     for end in "xyz":
         counter.add(1, 2**20 * "m" + end)
     assert len(counter.lines()) == 1 and len(counter.lines()[0]) < 1100 and counter.first() == 3
 
 
 def test_the_metrics_of_workers_whatever_a_model_is_called(monkeypatch):
-    monkeypatch.setattr(metrics, "REGISTRY", {})
-    counter = metrics.Counter("a", "b", ("name",))
+    monkeypatch.setattr(prometheus, "REGISTRY", {})
+    counter = prometheus.Counter("a", "b", ("name",))
     names = ("x\u2028# HELP evil", "x\x85", "x\r", "x\n", "x")
     for name in names:
         counter.add(1, name)
-    page = metrics.joined({0: metrics.page(), 1: b"", 2: metrics.page()}).decode()
-    expected = [f'a{{worker="{worker}",name="{metrics._escaped(name)}"}} 1' for worker in (0, 2) for name in names]
+    page = prometheus.joined({0: prometheus.page(), 1: b"", 2: prometheus.page()}).decode()
+    expected = [f'a{{worker="{worker}",name="{prometheus._escaped(name)}"}} 1' for worker in (0, 2) for name in names]
     assert page.split("\n") == ["# HELP a b", "# TYPE a counter", *expected, ""]

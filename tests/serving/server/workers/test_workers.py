@@ -16,7 +16,8 @@ import pytest
 
 from serving.client import Client
 from serving.server.configuration.follow import Follower
-from serving.server.workers.supervisor import Supervisor, _Reload
+from serving.server.workers.reload import Reload
+from serving.server.workers.supervisor import Supervisor
 from tests.conftest import ROOT, Server, free_port, wait_for
 from tests.serving.harm import method, request, save_odd_model, texts
 
@@ -263,7 +264,7 @@ def test_the_supervisor_sleeps_until_something_can_be_done():
     supervisor._following = True
     supervisor._due[1] = 0.0
     assert supervisor._timeout() == 0  # to start one again
-    supervisor._reload = _Reload(("file", b""), [Worker()], lambda error: None)
+    supervisor._reload = Reload(("file", b""), [Worker()], lambda error: None)
     assert supervisor._timeout() > 60  # while they take over a configuration
     supervisor._reload.over = True
     assert supervisor._timeout() == 0
@@ -298,7 +299,7 @@ CASES = [
 @pytest.mark.parametrize("events, told, answer", CASES, ids=[case[0] for case in CASES])
 def test_all_or_none(events, told, answer):
     workers, answers = [Worker() for _ in range(3)], []
-    reload = _Reload(("file", b""), workers, answers.append)
+    reload = Reload(("file", b""), workers, answers.append)
     for event in events.split(", "):
         assert not answers and not reload.over
         number, what = event.split()

@@ -1,0 +1,33 @@
+"""TensorFlow, imported without its notes."""
+
+import os
+from importlib.util import find_spec
+from pathlib import Path
+
+from serving.server.configuration.flags import fail
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# The system's allocator: TensorFlow's pool never returns the memory of the largest requests.
+os.environ.setdefault("TF_ONEDNN_USE_SYSTEM_ALLOCATOR", "1")
+
+
+def import_tensorflow_quietly() -> None:
+    """Imports TensorFlow without the notes that its native code writes to standard error whatever its log level."""
+    stderr, devnull = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, 2)
+    try:
+        import tensorflow as tf
+
+        # Only TF Text's ops, for the graphs that contain them: the package imports Keras, which a server may lack.
+        spec = find_spec("tensorflow_text")
+        folder = Path(spec.origin).parent if spec else None  # type: ignore[arg-type]  # packages have an origin
+        libraries = [*folder.glob("python/*/*.so")] if folder else []
+        for library in libraries:
+            tf.load_library(str(library))
+        tf.config.list_physical_devices()  # writes notes, too
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(devnull)
+    if not libraries:
+        fail("expected the package tensorflow-text (docker/requirements.txt), found none of its ops", status=1)
