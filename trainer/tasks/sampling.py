@@ -37,7 +37,7 @@ class Option(NamedTuple):
 
 
 OPTIONS = (
-    Option("temperature", "float32", 1.0, 0, 1e6, "what logits are divided by: below 1 more probable units are drawn more often, above 1 less; 0: always the most probable one"),
+    Option("temperature", "float32", 1.0, 0, 1000, "what logits are divided by: below 1 more probable units are drawn more often, above 1 less; 0: always the most probable one"),
     Option("top_k", "int32", 0, 0, 2**31 - 1, "draw among so many most probable units; 0: among all"),
     Option("top_p", "float32", 1.0, 0, 1, "draw among the fewest most probable units that have this probability together; 1: among all", above=True),
     Option("seed", "int64", 0, 0, 2**63 - 1, "of what is drawn: the same text, options and seed give the same continuation, whatever other rows there are"),
