@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from trainer.errors import Mistake, short
+from trainer.errors import Mistake
 
 SIGNATURE = "sample"  # of an export, that takes them all
 

@@ -18,8 +18,8 @@ VOCABULARY = [*SPECIAL, "a", "b", "c", " ", "国"]
 SIZE = len(VOCABULARY) + 2  # a published model may have more rows than its vocabulary
 END, POSITIONS = VOCABULARY.index("[SEP]"), 12
 MODELS = {
-    "gpt": (lambda: gpt(SIZE, layers=2, width=16, heads=2, positions=20, states=True), POSITIONS),
-    "lstm": (lambda: rnn(SIZE, layers=2, width=12, embedding_width=8, states=True), None),
+    "gpt": (lambda: gpt(SIZE, layers=1, width=16, heads=2, positions=20, states=True), POSITIONS),
+    "lstm": (lambda: rnn(SIZE, layers=1, width=12, embedding_width=8, states=True), None),
 }
 TEXTS = ["", "abc", "ab\nb\n", "x国 ", "b"]
 
@@ -39,6 +39,16 @@ class Exported:
         module.weights = [variable.value for variable in self.model.variables]
         tf.saved_model.save(module, str(folder), signatures=functions)
         self.servable = Servable(folder)
+        ids = tf.TensorSpec([1, None], tf.int32)
+        self.at_once = tf.function(self._at_once, input_signature=[ids], autograph=False)
+
+    def _at_once(self, ids):
+        no_states = {
+            name: tf.zeros([1, *[size or 0 for size in x.shape[1:]]])
+            for name, x in self.model.input.items()
+            if name != "token_ids"
+        }
+        return self.model({"token_ids": ids, **no_states})["logits"][0][0, -1]
 
     def __call__(self, texts, signature="sample", **options):
         types = {"temperature": np.float32, "top_p": np.float32, "seed": np.int64, "top_k": np.int32}
@@ -53,12 +63,7 @@ class Exported:
         allowed = np.array([i < len(VOCABULARY) and VOCABULARY[i] not in generation.NEVER for i in range(SIZE)])
         written, score = [], 0.0
         for _ in range(count):
-            states = {
-                name: tf.zeros([1, *[size or 0 for size in x.shape[1:]]])
-                for name, x in self.model.input.items()
-                if name != "token_ids"
-            }
-            logits = self.model({"token_ids": tf.constant([ids + written]), **states})["logits"][0][0, -1]
+            logits = self.at_once(tf.constant([ids + written]))
             logs = tf.nn.log_softmax(tf.where(allowed, logits, -1e9)).numpy()
             written.append(int(np.argmax(logs)))
             score += float(logs.max())

@@ -19,7 +19,7 @@ def test_values_are_read_as_numbers():
     [
         ("temperature", -0.5, "temperature: expected a number, 0 or more, 1000 at most, received -0.5"),
         ("temperature", float("nan"), "received nan"),
-        ("temperature", "warm", "received 'warm'"),
+        ("temperature", "warm", "received warm"),
         ("temperature", True, "received True"),
         ("top_k", -1, "top_k: expected a whole number, 0 or more, received -1"),
         ("top_k", 1.5, "received 1.5"),
