@@ -75,6 +75,5 @@ def _checked(value, option, before):
                 return option.type(number)
     except ValueError:
         pass
-    raise Mistake(
-        f"{before}{option.name}: expected {option.expected}, received {short(value) if isinstance(value, str) else value}"
-    )
+    shown = " ".join(str(value).split())[:60]
+    raise Mistake(f"{before}{option.name}: expected {option.expected}, received {shown}")

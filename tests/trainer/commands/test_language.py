@@ -106,12 +106,11 @@ def check_written(capsys, run, folder):
         {"text": "x 国 unknown"}
     ]
     predicted = check_export(capsys, "text_generation", run, rows, folder)
-    assert predicted[0]["continuation"].startswith(" on a mat")
     for row, answer in zip(rows, predicted, strict=True):
         assert {name: answer[name] for name in row} == row and answer["score"] < 0, answer
-    assert predicted[2]["continuation"].split()[:2] == ["to", "it"]
+    assert predicted[2]["continuation"].startswith(" to it")
     options = ["--text", "to it .", "dog ran", "--seed=1", "--top_p=0.9", "--top_k=5"]
-    status, out, err = cli(capsys, "predict", run, *options)
+    _, out, _ = cli(capsys, "predict", run, *options)
     assert json.loads(out.splitlines()[0])["continuation"] == predicted[3]["continuation"]
     server = Server("--model_name=text_generation", f"--model_base_path={folder / 'export'}")
     client.main(["text_generation", *options, f"--server={server.address}"])
