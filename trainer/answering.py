@@ -1,7 +1,6 @@
 """What answers rows of text: a run of a task, or a language model of pretraining, which writes."""
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,7 +18,7 @@ class Answering(Protocol):
 
     task_name: str
     task: Task
-    inputs: Sequence[tuple[str, ...]]  # fields of the rows that it answers
+    inputs: list[tuple[str, ...]]  # fields of the rows that it answers
     labels: list[str]  # in the order of their numbers
     lineage: dict[str, Any]  # what its `config.json` says of the run
     model: keras.Model

@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import keras
 import numpy as np
@@ -245,9 +245,13 @@ class LanguageModel(Finished):
 
     methods = (*DIRECTIONS,)
     commands = "`python -m trainer pretrain lm` or `elmo`"
-    task_name, task = "text_generation", TASKS["text_generation"]  # of those that read in one direction
-    inputs: ClassVar = [task.inputs[0][1]]
-    labels: ClassVar[list[str]] = []
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.task_name = "text_generation"  # of those that read in one direction, see `trainer.answering`
+        self.task = TASKS[self.task_name]
+        self.inputs = [fields for _, fields in self.task.inputs]
+        self.labels: list[str] = []
 
     def functions(self) -> dict[str, Any]:
         """Returns {signature: tf.function} from texts to what is written behind them, see `trainer.generation.text`."""
