@@ -90,17 +90,19 @@ def test_a_run_learns_is_scored_and_begins_another(name, unit, cased, letters, t
     assert status == 0 and "new: classifier; " in err, err
     status, out, err = cli(capsys, "predict", tmp_path / "task", "--text", "the Cat")
     assert status == 0 and json.loads(out)["label"] in ("a", "b"), err
+    status, out, err = cli(capsys, "predict", tmp_path / "run", "--text", "dog ran", "--temperature=0")
     if name == "elmo":
-        status, _, err = cli(capsys, "predict", tmp_path / "run", "--text", "a")
         assert status == 2 and "received one of pretraining" in err
     else:
+        assert json.loads(out)["continuation"].startswith(" to it"), (out, err)
+    if name == "lstm":
         check_written(capsys, tmp_path / "run", tmp_path)
     status, _, err = cli(capsys, "export_hf", tmp_path / "run", "--to", tmp_path / "hf")
     assert status == 2 and ("that reads word pieces" if name == "gpt" else "of a model that transformers has") in err
 
 
 def check_written(capsys, run, folder):
-    """What a run writes is what it learned, and its export writes the same, also through the client."""
+    """The export of a run writes what the run does, also through the client."""
     rows = [{"text": text, "temperature": 0.0, "max_new_units": 40} for text in ("the cat sat", "a\n", "dog ran")]
     rows += [{"text": "to it .", "seed": seed, "top_p": 0.9, "top_k": 5} for seed in (1, 2)] + [
         {"text": "x 国 unknown"}
@@ -108,7 +110,6 @@ def check_written(capsys, run, folder):
     predicted = check_export(capsys, "text_generation", run, rows, folder)
     for row, answer in zip(rows, predicted, strict=True):
         assert {name: answer[name] for name in row} == row and answer["score"] < 0, answer
-    assert predicted[2]["continuation"].startswith(" to it")
     options = ["--text", "to it .", "dog ran", "--seed=1", "--top_p=0.9", "--top_k=5"]
     _, out, _ = cli(capsys, "predict", run, *options)
     assert json.loads(out.splitlines()[0])["continuation"] == predicted[3]["continuation"]
