@@ -36,9 +36,9 @@ def export(run: str | os.PathLike, to: str | os.PathLike, *, null_threshold: flo
         Failure: Writing failed midway (a full disk).
     """
     from trainer.quiet import tf  # isort: skip  before anything else imports TensorFlow
-    from trainer.runs.run import Run
+    from trainer import answering
 
-    finished, to = Run(run, null_threshold=null_threshold), Path(to)
+    finished, to = answering.load(run, null_threshold=null_threshold), Path(to)
     versions = [
         int(path.name) for path in to.glob("*") if re.fullmatch(r"[0-9]{1,18}", path.name)
     ]  # as servers read them
@@ -46,14 +46,16 @@ def export(run: str | os.PathLike, to: str | os.PathLike, *, null_threshold: flo
     module = tf.Module()
     # The tf.Variables: Keras's wrappers would be saved as copies that a session never restores.
     module.weights = [variable.value for variable in finished.model.variables]
-    signatures = {name: function.get_concrete_function() for name, function in finished.functions().items()}
+    functions = finished.functions()
+    signatures = {name: function.get_concrete_function() for name, function in functions.items()}
     temporary = to / f".{version}.{os.getpid()}.part"
     try:
         temporary.mkdir(parents=True)
     except OSError as error:
         raise Mistake(f"--to {to}: cannot be written ({error.strerror})") from None
     try:
-        tf.saved_model.save(module, str(temporary), signatures=signatures)
+        # Functions, not what was traced of them: only they have the defaults of inputs
+        tf.saved_model.save(module, str(temporary), signatures=functions)
         _write_warm_up(temporary, finished)
         while True:
             try:
@@ -99,8 +101,11 @@ def _write_warm_up(folder, run):
         for fields in run.inputs:
             for texts in (["a short text"], ["a text of another length", "short"]):
                 rows = [{field: text.split() if field in LISTS else text for field in fields} for text in texts]
-                signatures = (None, *run.task.more)
-                batches = [batch for name in signatures for batch in requests(run.task, rows, len(rows), name)]
+                batches = [*requests(run.task, rows, len(rows))]
+                batches += [batch for name in run.task.more for batch in requests(run.task, rows, len(rows), name)]
+                if run.task.options:
+                    defaults = {option.name: option.default for option in run.task.options}
+                    batches += requests(run.task, [row | defaults for row in rows], len(rows))
                 for signature, inputs, _ in batches:
                     log = prediction_log_pb2.PredictionLog()
                     request = log.predict_log.request
@@ -122,7 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments: By default, those of the process.
     """
     parser = Parser(prog="python -m serving.export", description=__doc__.split("\n")[0], allow_abbrev=False)
-    parser.add_argument("run", help="run folder of a finished `python -m trainer finetune`")
+    parser.add_argument("run", help="run folder of a finished `python -m trainer finetune`, or `pretrain lm`")
     parser.add_argument("--to", required=True, help="base path of the model; gets a new version folder")
     parser.add_argument("--null_threshold", type=float, help="of qa, as for `python -m trainer evaluate`")
     parser.add_argument("--target", help="image tensorflow/serving to lint for, see `python -m serving.lint --help`")

@@ -272,9 +272,14 @@ def answers_of_export(path, task, rows, size, signature=None):
 
     servable, results = Servable(path), []
     for key, inputs, batch in requests(task, rows, size, signature):
-        encoded = {name: np.vectorize(str.encode, otypes=[object])(value) for name, value in inputs.items()}
-        results += answers(task, batch, servable.predict(key, encoded))
+        results += answers(task, batch, servable.predict(key, encoded(inputs)))
     return results
+
+
+def encoded(inputs):
+    """Returns arrays as a server reads them: strings as bytes."""
+    encode = np.vectorize(str.encode, otypes=[object])
+    return {name: encode(value) if value.dtype == object else value for name, value in inputs.items()}
 
 
 def free_port():

@@ -59,6 +59,7 @@ def mistakes_folder(tmp_path_factory, bert_folder, run_folder, tagging_run, expo
     write("other.tsv", "text\twhat\na film\t5\n")
     write("broken.jsonl", '{"text": "a", "label": "positive"}\n{"text": "a"\n')
     write("field.jsonl", '{"text": "a", "label": "positive"}\n{"phrase": "a", "label": "positive"}\n')
+    write("drawn.jsonl", '{"text": "a", "max_new_units": 0}\n')
     write("number.jsonl", '{"text": 7, "label": "positive"}\n')
     write("list.jsonl", '["a", "positive"]\n')
     write_treebank(folder / "tree.conllu", 8)
@@ -136,6 +137,7 @@ TABLE = [
     (["trainer", "tune"], 2, ["'tune'", "finetune"]),
     (["trainer", "finetune", "sentiments", *TUNE[3:]], 2, ["expected one of sentiment, classification, nli, multi_label, regression, tagging, qa, translation, received sentiments"]),
     (["trainer", "finetune", "sentiment", "--train=train.txt"], 2, ["--out"]),
+    (["trainer", "finetune", "text_generation", *TUNE[3:]], 2, ["received text_generation, which `python -m trainer pretrain lm` trains"]),
     (["trainer", "finetune"], 2, ["required: TASK, --train, --out"]),
     (["trainer", "finetune", "--task=qa"], 2, ["unrecognized arguments: --task=qa: given by its place alone, COMMAND TASK"]),
     ([*TUNE, "--train=table.csv"], 2, ["table.csv:3: expected 2 columns (text, label), found 3"]),
@@ -291,6 +293,8 @@ TABLE = [
     (["trainer", "evaluate", "nothing", "--data=train.txt"], 2, ["nothing: expected a finished run", "found no run"]),
     (["trainer", "evaluate", "run", "--data=train.txt", "--null_threshold=0.5"], 2, ["--null_threshold: expected for qa, received for run, a run of sentiment"]),
     (["trainer", "evaluate", "run", "--data=train.txt", "--null_threshold=-1.9"], 2, ["--null_threshold"]),
+    (["trainer", "predict", "run", "--text=a", "--temperature=0.5"], 2, ["--temperature: expected of a language model, received for sentiment"]),
+    (["trainer", "predict", "run", "--text=a", "--top_k=-1"], 2, ["--top_k: expected a whole number, 0 or more, received -1"]),
     (["trainer", "predict", "run", "--text=a", "--signature=nbest", "--null_threshold=0.5"], 2, ["--null_threshold: expected without --signature"]),
     (["trainer", "evaluate", "none.json", "--data=questions.json"], 2, ["none.json: cannot be read"]),
     (["trainer", "evaluate", "answers.json", "--data=questions.json"], 2, ["answers.json: expected answers by id, as of 0a, found none to any of the 8 questions"]),
@@ -391,6 +395,9 @@ TABLE = [
     (["serving.client", "qa", "--question=b", "--context=c", "--signature=words"], 2, ["--signature", "words"]),
     ([*ASK, "--text=b", "--signature=nbest"], 2, ["--signature=nbest"]),
     (["serving.client", "classification", "--text_b=b"], 2, ["expected --text, or --text --text_b, or --input"]),
+    (["serving.client", "text_generation", "--text=a", "--temperature=-1"], 2, ["--temperature: expected a number, 0 or more, 1000 at most, received -1"]),
+    (["serving.client", "text_generation", "--text=a", "--top_p=all"], 2, ["--top_p: expected a number, above 0, 1 at most, received all"]),
+    (["serving.client", "text_generation", "--input=drawn.jsonl"], 2, ["drawn.jsonl: max_new_units: expected a whole number, 1 or more, 4096 at most, received 0"]),
     ([*ASK, "--texts=a"], 2, ["--texts=a"]),
     ([*ASK, "--text=a", "--server=here"], 2, ["--server: expected host:port, received here"]),
     ([*ASK, "--text=a", "--batch_size=0"], 2, ["--batch_size: expected more than 0, received 0"]),

@@ -66,11 +66,11 @@ class Trained:
 
     def __init__(self, folder: str | Path, *, null_threshold: float | None = None) -> None:
         from trainer import quiet  # noqa: F401  isort: skip  before all that imports TensorFlow
-        from trainer.runs.run import Run
+        from trainer import answering
 
         self.folder, self.null_threshold = folder, null_threshold
-        self._run = Run(folder, null_threshold=null_threshold)
-        self.model, self.labels = self._run.model, list(self._run.setup.labels)
+        self._run = answering.load(folder, null_threshold=null_threshold)
+        self.model, self.labels = self._run.model, list(self._run.labels)
 
     def predict(
         self, rows: list[str] | list[dict[str, Any]], *, signature: str | None = None, batch_size: int = 32
@@ -78,7 +78,8 @@ class Trained:
         """Answers rows in order.
 
         Args:
-            rows: Texts, for a run that reads one text a row; else dicts of the task's fields, as {"premise": ..., "hypothesis": ...}.
+            rows: Texts, for a run that reads one text a row; else dicts of the task's fields, as {"premise": ..., "hypothesis": ...},
+                for a language model also with how text is drawn, as {"text": ..., "temperature": 0.8, "seed": 1}.
             signature: As for `python -m trainer predict`.
             batch_size: Rows at once.
 

@@ -24,6 +24,7 @@ from trainer.data import answered, files
 from trainer.data.layout import CELLS, TEXT
 from trainer.errors import Failure, Mistake, defect
 from trainer.options import columns
+from trainer.tasks import sampling
 from trainer.tasks.table import LISTS, TASKS
 
 MAX_TIMEOUT = 10**8  # seconds, three years; gRPC overflows not far above
@@ -70,9 +71,11 @@ def _ask(options, client):
     if options.batch_size < 1:
         _fail(2, f"--batch_size: expected more than 0, received {options.batch_size}")
     inputs = {"--input": options.input} if options.input else {}
+    drawn = sampling.checked(vars(options), task.options, before="--")
     rows = _rows_of_file(options, task) if options.input else files.Given(given, [None] * len(given), None)
     with writing.opened(options.output, inputs) as file:
-        answered.write(file, options.output, rows, _answers(options, client, rows.rows))
+        asked = [drawn | row for row in rows.rows]
+        answered.write(file, options.output, rows, _answers(options, client, asked))
 
 
 def _status(options, client):
@@ -177,6 +180,9 @@ def _add_task(commands, name, task):
         # A list field is repeated for each row; a text field takes the texts of all rows
         action, text = ("append", "words of one row") if field in LISTS else ("extend", "of each row one, given here")
         command.add_argument(f"--{field}", nargs="+", action=action, help=text)
+    for option in task.options:
+        text = f"{option.help} (default: {option.default:g})"
+        command.add_argument(f"--{option.name}", metavar="NUMBER", help=text)
     if task.more:
         command.add_argument("--signature", choices=task.more, help="ask this one instead")
     command.add_argument("--input", help="file of rows, as for `trainer predict`; - for standard input")

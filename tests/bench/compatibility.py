@@ -19,11 +19,11 @@ import numpy as np
 
 from serving.export import export
 from serving.server.models.servable import Servable
-from tests.conftest import ROOT, write_bert_folder, write_examples
+from tests.conftest import ROOT, encoded, write_bert_folder, write_examples
+from trainer import answering
 from trainer.__main__ import main as trainer
 from trainer.commands.predict import predict
 from trainer.data import files
-from trainer.runs.run import Run
 from trainer.tasks.table import answers, requests
 
 VERSIONS = ("2.12.1", "2.20.0")
@@ -80,7 +80,7 @@ def tiny_run(folder):
 def compare(run_folder, data, limit, folder):
     """Returns (answers of `trainer predict`, {TensorFlow version: answers of the export}); writes files to `folder`."""
     path = export(run_folder, folder / "model")["path"]
-    run = Run(run_folder)
+    run = answering.load(run_folder)
     rows = rows_of(run, data, limit)
     signatures = (None, *run.task.more)
     expected = [row for name in signatures for row in predict(run, rows, signature=name, batch_size=BATCH)]
@@ -88,8 +88,7 @@ def compare(run_folder, data, limit, folder):
 
     servable, answered = Servable(path), []
     for signature, inputs, batch in batches:
-        encoded = {name: np.vectorize(str.encode, otypes=[object])(value) for name, value in inputs.items()}
-        answered += answers(run.task, batch, servable.predict(signature, encoded))
+        answered += answers(run.task, batch, servable.predict(signature, encoded(inputs)))
     results = {"this one": answered}
 
     content = [[signature, {name: x.tolist() for name, x in inputs.items()}] for signature, inputs, _ in batches]
@@ -114,6 +113,8 @@ def rows_of(run, path, limit):
 
     Tagged sentences are half texts and half words; pairs are followed by some with an empty text or one of spaces.
     """
+    if run.task.options:
+        return files.given(path, run.task, lines=files.TEXTS).rows[:limit]
     if run.task.target != "tags":
         rows = files.read(path, run.task, limit=limit, inputs=run.inputs, lines=files.LABELLED)
         fields = run.fields if len(run.fields) > 1 else ()

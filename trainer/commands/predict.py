@@ -8,22 +8,25 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from trainer import answering
+from trainer.answering import Answering
 from trainer.data import answered, files
 from trainer.data.schema import Row
 from trainer.errors import Mistake
 from trainer.options import Predict
 from trainer.pretraining.word_vectors import vectors_of
 from trainer.runs.folder import method_of
-from trainer.runs.run import Run
 from trainer.tasks.table import answers, requests
 from trainer.writing import json_line, opened
 
 
 def run(options: Predict) -> None:
-    if method_of(Path(options.run)):
+    if method_of(Path(options.run)) not in (None, "lm"):
         _neighbours(options)
         return
-    trained = Run(options.run, null_threshold=options.null_threshold)
+    trained = answering.load(options.run, null_threshold=options.null_threshold)
+    if (drawn := options.options()) and not trained.task.options:
+        raise Mistake(f"--{next(iter(drawn))}: expected of a language model, received for {trained.task_name}")
     if options.signature and options.signature not in trained.task.more:
         expected = f"one of {', '.join(trained.task.more)}" if trained.task.more else f"none for {trained.task_name}"
         raise Mistake(f"--signature: expected {expected}, received {options.signature}")
@@ -31,12 +34,13 @@ def run(options: Predict) -> None:
     inputs = {"--input": options.input, "the run": options.run} if options.input else {"the run": options.run}
     with opened(options.output, inputs) as file:
         if options.input:
-            task = replace(trained.task, labels=tuple(trained.setup.labels))  # which a line may begin with
+            task = replace(trained.task, labels=tuple(trained.labels))  # which a line may begin with
             given = files.given(options.input, task, inputs=trained.inputs, lines=options.lines, layout=layout)
         else:
             rows = rows_of(options, trained)
             given = files.Given(rows, [None] * len(rows), None)
-        answers = predict(trained, given.rows, signature=options.signature, batch_size=options.batch_size)
+        rows = [drawn | row for row in given.rows]
+        answers = predict(trained, rows, signature=options.signature, batch_size=options.batch_size)
         answered.write(file, options.output, given, answers)
 
 
@@ -64,7 +68,7 @@ def _neighbours(options):
             file.write(json_line({"text": word, "neighbours": found}) + "\n")
 
 
-def rows_of(options: Predict, trained: Run) -> list[Row]:
+def rows_of(options: Predict, trained: Answering) -> list[Row]:
     """Returns the rows that are given by their fields."""
     given = options.given()
     if tuple(given) not in trained.inputs:
@@ -78,7 +82,7 @@ def rows_of(options: Predict, trained: Run) -> list[Row]:
     return [dict(zip(given, values, strict=True)) for values in zip(*given.values(), strict=True)]
 
 
-def predict(run: Run, rows: list[Row], *, signature: str | None = None, batch_size: int) -> Iterator[Row]:
+def predict(run: Answering, rows: list[Row], *, signature: str | None = None, batch_size: int) -> Iterator[Row]:
     """Answers rows in order.
 
     Args:

@@ -33,6 +33,7 @@ from trainer.data.source import AnyPath, Source, content, suffix
 from trainer.data.table import Sheet, Table
 from trainer.errors import Mistake, short
 from trainer.progress import say
+from trainer.tasks import sampling
 from trainer.tasks.table import Task
 
 __all__ = [
@@ -115,11 +116,17 @@ def given(
     lines: str | None = None,
     layout: Layout | None = None,
 ) -> Given:
-    """Reads a file as `read` does, and keeps all of its columns, to be returned beside answers."""
+    """Reads a file as `read` does, and keeps all of its columns, to be returned beside answers; rows have those of the task's
+    options that the file has columns of."""
     schema, layout = _schema(task, labels, inputs, layout)
     name, parsed, table = _read(path, schema, task, labels, column, lines, layout)
     kept = [*_first(parsed, limit, name, schema, task, "", table.notes if table else ())]
-    return Given([row for row, _ in kept], [columns for _, columns in kept], table.sheet if table else None)
+    options = lambda columns: sampling.checked(columns.values if columns else {}, task.options, before=f"{name}: ")
+    return Given(
+        [options(columns) | row for row, columns in kept],
+        [columns for _, columns in kept],
+        table.sheet if table else None,
+    )
 
 
 def _schema(task, labels, inputs, layout):

@@ -240,21 +240,32 @@ def sample(
 
 def draw(logits: tf.Tensor, chance: Chance, place: tf.Tensor) -> tf.Tensor:
     """Returns a unit of each row, int32 [B], drawn with the probabilities of logits [B, V]; `place` int32 [B] counts the draws."""
-    vocabulary = tf.shape(logits)[-1]
     sharp = logits / tf.maximum(chance.temperature, 1e-6)[:, None]
-    values, units = tf.math.top_k(sharp, vocabulary)  # [B, V], the most probable first
+    all_units = tf.ones_like(sharp, tf.bool)
+    limited = (chance.top_k > 0) | (chance.top_p < 1)  # [B]
+    # Units are sorted only where a row asks for it; what the others become is the same
+    kept = tf.cond(tf.reduce_any(limited), lambda: _most_probable(sharp, chance) | ~limited[:, None], lambda: all_units)
+    probabilities = tf.nn.softmax(tf.cast(tf.where(kept, sharp, LOWEST), tf.float64))
+    sums = tf.cumsum(tf.where(kept, probabilities, 0.0), axis=1)
+    point = uniform(chance.seed, place)[:, None] * sums[:, -1:]
+    behind = sums > point
+    chosen = tf.argmax(behind, axis=1, output_type=tf.int32)  # the first
+    best = tf.argmax(logits, axis=1, output_type=tf.int32)
+    return tf.where((chance.temperature > 0) & tf.reduce_any(behind, axis=1), chosen, best)
+
+
+def _most_probable(logits, chance):
+    """Returns which units may be drawn, bool [B, V], by `top_k` and then `top_p`."""
+    batch, vocabulary = tf.unstack(tf.shape(logits))
+    values, units = tf.math.top_k(logits, vocabulary)  # [B, V], the most probable first
     rank = tf.range(vocabulary)[None]
     most = tf.where(chance.top_k > 0, chance.top_k, vocabulary)[:, None]
-    values = tf.where(rank < most, values, LOWEST)
-    probabilities = tf.nn.softmax(tf.cast(values, tf.float64))
+    probabilities = tf.nn.softmax(tf.cast(tf.where(rank < most, values, LOWEST), tf.float64))
     before = tf.cumsum(probabilities, axis=1, exclusive=True)
-    kept = (before < tf.cast(chance.top_p, tf.float64)[:, None]) | (rank == 0)
-    probabilities = tf.where(kept, probabilities, 0.0)
-    sums = tf.cumsum(probabilities, axis=1)
-    point = uniform(chance.seed, place)[:, None] * sums[:, -1:]
-    chosen = tf.reduce_sum(tf.cast(sums <= point, tf.int32), axis=1)  # [B]
-    chosen = tf.where(chance.temperature > 0, tf.minimum(chosen, vocabulary - 1), 0)
-    return tf.gather(units, chosen, batch_dims=1)
+    top_p = tf.cast(chance.top_p, tf.float64)[:, None]
+    kept = (rank < most) & ((before < top_p) | (top_p >= 1)) | (rank == 0)
+    row = tf.broadcast_to(tf.range(batch)[:, None], [batch, vocabulary])
+    return tf.scatter_nd(tf.stack([row, units], axis=-1), kept, [batch, vocabulary])
 
 
 def uniform(seed: tf.Tensor, place: tf.Tensor) -> tf.Tensor:

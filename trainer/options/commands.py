@@ -18,7 +18,8 @@ from trainer.options.checks import (
 )
 from trainer.options.columns import Columns
 from trainer.options.groups import UNITS, UNKNOWN, WRITTEN, ModelOptions, Optimisation, RunFolder, TrainingData
-from trainer.tasks.table import TASKS
+from trainer.tasks import sampling
+from trainer.tasks.table import FINETUNED, TASKS
 
 
 @dataclass(kw_only=True)
@@ -34,8 +35,9 @@ class Finetune(
 
     def checked(self) -> Self:
         """Returns the options with the task's own values where none were given."""
-        if self.task not in TASKS:
-            raise Mistake(f"task: expected one of {', '.join(TASKS)}, received {self.task}")
+        if self.task not in FINETUNED:
+            other = f", which `python -m trainer {TASKS[self.task].trained_by}` trains" if self.task in TASKS else ""
+            raise Mistake(f"task: expected one of {', '.join(FINETUNED)}, received {self.task}{other}")
         if self.multi_label:
             if self.task not in ("classification", "multi_label"):
                 raise Mistake(f"--multi_label: expected for classification, received for {self.task}")
@@ -121,7 +123,7 @@ class Predict(Command, Columns):
     run: str = by_place()
     """Run folder."""
     text: list[str] | None = None
-    """Text to answer; several: --text one two."""
+    """Text to answer, of a language model the one to go on with; several: --text one two."""
     text_b: list[str] | None = None
     """Of a run that was trained on two texts a row: the second ones, as many."""
     premise: list[str] | None = None
@@ -144,10 +146,24 @@ class Predict(Command, Columns):
     """File to write (default: standard output): a table if it ends in .csv or .tsv, else JSON lines."""
     signature: str | None = None
     """Of a qa run: nbest, for the 20 best answers; of a translation run: nbest, for the 5 best translations."""
+    temperature: float | None = None
+    """Of a language model: what logits are divided by: below 1 more probable units are drawn more often, above 1 less; 0: always the most probable one (default: 1)."""
+    top_k: int | None = None
+    """Of a language model: draw among so many most probable units; 0: among all (default: 0)."""
+    top_p: float | None = None
+    """Of a language model: draw among the fewest most probable units that have this probability together; 1: among all (default: 1)."""
+    seed: int | None = None
+    """Of a language model: of what is drawn; the same text, options and seed give the same continuation, whatever other rows there are (default: 0)."""
+    max_new_units: int | None = None
+    """Of a language model: units to write (characters, words or pieces, as the model has them), at most (default: 100)."""
     null_threshold: float | None = None
     """As for evaluate."""
     batch_size: int = 32
     """Texts at once."""
+
+    def options(self) -> dict[str, float]:
+        """Returns {name: value} of how text is drawn, for rows that do not say it themselves."""
+        return sampling.checked(vars(self), before="--")
 
     def given(self) -> dict[str, list[str]]:
         """Returns {field: values} of the rows that are given on the command line."""
@@ -161,6 +177,7 @@ class Predict(Command, Columns):
             if any("\ud800" <= character <= "\udfff" for value in values for character in value):
                 raise Mistake(f"--{name}: expected text in UTF-8, received {short(' '.join(values))}")
         one_of("lines", self.lines, (None, "labelled", "texts"))
+        self.options()
         if bool(self.given()) == bool(self.input):
             raise Mistake("expected either the fields of one row (--text, ...) or --input")
         if self.signature and self.null_threshold is not None:

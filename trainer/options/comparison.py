@@ -8,7 +8,7 @@ from trainer.errors import Mistake
 from trainer.options.base import Command, by_place
 from trainer.options.checks import positive
 from trainer.options.commands import Finetune
-from trainer.tasks.table import TASKS
+from trainer.tasks.table import FINETUNED
 
 OWN = ("task", "recipe", "train", "dev", "seed", "out", "dry_run", "overwrite")  # of finetune: what `compare` gives
 
@@ -44,9 +44,9 @@ class Compare(Command):
 
     def _check_training(self):
         names = self.names()
-        if len(self.task_or_runs) != 1 or self.task_or_runs[0] not in TASKS:
+        if len(self.task_or_runs) != 1 or self.task_or_runs[0] not in FINETUNED:
             raise Mistake(
-                f"expected --models with a task, one of {', '.join(TASKS)}; received {' '.join(self.task_or_runs)}"
+                f"expected --models with a task, one of {', '.join(FINETUNED)}; received {' '.join(self.task_or_runs)}"
             )
         if not all(names) or len(set(names)) != len(names):
             raise Mistake(f"--models: expected different names with commas between, received {self.models}")
@@ -56,7 +56,11 @@ class Compare(Command):
         self.further()
 
     def _check_runs(self):
-        if len(self.task_or_runs) == 1 and self.task_or_runs[0] in TASKS and not os.path.isdir(self.task_or_runs[0]):
+        if (
+            len(self.task_or_runs) == 1
+            and self.task_or_runs[0] in FINETUNED
+            and not os.path.isdir(self.task_or_runs[0])
+        ):
             raise Mistake(f"--models: expected names of what to train on {self.task_or_runs[0]}, received none")
         for name in ("train", "seeds", "options", "dry_run"):
             if getattr(self, name):

@@ -12,6 +12,7 @@ from trainer.corpora import making
 from trainer.corpora.shards import Corpus, describe, shares
 from trainer.data.plain_text import PlainText
 from trainer.errors import Mistake
+from trainer.generation import text as generation
 from trainer.options import Pretrain
 from trainer.pretraining.next_units import TARGETS, Carried, NextUnits, Scorer
 from trainer.pretraining.rounds import Finished, Rounds, Settings, weights_line
@@ -21,6 +22,7 @@ from trainer.runs import PRETRAINING
 from trainer.runs.blueprint import Blueprint, vocabulary_of
 from trainer.runs.fresh import of_counts
 from trainer.runs.run import tokenizer_files
+from trainer.tasks.table import TASKS
 from trainer.text import counted
 from trainer.text.segmenter import segmenter
 from trainer.text.tokenizer import Tokenizer
@@ -172,8 +174,12 @@ def windows_of(
 
 def stream_of(text: PlainText, tokenizer: Tokenizer) -> Corpus:
     """Returns a text as a stream of units, without the letters of words."""
-    plain = type(tokenizer)(tokenizer.vocabulary, lower_case=tokenizer.lower_case, fallback=tokenizer.fallback)
-    return making.corpus(text, plain, stream=True)
+    return making.corpus(text, plain(tokenizer), stream=True)
+
+
+def plain(tokenizer: Tokenizer) -> Tokenizer:
+    """Returns a tokenizer that gives no letters."""
+    return type(tokenizer)(tokenizer.vocabulary, lower_case=tokenizer.lower_case, fallback=tokenizer.fallback)
 
 
 def letters_of(blueprint: Blueprint) -> np.ndarray | None:
@@ -239,6 +245,19 @@ class LanguageModel(Finished):
 
     methods = (*DIRECTIONS,)
     commands = "`python -m trainer pretrain lm` or `elmo`"
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.task_name = "text_generation"  # of those that read in one direction, see `trainer.answering`
+        self.task = TASKS[self.task_name]
+        self.inputs = [fields for _, fields in self.task.inputs]
+        self.labels: list[str] = []
+
+    def functions(self) -> dict[str, Any]:
+        """Returns {signature: tf.function} from texts to what is written behind them, see `trainer.generation.text`."""
+        longest = self.blueprint.architecture.longest(self.blueprint.config)
+        positions = longest and min(longest, self.options["max_length"])  # those behind were not trained
+        return generation.functions(self.model, plain(self.blueprint.tokenizer), positions, letters_of(self.blueprint))
 
     def build(self) -> keras.Model:
         return model_of(self.blueprint, self.options["seed"])

@@ -143,6 +143,7 @@ class Run:
         kept = "best" if self.lineage["options"].get("keep") == "best" else "final"
         self.scores = result.get("average") or result.get(kept) or {}  # of the weights that are kept
         self.setup = self._setup(read_labels(folder, self.settings), null_threshold)
+        self.labels = self.setup.labels
         self.fields = self.setup.fields  # of the rows that it was trained on
         trained = next(signature for signature, fields in self.task.inputs if fields == self.fields)
         self.inputs = [

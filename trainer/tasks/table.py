@@ -8,6 +8,7 @@ import numpy as np
 
 from trainer.data.schema import Row
 from trainer.errors import Mistake
+from trainer.tasks import sampling
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,10 @@ class Task:
     more: tuple[str, ...] = ()  # signatures beside those of the inputs, that take the same fields
     max_length: int = 128  # by default
     decoders: tuple[str, ...] = ()  # how answers are found in logits, where there is a choice; the default first
+    options: tuple[
+        sampling.Option, ...
+    ] = ()  # what a row may say beside its fields, in the signature `sampling.SIGNATURE`
+    trained_by: str = "finetune"  # the command
     unlabelled: tuple[str, ...] = ()  # what stands for a label where annotators did not agree: such rows are left out
 
     @property
@@ -100,7 +105,17 @@ TASKS = {
         metric="bleu",
         more=("nbest",),
     ),
+    "text_generation": Task(
+        inputs=(TEXT,),
+        target="continuation",
+        kind="generate",
+        labels=(),
+        metric="loss",
+        options=sampling.OPTIONS,
+        trained_by="pretrain lm",
+    ),
 }
+FINETUNED = tuple(name for name, task in TASKS.items() if task.trained_by == "finetune")
 LISTS = ("words", "tags")  # fields with several values a row
 
 
@@ -115,10 +130,12 @@ def requests(
         signature: One of the task's `more`, instead of that of the input.
 
     Raises:
-        Mistake: A row has the fields of none of the task's inputs; words are no list, or one of them is empty.
+        Mistake: A row has the fields of none of the task's inputs; words are no list, or one of them is empty; an option has a
+            value that it may not have.
 
     Returns:
-        `inputs` are {field: array of strings [B]}; lists of words [B, W] end in empty strings.
+        `inputs` are {field: array of strings [B]}; lists of words [B, W] end in empty strings. Where a row has options, those of
+        all rows are among them, numbers [B].
     """
     start = 0
     while start < len(rows):
@@ -131,7 +148,13 @@ def requests(
             end += 1
         batch = rows[start:end]
         inputs = {field: _array([row[field] for row in batch], field in LISTS) for field in first[1]}
-        yield signature or first[0], inputs, batch
+        options = [sampling.checked(row, task.options) for row in batch]
+        if any(options):
+            inputs |= {
+                option.name: np.array([given.get(option.name, option.default) for given in options], option.dtype)
+                for option in task.options
+            }
+        yield signature or (sampling.SIGNATURE if any(options) else first[0]), inputs, batch
         start = end
 
 
@@ -230,6 +253,10 @@ def _write(_, output):
     return answer | {name: output[name][:count] for name in ("starts", "ends", "source_starts", "source_ends")}
 
 
+def _generate(_, output):
+    return {"continuation": output["continuation"].decode("utf-8"), "score": round(output["score"], 6)}
+
+
 LOWEST_SCORE = -1e8  # of a text that is there
 ANSWERS = {
     "classify": _classify,
@@ -238,4 +265,5 @@ ANSWERS = {
     "tag": _tag,
     "span": _span,
     "write": _write,
+    "generate": _generate,
 }

@@ -11,15 +11,16 @@ import re
 
 import tensorflow as tf
 
+from trainer.text import spelling
+from trainer.text.spelling import WIDE
 from trainer.text.tokenizer import Fallback
 from trainer.text.vocabulary import SPECIAL
 from trainer.text.word_pieces import WordPieces
-from trainer.text.words import CJK, Split, length
+from trainer.text.words import Split, length
 
 JOIN = "[JOIN]"  # between two words that stand together; in a text it would be cut at its brackets
 CONTINUES = "##"
-_WIDE = rf"{CJK}\x{{3000}}-\x{{303F}}\x{{FF01}}-\x{{FF60}}"  # ideographs and full-width punctuation
-_WIDE_RANGES = [(int(low, 16), int(high, 16)) for low, high in re.findall(r"\\x\{(\w+)\}-\\x\{(\w+)\}", _WIDE)]
+_WIDE_RANGES = [(int(low, 16), int(high, 16)) for low, high in re.findall(r"\\x\{(\w+)\}-\\x\{(\w+)\}", WIDE)]
 
 
 def is_wide(character: str) -> bool:
@@ -46,6 +47,7 @@ class JoinedPieces(WordPieces):
 
     unit = "joined_pieces"
     writes = True
+    spacing = ((rf" {re.escape(JOIN)} ", ""), *spelling.CONTINUED, *spelling.LINES, *spelling.CHINESE)
 
     def __init__(
         self, vocabulary: list[str], *, lower_case: bool, fallback: Fallback = "unk", letters: int = 0
@@ -81,8 +83,8 @@ class JoinedPieces(WordPieces):
         """Returns of each word whether it stands at the end of the one before, where a space might be written."""
         behind = lambda x, empty: tf.concat([[empty], x[:-1]], 0)[: tf.size(x)]
         touches = (split.rows == behind(split.rows, -1)) & (split.starts == behind(split.ends, -1))
-        begins_wide = tf.strings.regex_full_match(split.words, f"[{_WIDE}].*")
-        ends_wide = tf.strings.regex_full_match(split.words, f".*[{_WIDE}]")
+        begins_wide = tf.strings.regex_full_match(split.words, f"[{WIDE}].*")
+        ends_wide = tf.strings.regex_full_match(split.words, f".*[{WIDE}]")
         return touches & ~begins_wide & ~behind(ends_wide, False)
 
     def text(self, ids: tf.Tensor) -> tf.Tensor:

@@ -11,8 +11,9 @@ import tensorflow as tf
 import tensorflow_text as tf_text
 
 from trainer.text import letters as letters_of_words
+from trainer.text import spelling
 from trainer.text.pieces import Pieces
-from trainer.text.vocabulary import UNKNOWN
+from trainer.text.vocabulary import SEPARATOR, SPECIAL, UNKNOWN
 from trainer.text.words import Split, Splitter
 
 STRINGS = [tf.TensorSpec([None], tf.string)]
@@ -45,6 +46,8 @@ class Tokenizer:
     writes: ClassVar[bool] = (
         False  # whether ids give the text back, by `text`; so it is read as it stands, not in lower case
     )
+    separator: ClassVar[str] = " "  # between two pieces, where none of `spacing` says otherwise
+    spacing: ClassVar[spelling.Rules] = spelling.WORDS
 
     def __init__(
         self, vocabulary: list[str], *, lower_case: bool, fallback: Fallback = "unk", letters: int = 0
@@ -87,6 +90,21 @@ class Tokenizer:
     def cut(self, split: Split) -> tuple[Split, tf.RaggedTensor]:
         """Returns (the words as this unit has them, the ids of their pieces, int32 [W, (pieces)], one or more each)."""
         raise NotImplementedError
+
+    def lines(self, strings: tf.Tensor) -> tf.RaggedTensor:
+        """Returns the ids of texts of several lines as language models read them, int32 [B, (P)]: each line behind [SEP], which
+        stands for the end of the one before; so there is one in every row."""
+        lines = tf.strings.split(tf.strings.regex_replace(strings, r"\r\n?", "\n"), sep="\n")  # [B, (lines)]
+        ids = self(lines.flat_values).ids  # [lines of all, (P)]
+        end = tf.fill([ids.nrows(), 1], self.vocabulary.index(SEPARATOR))
+        of_lines = tf.concat([end, ids], axis=1)
+        return lines.with_row_splits_dtype(of_lines.row_splits.dtype).with_values(of_lines).merge_dims(1, 2)
+
+    def continuation(self, ids: tf.RaggedTensor, before: tf.Tensor) -> tf.Tensor:
+        """Returns what ids [B, (P)] add to texts [B] that they were written behind, see `trainer.text.spelling.join`."""
+        special = {SEPARATOR: "\n"} | dict.fromkeys({*SPECIAL} - {SEPARATOR}, "")
+        spelled = tf.constant([special.get(piece, piece) for piece in self.vocabulary])
+        return spelling.join(ids.with_values(tf.gather(spelled, ids.values)), before, self.separator, self.spacing)
 
     @cached_property
     def traced(self) -> Callable[[tf.Tensor], Pieces]:

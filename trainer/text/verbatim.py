@@ -8,6 +8,7 @@ from collections.abc import Callable
 import tensorflow as tf
 import tensorflow_text as tf_text
 
+from trainer.text import spelling
 from trainer.text.tokenizer import LONGEST_ENTRY, Fallback, Lookup, Tokenizer
 from trainer.text.vocabulary import SPECIAL
 from trainer.text.words import Split, length
@@ -71,6 +72,7 @@ class CodePoints(Verbatim):
     """Characters as they are written: code points, white space among them."""
 
     unit = "code_points"
+    separator, spacing = "", ()
     splitter = staticmethod(split_code_points)
 
 
@@ -79,4 +81,5 @@ class Tokens(Verbatim):
 
     unit = "tokens"
     spells = True
+    spacing = spelling.LINES
     splitter = staticmethod(split_tokens)

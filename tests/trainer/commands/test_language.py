@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from tests.conftest import cli, stopped_at
+from serving.client import command as client
+from tests.conftest import Server, cli, stopped_at
+from tests.trainer.architectures.test_lineage import check_export
 
 WORDS = ["the", "cat", "sat", "on", "a", "mat", "and", "the", "dog", "ran", "to", "it", ".", "国王", "王后"]
 
@@ -88,10 +90,35 @@ def test_a_run_learns_is_scored_and_begins_another(name, unit, cased, letters, t
     assert status == 0 and "new: classifier; " in err, err
     status, out, err = cli(capsys, "predict", tmp_path / "task", "--text", "the Cat")
     assert status == 0 and json.loads(out)["label"] in ("a", "b"), err
-    status, _, err = cli(capsys, "predict", tmp_path / "run", "--text", "a")
-    assert status == 2 and "received one of pretraining" in err
+    status, out, err = cli(capsys, "predict", tmp_path / "run", "--text", "dog ran", "--temperature=0")
+    if name == "elmo":
+        assert status == 2 and "received one of pretraining" in err
+    else:
+        assert json.loads(out)["continuation"].startswith(" to it"), (out, err)
+    if name == "lstm":
+        check_written(capsys, tmp_path / "run", tmp_path)
     status, _, err = cli(capsys, "export_hf", tmp_path / "run", "--to", tmp_path / "hf")
     assert status == 2 and ("that reads word pieces" if name == "gpt" else "of a model that transformers has") in err
+
+
+def check_written(capsys, run, folder):
+    """The export of a run writes what the run does, also through the client."""
+    rows = [{"text": text, "temperature": 0.0, "max_new_units": 40} for text in ("the cat sat", "a\n", "dog ran")]
+    rows += [{"text": "to it .", "seed": seed, "top_p": 0.9, "top_k": 5} for seed in (1, 2)] + [
+        {"text": "x 国 unknown"}
+    ]
+    predicted = check_export(capsys, "text_generation", run, rows, folder)
+    for row, answer in zip(rows, predicted, strict=True):
+        assert {name: answer[name] for name in row} == row and answer["score"] < 0, answer
+    options = ["--text", "to it .", "dog ran", "--seed=1", "--top_p=0.9", "--top_k=5"]
+    _, out, _ = cli(capsys, "predict", run, *options)
+    assert json.loads(out.splitlines()[0])["continuation"] == predicted[3]["continuation"]
+    server = Server("--model_name=text_generation", f"--model_base_path={folder / 'export'}")
+    client.main(["text_generation", *options, f"--server={server.address}"])
+    assert capsys.readouterr().out == out
+    client.main(["text_generation", f"--input={folder / 'rows.jsonl'}", f"--server={server.address}"])
+    assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == predicted
+    assert server.stop() == 0, server.log
 
 
 def test_transformers_form(text, capsys, tmp_path):
