@@ -23,7 +23,7 @@ def run(options: Predict) -> None:
     if method_of(Path(options.run)):
         _neighbours(options)
         return
-    trained = Run(options.run, null_threshold=options.null_threshold)
+    trained = Run(options.run, **options.answering())
     if options.signature and options.signature not in trained.task.more:
         expected = f"one of {', '.join(trained.task.more)}" if trained.task.more else f"none for {trained.task_name}"
         raise Mistake(f"--signature: expected {expected}, received {options.signature}")

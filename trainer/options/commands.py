@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from trainer.errors import Mistake, short
+from trainer.options.answering import Answering
 from trainer.options.base import Command, by_place, without_effect
 from trainer.options.checks import (
     column_of,
@@ -71,7 +72,7 @@ class Finetune(
 
 
 @dataclass(kw_only=True)
-class Evaluate(Command, Columns):
+class Evaluate(Command, Answering, Columns):
     """Score a run on a labelled file."""
 
     run: str = by_place()
@@ -82,8 +83,6 @@ class Evaluate(Command, Columns):
     """Score on the first so many examples only."""
     column: str | int | None = None
     """Where a treebank's tags stand, as for training (default: as there)."""
-    null_threshold: float | None = None
-    """Of qa: no answer where the null score is above (default: the best on the dev data of the training, if some questions there have no answer; 1 answers always)."""
     output: str | None = None
     """File for what was predicted. Tagging: CoNLL-U of the raw text if it ends in .conllu, else columns of the given words; qa: the official {id: answer}; translation: a line each, unless it ends in .jsonl, .csv or .tsv; otherwise JSON lines, or a table if it ends in .csv or .tsv."""
     errors: str | None = None
@@ -107,6 +106,7 @@ class Evaluate(Command, Columns):
 
     def checked(self) -> Self:
         positive(batch_size=self.batch_size, limit=self.limit)
+        self.check_answering()
         self.check_columns()
         within_seeds(self.seed)
         if self.output and self.errors and os.path.realpath(self.output) == os.path.realpath(self.errors):
@@ -115,7 +115,7 @@ class Evaluate(Command, Columns):
 
 
 @dataclass(kw_only=True)
-class Predict(Command, Columns):
+class Predict(Command, Answering, Columns):
     """Answer texts; one JSON object a line on standard output."""
 
     run: str = by_place()
@@ -143,9 +143,7 @@ class Predict(Command, Columns):
     output: str | None = None
     """File to write (default: standard output): a table if it ends in .csv or .tsv, else JSON lines."""
     signature: str | None = None
-    """Of a qa run: nbest, for the 20 best answers; of a translation run: nbest, for the 5 best translations."""
-    null_threshold: float | None = None
-    """As for evaluate."""
+    """Of a qa run: nbest, for the 20 best answers; of a translation run: nbest, for the best translations, as many as --beams."""
     batch_size: int = 32
     """Texts at once."""
 
@@ -156,6 +154,7 @@ class Predict(Command, Columns):
 
     def checked(self) -> Self:
         positive(batch_size=self.batch_size)
+        self.check_answering()
         self.check_columns()
         for name, values in self.given().items():
             if any("\ud800" <= character <= "\udfff" for value in values for character in value):
