@@ -295,6 +295,8 @@ TABLE = [
     ([*TUNE, "--label_smoothing=0.2"], 2, ["--label_smoothing: expected for translation, received for sentiment"]),
     (["trainer", "evaluate", "run", "--data=train.txt", "--beams=1000"], 2, ["--beams: expected 1 to 100, received 1000"]),
     (["trainer", "predict", "run", "--text=a", "--length_penalty=0.5"], 2, ["--length_penalty: expected for translation, received for run, a run of sentiment"]),
+    (["trainer", "predict", "run", "--text=a", "--plot=a.png"], 2, ["--plot: expected for translation, received for run, a run of sentiment"]),
+    (["trainer", "predict", "run", "--text=a", "--plot=a.txt"], 2, ["--plot: expected a file whose name ends in .png, received a.txt"]),
     (["serving.export", "run", "--to=exports", "--beams=3"], 2, ["--beams: expected for translation, received for run, a run of sentiment"]),
     (["trainer", "evaluate", "none.json", "--data=questions.json"], 2, ["none.json: cannot be read"]),
     (["trainer", "evaluate", "answers.json", "--data=questions.json"], 2, ["answers.json: expected answers by id, as of 0a, found none to any of the 8 questions"]),

@@ -142,6 +142,8 @@ class Predict(Command, Answering, Columns):
     """What the lines of --input are: texts, or labelled (a label, which is dropped, a space, a text); asked for where every line begins with a label."""
     output: str | None = None
     """File to write (default: standard output): a table if it ends in .csv or .tsv, else JSON lines."""
+    plot: str | None = None
+    """Of a translation run with attention: file to draw to, PNG, where it looked in the source as it wrote, for a few texts."""
     signature: str | None = None
     """Of a qa run: nbest, for the 20 best answers; of a translation run: nbest, for the best translations, as many as --beams."""
     batch_size: int = 32
@@ -160,6 +162,10 @@ class Predict(Command, Answering, Columns):
             if any("\ud800" <= character <= "\udfff" for value in values for character in value):
                 raise Mistake(f"--{name}: expected text in UTF-8, received {short(' '.join(values))}")
         one_of("lines", self.lines, (None, "labelled", "texts"))
+        if self.plot and not self.plot.endswith(".png"):
+            raise Mistake(f"--plot: expected a file whose name ends in .png, received {self.plot}")
+        if self.plot and self.output and os.path.realpath(self.plot) == os.path.realpath(self.output):
+            raise Mistake(f"--plot {self.plot}: expected another file than --output, received the same")
         if bool(self.given()) == bool(self.input):
             raise Mistake("expected either the fields of one row (--text, ...) or --input")
         if self.signature and self.null_threshold is not None:

@@ -85,6 +85,7 @@ class Kind:
         weighted_loss: Weights of the classes -> a loss in which each example counts as much as its class weighs.
         smoothed_loss: Probability that is given to all units alike -> a loss.
         rates: {name of one of `layers`: times the learning rate}, of weights that begin further from where they end.
+        draw: (model, setup, rows) -> a picture, PNG, of how the answers to some rows came about.
         decoders: The kinds that --decoder makes of this one, by its values.
     """
 
@@ -102,4 +103,5 @@ class Kind:
     weighted_loss: Callable[[Sequence[float]], Loss] | None = None
     smoothed_loss: Callable[[float], Loss] | None = None
     rates: Mapping[str, float] = field(default_factory=dict)
+    draw: Callable[[keras.Model, Setup, Sequence[Row]], bytes] | None = None
     decoders: Mapping[str, "Kind"] = field(default_factory=dict)

@@ -8,8 +8,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from models.seq2seq import joined, seq2seq
 from tests.conftest import cli, stopped_at
 from tests.trainer.architectures.test_lineage import check_export
+from trainer.errors import Mistake
+from trainer.runs.run import Run
+from trainer.tasks.write import alignment
+from trainer.tasks.write.answer import Writer
 from trainer.tasks.write.score import Measures
 from trainer.tasks.write.step import plain_loss, smoothed_loss
 
@@ -68,18 +73,12 @@ def test_it_translates_and_exports_answer_alike(model, capsys, tmp_path):
         assert {*seen} <= {*answer["source"][:-1].split(), answer["source"][-1]}
     if model == "transformer-seq2seq":
         return
-    status, out, err = cli(
-        capsys,
-        "predict",
-        tmp_path / "run",
-        "--signature",
-        "nbest",
-        "--source",
-        "Der Hund läuft.",
-        "Der Vogel isst!",
-        "",
-    )
+    check_alignments(Run(tmp_path / "run"), [source for source, _ in pairs(2)])
+    sources = ["--source", "Der Hund läuft.", "Der Vogel isst!", ""]
+    more = ["--plot", tmp_path / "looked.png", "--signature", "nbest"]
+    status, out, err = cli(capsys, "predict", tmp_path / "run", *sources, *more)
     assert status == 0, err
+    assert (tmp_path / "looked.png").read_bytes().startswith(b"\x89PNG")
     *lines, nothing = map(json.loads, out.splitlines())
     assert nothing == {"source": "", "targets": [""], "scores": [0.0]}
     for answer, best in zip(lines, ("runs the dog.", "eats the bird!"), strict=True):
@@ -101,6 +100,31 @@ def test_it_translates_and_exports_answer_alike(model, capsys, tmp_path):
     for command, option in (("evaluate", "--data"), ("predict", "--input")):
         status, _, err = cli(capsys, command, tmp_path / "run", option, path, "--output", tmp_path / "train.en")
         assert status == 2 and f"expected another file than {option} {tmp_path}/train.en" in err
+
+
+def check_alignments(run, sources):
+    """What is drawn is what decoding saw, step by step."""
+    writer = Writer(run.model, run.setup)
+    places = writer(writer.reader.tokenizer(tf.constant(sources)).ids, writer.beams).places.numpy()[:, 0]
+    for one, row in zip(alignment.alignments(writer, sources), places, strict=True):
+        assert one.source[0] == "[CLS]" and one.target[-1] == "[SEP]"
+        assert one.weights.shape == (len(one.target), len(one.source))
+        np.testing.assert_allclose(one.weights.sum(axis=1), 1, rtol=1e-5)
+        assert (1 + one.weights[:-1, 1:].argmax(axis=1)).tolist() == row[: len(one.target) - 1].tolist()
+    fixed = joined(*seq2seq(len(writer.reader.tokenizer.vocabulary), attention=None, width=8, embedding_width=8))
+    with pytest.raises(Mistake, match="--plot: expected a run whose model looks back"):
+        alignment.draw(fixed, run.setup, [{"source": "a"}])
+    with pytest.raises(Mistake, match="--plot: expected 1 to 8 texts, received 9"):
+        alignment.draw(run.model, run.setup, [{"source": "a"}] * 9)
+
+
+def test_units_that_no_font_has_are_numbered(capsys):
+    unassigned = "\U000e0fff"
+    found = alignment.Alignment(["[CLS]", "Hund", unassigned], ["dog", "[SEP]"], np.full([2, 3], 1 / 3))
+    assert alignment.picture([found]).startswith(b"\x89PNG")
+    err = capsys.readouterr().err
+    assert f"no font here has {unassigned}, so units with such are numbered" in err
+    assert f"source 1  2={unassigned}\n" in err
 
 
 def test_a_stopped_run_ends_as_one_that_was_not(capsys, tmp_path):

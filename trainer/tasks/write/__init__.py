@@ -10,6 +10,7 @@ References: Sutskever et al. 2014 (arXiv 1409.3215); smoothed labels as in Vaswa
 import keras
 
 from trainer.tasks.kind import Kind
+from trainer.tasks.write.alignment import draw
 from trainer.tasks.write.answer import functions
 from trainer.tasks.write.examples import examples
 from trainer.tasks.write.score import Scorer
@@ -33,4 +34,5 @@ KIND = Kind(
     functions=functions,
     scorer=Scorer,
     transformers=None,
+    draw=draw,
 )
