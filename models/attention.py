@@ -1,8 +1,9 @@
 """Attention from the places of one sequence to those of another, which decoders look back with.
 
-Keys and values are made once, by whoever reads the other sequence, and asked at every step.
+Keys and values are made once, by whoever reads the other sequence, and asked at every step, also by several hypotheses of
+what is written: the rows that ask are K to a row of the memory, side by side, in training one.
 
-Glossary of shapes: B batch, S places of the memory, T places that ask, D width, A width of keys, H heads.
+Glossary of shapes: B batch, S places of the memory, K hypotheses, N = B*K, T places that ask, D width, A width of keys, H heads.
 """
 
 from typing import Any
@@ -20,6 +21,12 @@ def _hidden(mask, scores):
     return ops.cast(ops.where(mask, 0.0, -3e4 if scores.dtype == "float16" else -1e9), scores.dtype)
 
 
+def _of_rows(queries, memory):
+    """Sets what asks the same row of a memory [B, ...] side by side: [N, T, D] -> [B, K*T, D]; attention knows no order of it."""
+    (number, length), rows = ops.shape(queries)[:2], ops.shape(memory)[0]
+    return ops.reshape(queries, [rows, number * length // ops.maximum(rows, 1), queries.shape[-1]])
+
+
 @register
 class Attention(keras.layers.Layer):
     """Sums the memory, weighted by how well each of its places answers a query.
@@ -31,13 +38,13 @@ class Attention(keras.layers.Layer):
         score: One of `SCORES`.
 
     Call arguments:
-        queries: [B, T, D].
+        queries: [N, T, D].
         keys: [B, S, A].
         values: [B, S, D'].
         mask: [B, S], true at real places; there is one in every row.
 
     Returns:
-        context [B, T, D'] and alignments [B, T, S].
+        context [N, T, D'] and alignments [N, T, S].
     """
 
     def __init__(self, score: str, **kwargs: Any) -> None:
@@ -53,13 +60,15 @@ class Attention(keras.layers.Layer):
             self.vector = self.add_weight(shape=(keys_shape[-1], 1), initializer="glorot_uniform", name="vector")
 
     def call(self, queries, keys, values, mask):
-        queries = ops.matmul(queries, self.kernel)  # [B, T, A]
+        number, length = ops.shape(queries)[:2]
+        queries = _of_rows(ops.matmul(queries, self.kernel), keys)  # [B, K*T, A]
         if self.score == "additive":
-            scores = ops.matmul(ops.tanh(queries[:, :, None] + keys[:, None]), self.vector)[..., 0]  # [B, T, S]
+            scores = ops.matmul(ops.tanh(queries[:, :, None] + keys[:, None]), self.vector)[..., 0]  # [B, K*T, S]
         else:
-            scores = ops.matmul(queries, ops.transpose(keys, [0, 2, 1]))  # [B, T, S]
+            scores = ops.matmul(queries, ops.transpose(keys, [0, 2, 1]))  # [B, K*T, S]
         alignments = ops.softmax(scores + _hidden(mask[:, None], scores))
-        return ops.matmul(alignments, values), alignments
+        context = ops.reshape(ops.matmul(alignments, values), [number, length, values.shape[-1]])
+        return context, ops.reshape(alignments, [number, length, ops.shape(keys)[1]])
 
     def get_config(self):
         return super().get_config() | {"score": self.score}
@@ -101,12 +110,12 @@ class CrossAttention(keras.layers.Layer):
         seed: Of the dropout.
 
     Call arguments:
-        queries: [B, T, D].
+        queries: [N, T, D].
         keys, values: [B, H, S, D/H], see `Heads`.
         mask: [B, S], true at real places.
 
     Returns:
-        context [B, T, D] and the attention map [B, H, T, S], after softmax and before dropout.
+        context [N, T, D] and the attention map [B, H, K*T, S], after softmax and before dropout.
     """
 
     def __init__(self, dropout: float = 0.0, *, seed: int | None = None, **kwargs: Any) -> None:
@@ -116,12 +125,14 @@ class CrossAttention(keras.layers.Layer):
 
     def call(self, queries, keys, values, mask, training=None):
         heads, size = keys.shape[1], keys.shape[3]
-        batch, length = ops.shape(queries)[:2]
-        queries = ops.transpose(ops.reshape(queries, [batch, length, heads, size]), [0, 2, 1, 3])  # [B, H, T, D/H]
-        scores = ops.matmul(queries * size**-0.5, ops.transpose(keys, [0, 1, 3, 2]))  # [B, H, T, S]
+        number, length = ops.shape(queries)[:2]
+        queries = _of_rows(queries, keys)  # [B, K*T, D]
+        batch, asked = ops.shape(queries)[:2]
+        queries = ops.transpose(ops.reshape(queries, [batch, asked, heads, size]), [0, 2, 1, 3])  # [B, H, K*T, D/H]
+        scores = ops.matmul(queries * size**-0.5, ops.transpose(keys, [0, 1, 3, 2]))  # [B, H, K*T, S]
         probabilities = ops.softmax(scores + _hidden(mask[:, None, None], scores))
-        context = ops.matmul(self.dropout(probabilities, training=training), values)  # [B, H, T, D/H]
-        return ops.reshape(ops.transpose(context, [0, 2, 1, 3]), [batch, length, heads * size]), probabilities
+        context = ops.matmul(self.dropout(probabilities, training=training), values)  # [B, H, K*T, D/H]
+        return ops.reshape(ops.transpose(context, [0, 2, 1, 3]), [number, length, heads * size]), probabilities
 
     def get_config(self):
         return super().get_config() | {"dropout": self.rate, "seed": self.seed}

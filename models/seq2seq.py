@@ -55,7 +55,8 @@ def seq2seq(
         The encoder maps `token_ids` int32 [B, S], `mask` bool [B, S] to a dict of
         `memory`: `context` [B, D], or with attention `keys`, `values` [B, S, D], and `memory_mask` [B, S],
         `states`: `layer_I_state_J` [B, D] of the decoder.
-        The decoder maps `token_ids` [B, T], and what stands in `memory` and `states`, to a dict of
+        The decoder maps `token_ids` [B, T], and what stands in `memory` and `states`, to a dict of the following; `token_ids`
+        and `states` may have K rows for each of `memory`, side by side.
         `logits` [B, T, V], of the unit behind each,
         `states`: likewise,
         `alignments` [B, T, S], with attention.
@@ -140,10 +141,12 @@ def joined(encoder: keras.Model, decoder: keras.Model) -> keras.Model:
 
 @register
 class EveryStep(keras.layers.Layer):
-    """Repeats a vector for each place of a sequence: (x [B, D], token_ids [B, T]) -> [B, T, D]."""
+    """Repeats a vector for each place of the sequences of its row, K of them: (x [B, D], token_ids [B*K, T]) -> [B*K, T, D]."""
 
     def call(self, x, token_ids):
-        return ops.broadcast_to(x[:, None], [*ops.shape(token_ids), x.shape[-1]])
+        (number, length), rows, width = ops.shape(token_ids), ops.shape(x)[0], x.shape[-1]
+        x = ops.broadcast_to(x[:, None], [rows, number * length // ops.maximum(rows, 1), width])
+        return ops.reshape(x, [number, length, width])
 
     def compute_output_spec(self, x, token_ids):
         return keras.KerasTensor([*token_ids.shape, x.shape[-1]], dtype=x.dtype)

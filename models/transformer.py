@@ -263,7 +263,8 @@ def transformer_seq2seq(
         The encoder maps `token_ids` int32 [B, S], `mask` bool [B, S] to a dict of
         `memory`: `layer_I_memory_keys`, `layer_I_memory_values` [B, H, S, D/H] and `memory_mask` [B, S],
         `states`: `layer_I_keys`, `layer_I_values` [B, H, 0, D/H].
-        The decoder maps `token_ids` [B, T], and what stands in `memory` and `states` (of P tokens before), to a dict of
+        The decoder maps `token_ids` [B, T], and what stands in `memory` and `states` (of P tokens before), to a dict of the
+        following; `token_ids` and `states` may have K rows for each of `memory`, side by side.
         `logits` [B, T, V], of the unit behind each,
         `states`: likewise, [B, H, P+T, D/H],
         `alignments` [B, T, S]: how the last layer attends to the source, the mean of its heads.
@@ -313,10 +314,22 @@ def transformer_seq2seq(
     outputs = {
         "logits": Bias(name="output_bias")(embed(stack.hidden_states[-1], reverse=True)),  # [B, T, V]
         "states": stack.states,
-        "alignments": keras.ops.mean(stack.memory_maps[-1], axis=1),  # [B, T, S]
+        "alignments": Alignments(name="alignments")(stack.memory_maps[-1], token_ids),  # [B, T, S]
     }
     inputs = {"token_ids": token_ids, **recalled, MASK: memory_mask, **past}
     return encoder, keras.Model(inputs, outputs, name="decoder")
+
+
+@register
+class Alignments(keras.layers.Layer):
+    """The mean of the heads of an attention map [B, H, K*T, S], for token_ids [B*K, T]: [B*K, T, S]."""
+
+    def call(self, attention_map, token_ids):
+        mean = keras.ops.mean(attention_map, axis=1)  # [B, K*T, S]
+        return keras.ops.reshape(mean, [*keras.ops.shape(token_ids), keras.ops.shape(mean)[-1]])
+
+    def compute_output_spec(self, attention_map, token_ids):
+        return keras.KerasTensor([*token_ids.shape, attention_map.shape[-1]], dtype=attention_map.dtype)
 
 
 @register

@@ -19,14 +19,16 @@ from serving.command_line import Parser, fail
 from trainer.errors import Failure, Mistake, defect
 from trainer.writing import print_json
 
+ANSWERING = (("null_threshold", float, "qa"), ("beams", int, "translation"), ("length_penalty", float, "translation"))
 
-def export(run: str | os.PathLike, to: str | os.PathLike, *, null_threshold: float | None = None) -> dict[str, Any]:
+
+def export(run: str | os.PathLike, to: str | os.PathLike, **answering: Any) -> dict[str, Any]:
     """Exports a finished run.
 
     Args:
         run: Run folder.
         to: Base path of the model; the new version is one more than the highest there.
-        null_threshold: See `trainer.runs.run.Run`.
+        **answering: See `trainer.runs.run.Run`.
 
     Returns:
         {"task", "path", "version", "signatures"}; each input and output of a signature as [dtype, shape].
@@ -36,9 +38,9 @@ def export(run: str | os.PathLike, to: str | os.PathLike, *, null_threshold: flo
         Failure: Writing failed midway (a full disk).
     """
     from trainer.quiet import tf  # isort: skip  before anything else imports TensorFlow
-    from trainer import answering
+    from trainer.answering import load
 
-    finished, to = answering.load(run, null_threshold=null_threshold), Path(to)
+    finished, to = load(run, **answering), Path(to)
     versions = [
         int(path.name) for path in to.glob("*") if re.fullmatch(r"[0-9]{1,18}", path.name)
     ]  # as servers read them
@@ -129,7 +131,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = Parser(prog="python -m serving.export", description=__doc__.split("\n")[0], allow_abbrev=False)
     parser.add_argument("run", help="run folder of a finished `python -m trainer finetune`, or `pretrain lm`")
     parser.add_argument("--to", required=True, help="base path of the model; gets a new version folder")
-    parser.add_argument("--null_threshold", type=float, help="of qa, as for `python -m trainer evaluate`")
+    for name, kind, task in ANSWERING:
+        parser.add_argument(f"--{name}", type=kind, help=f"of {task}, as for `python -m trainer evaluate`")
     parser.add_argument("--target", help="image tensorflow/serving to lint for, see `python -m serving.lint --help`")
     options = parser.parse_args(arguments)
     try:
@@ -138,7 +141,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
         # Traced with a GPU, a graph may contain ops that a server without one lacks
         tf.config.set_visible_devices([], "GPU")
-        exported = export(options.run, options.to, null_threshold=options.null_threshold)
+        exported = export(options.run, options.to, **{name: getattr(options, name) for name, *_ in ANSWERING})
         print_json(exported)
         for line in lint.report(*lint.check(exported["path"], options.target), options.target):
             print(line, file=sys.stderr)

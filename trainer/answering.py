@@ -1,12 +1,14 @@
 """What answers rows of text: a run of a task, or a language model of pretraining, which writes."""
 
 import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import keras
 
-from trainer.errors import Mistake
+from trainer.data.schema import Row
+from trainer.options import Answering as Options
 from trainer.pretraining.language import LanguageModel
 from trainer.runs.folder import method_of
 from trainer.runs.run import Run
@@ -22,23 +24,24 @@ class Answering(Protocol):
     labels: list[str]  # in the order of their numbers
     lineage: dict[str, Any]  # what its `config.json` says of the run
     model: keras.Model
+    draw: Callable[[Sequence[Row]], bytes] | None  # a picture, PNG, of how the answers to some rows came about
 
     def functions(self) -> dict[str, Any]:
         """Returns {signature: tf.function} from strings to outputs."""
 
 
-def load(folder: str | os.PathLike[str], *, null_threshold: float | None = None) -> Answering:
+def load(folder: str | os.PathLike[str], **options: Any) -> Answering:
     """Returns what a finished run answers with.
 
     Args:
         folder: Of the run.
-        null_threshold: See `trainer.runs.run.Run`.
+        **options: Fields of `trainer.options.Answering`, see `trainer.runs.run.Run`.
 
     Raises:
-        Mistake: Not a finished run, or one of pretraining that answers nothing; a threshold for a run that is not of questions.
+        Mistake: Not a finished run, or one of pretraining that answers nothing; options that are not for its task.
     """
     if method_of(Path(folder)) != "lm":
-        return Run(folder, null_threshold=null_threshold)
-    if null_threshold is not None:
-        raise Mistake(f"--null_threshold: expected for qa, received for {folder}, a language model")
-    return LanguageModel(Path(folder))
+        return Run(folder, **options)
+    model = LanguageModel(Path(folder))
+    Options(**options).check_run(folder, model.task_name, model.task)
+    return model

@@ -43,17 +43,17 @@ def finetune(task: str, **options: Any) -> dict[str, Any]:
     return command.finetune(checked)
 
 
-def load(folder: str | Path, *, null_threshold: float | None = None) -> Trained:
+def load(folder: str | Path, **answering: Any) -> Trained:
     """Loads a trained model.
 
     Args:
         folder: Of a finished run.
-        null_threshold: Of a run of questions; see `trainer.options.Evaluate`.
+        **answering: How answers are found, if not as the run says: null_threshold, beams, ...; see `trainer.options.Answering`.
 
     Returns:
         A `Trained`.
     """
-    return Trained(folder, null_threshold=null_threshold)
+    return Trained(folder, **answering)
 
 
 class Trained:
@@ -64,12 +64,12 @@ class Trained:
         labels: Their names, in the order of their numbers.
     """
 
-    def __init__(self, folder: str | Path, *, null_threshold: float | None = None) -> None:
+    def __init__(self, folder: str | Path, **answering: Any) -> None:
         from trainer import quiet  # noqa: F401  isort: skip  before all that imports TensorFlow
-        from trainer import answering
+        from trainer.answering import load as load_run
 
-        self.folder, self.null_threshold = folder, null_threshold
-        self._run = answering.load(folder, null_threshold=null_threshold)
+        self.folder, self.answering = folder, answering
+        self._run = load_run(folder, **answering)
         self.model, self.labels = self._run.model, list(self._run.labels)
 
     def predict(
@@ -99,7 +99,7 @@ class Trained:
         from trainer.commands.evaluate import evaluate
         from trainer.options import Evaluate
 
-        arguments = {"run": str(self.folder), "null_threshold": self.null_threshold} | options
+        arguments = {"run": str(self.folder)} | self.answering | options
         return evaluate(Evaluate(data=str(data), **arguments).checked())
 
 

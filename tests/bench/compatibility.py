@@ -1,6 +1,6 @@
 """`make compatibility`: an export answers the same in the TensorFlow versions that the stock serving images hold.
 
-    python -m tests.bench.compatibility [--run RUN] [--data FILE] [--limit 200]
+    python -m tests.bench.compatibility [--run RUN --data DATA] [--limit 200]
 
 Exports RUN (by default a tiny model, trained here for the purpose), asks `trainer predict`, and loads the export through a
 session in TF 2.12.1 + TF Text 2.12.1 and in 2.20.0 + 2.20.0 (virtual environments that `make compatibility` builds).
@@ -23,7 +23,7 @@ from tests.conftest import ROOT, encoded, write_bert_folder, write_examples
 from trainer import answering
 from trainer.__main__ import main as trainer
 from trainer.commands.predict import predict
-from trainer.data import files
+from trainer.data import datasets, files
 from trainer.tasks.table import answers, requests
 
 VERSIONS = ("2.12.1", "2.20.0")
@@ -48,7 +48,7 @@ print(json.dumps([tf.__version__, tensorflow_text.__version__]))
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", help="run folder; default: a tiny model")
-    parser.add_argument("--data", help="file of rows; default: what the tiny model was scored on")
+    parser.add_argument("--data", help="file of rows, or data set by name; default: what the tiny model was scored on")
     parser.add_argument("--limit", type=int, default=200)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -81,7 +81,7 @@ def compare(run_folder, data, limit, folder):
     """Returns (answers of `trainer predict`, {TensorFlow version: answers of the export}); writes files to `folder`."""
     path = export(run_folder, folder / "model")["path"]
     run = answering.load(run_folder)
-    rows = rows_of(run, data, limit)
+    rows = rows_of(run, datasets.path_of(str(data), "dev", run.task_name), limit)
     signatures = (None, *run.task.more)
     expected = [row for name in signatures for row in predict(run, rows, signature=name, batch_size=BATCH)]
     batches = [batch for name in signatures for batch in requests(run.task, rows, BATCH, name)]
@@ -111,13 +111,14 @@ def compare(run_folder, data, limit, folder):
 def rows_of(run, path, limit):
     """Returns rows of a file for every signature of the run.
 
-    Tagged sentences are half texts and half words; pairs are followed by some with an empty text or one of spaces.
+    Tagged sentences are half texts and half words; pairs, and what is translated, are followed by some with an empty text or
+    one of spaces.
     """
     if run.task.options:
         return files.given(path, run.task, lines=files.TEXTS).rows[:limit]
     if run.task.target != "tags":
         rows = files.read(path, run.task, limit=limit, inputs=run.inputs, lines=files.LABELLED)
-        fields = run.fields if len(run.fields) > 1 else ()
+        fields = run.fields if len(run.fields) > 1 or run.task.kind == "write" else ()
         return rows + [rows[0] | {field: text} for field in fields for text in ("", "  \u3000 ")]
     rows = files.read(path, run.task, run.setup.labels, limit=limit, column=run.column)
     return [{"text": row["text"]} if i < len(rows) // 2 else {"words": row["words"]} for i, row in enumerate(rows)]

@@ -39,7 +39,7 @@ def run(options: Evaluate) -> None:
 def score_answers(options: Evaluate) -> dict[str, Any]:
     """Returns the scores of a file of answers {id: answer}, as the official scripts read it."""
     more = (options.column, options.output, options.errors, options.against, options.report)
-    if any(more) or options.null_threshold is not None:
+    if any(more) or options.answering():
         raise Mistake(f"expected --data and --limit beside a file of answers ({options.run}), received more")
     path = datasets.path_of(options.data, "dev", "qa")
     rows = files.read(path, TASKS["qa"], files.ANY, limit=options.limit, layout=options.layout(TASKS["qa"], "qa"))
@@ -53,7 +53,7 @@ def score_text(options: Evaluate) -> dict[str, Any]:
         Mistake: Options that speak of rows; the text cannot be read.
     """
     more = (options.column, options.output, options.errors, options.against, options.report)
-    if any(more) or options.null_threshold is not None:
+    if any(more) or options.answering():
         raise Mistake(f"expected --data and --limit beside a run of pretraining ({options.run}), received more")
     from trainer import quiet  # noqa: F401  isort: skip  before all that imports TensorFlow
     from trainer.pretraining.language import LanguageModel
@@ -83,7 +83,7 @@ def evaluate(options: Evaluate) -> dict[str, Any]:
     from trainer import quiet  # noqa: F401  isort: skip  before all that imports TensorFlow
     from trainer.runs.run import Run
 
-    run = Run(options.run, null_threshold=options.null_threshold)
+    run = Run(options.run, **options.answering())
     other = _other(options, run)
     path = datasets.path_of(options.data, "dev", run.task_name)
     column = options.column or (None if files.has_named_columns(path) else run.column)
@@ -160,8 +160,7 @@ def _other(options, run):
         return None
     from trainer.runs.run import Run
 
-    threshold = options.null_threshold
-    other = Run(options.against, null_threshold=threshold)
+    other = Run(options.against, **options.answering())
     labels = [{*each.setup.labels} if each.task.target == "label" else None for each in (run, other)]
     for name, expected, received in (
         ("task", run.task_name, other.task_name),

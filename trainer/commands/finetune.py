@@ -92,6 +92,8 @@ class Plan:
             options.doc_stride,
             options.max_answer_length,
             decoder=options.decoder,
+            beams=options.beams if self.task.kind == "write" else None,
+            length_penalty=options.length_penalty if self.task.kind == "write" else None,
         )
         self.setup, self.train_set = self.kind.examples(self.train_rows, setup, sources.train)
         dev_rows = self._dev_rows()
@@ -194,6 +196,8 @@ class Plan:
 
     def _loss(self):
         loss = self.kind.loss
+        if self.kind.smoothed_loss:
+            loss = self.kind.smoothed_loss(self.options.label_smoothing)
         if self.class_weights:
             assert self.kind.weighted_loss  # the options have been checked
             loss = self.kind.weighted_loss(self.class_weights)

@@ -2,6 +2,7 @@
 
 from trainer import quiet  # noqa: F401  isort: skip  before all that imports TensorFlow
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,26 +13,32 @@ from trainer import answering
 from trainer.answering import Answering
 from trainer.data import answered, files
 from trainer.data.schema import Row
-from trainer.errors import Mistake
+from trainer.errors import Failure, Mistake
 from trainer.options import Predict
 from trainer.pretraining.word_vectors import vectors_of
 from trainer.runs.folder import method_of
 from trainer.tasks.table import answers, requests
-from trainer.writing import json_line, opened
+from trainer.writing import check, json_line, opened, write
 
 
 def run(options: Predict) -> None:
     if method_of(Path(options.run)) not in (None, "lm"):
         _neighbours(options)
         return
-    trained = answering.load(options.run, null_threshold=options.null_threshold)
+    trained = answering.load(options.run, **options.answering())
     if (drawn := options.options()) and not trained.task.options:
         raise Mistake(f"--{next(iter(drawn))}: expected of a language model, received for {trained.task_name}")
     if options.signature and options.signature not in trained.task.more:
         expected = f"one of {', '.join(trained.task.more)}" if trained.task.more else f"none for {trained.task_name}"
         raise Mistake(f"--signature: expected {expected}, received {options.signature}")
+    if options.plot and not trained.draw:
+        raise Mistake(f"--plot: expected for translation, received for {options.run}, a run of {trained.task_name}")
     layout = options.layout(trained.task, trained.task_name, trained.lineage["options"])
     inputs = {"--input": options.input, "the run": options.run} if options.input else {"the run": options.run}
+    if options.plot:
+        check(options.plot, inputs, "--plot")
+        if not os.path.isdir(os.path.dirname(os.path.realpath(options.plot))):
+            raise Mistake(f"--plot {options.plot}: expected a file in a folder that is there")
     with opened(options.output, inputs) as file:
         if options.input:
             task = replace(trained.task, labels=tuple(trained.labels))  # which a line may begin with
@@ -39,9 +46,19 @@ def run(options: Predict) -> None:
         else:
             rows = rows_of(options, trained)
             given = files.Given(rows, [None] * len(rows), None)
+        if options.plot:
+            _draw(options.plot, trained, given.rows)
         rows = [drawn | row for row in given.rows]
         answers = predict(trained, rows, signature=options.signature, batch_size=options.batch_size)
         answered.write(file, options.output, given, answers)
+
+
+def _draw(path, trained, rows):
+    content = trained.draw(rows)
+    try:
+        write(path, content)
+    except OSError as error:
+        raise Failure(f"--plot {path}: cannot be written ({error.strerror or error})") from None
 
 
 def _neighbours(options):
@@ -55,6 +72,8 @@ def _neighbours(options):
         raise Mistake(
             f"{options.run}: expected a run of a task, received one of pretraining (finetune --init begins with it)"
         )
+    if options.plot:
+        raise Mistake(f"--plot: expected for translation, received for {options.run}, a run of word2vec")
     if tuple(given) != ("text",):
         raise Mistake("a run of word2vec answers --text, a word each; received others")
     vectors = vectors_of(Path(options.run))

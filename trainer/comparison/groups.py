@@ -103,9 +103,23 @@ class Group:
             "seconds": round(statistics.fmean(seconds), 1),
             "seconds_per_epoch": round(sum(seconds) / sum(epochs), 2),
             "answers_per_second": round(answers_per_second, 1),
+            "lengths": self._lengths(first.metric),
             "bytes": (first.folder / "model.safetensors").stat().st_size,
             "runs": [str(run.folder) for run in self.runs],
         }
+
+    def _lengths(self, metric):
+        """Returns {what is counted: [{from, to, examples, score}]}, the mean over the seeds, as far as the runs have reports with
+        this score."""
+        reports = [run.result.get("report", {}).get("lengths", {}) for run in self.runs]
+        found = {}
+        for name, buckets in reports[0].items():
+            scores = [[bucket.get(metric) for bucket in report.get(name, ())] for report in reports]
+            if all(len(of_run) == len(buckets) and None not in of_run for of_run in scores):
+                ranges = [{key: bucket[key] for key in ("from", "to", "examples")} for bucket in buckets]
+                means = [round(statistics.fmean(of_seeds), 6) for of_seeds in zip(*scores, strict=True)]
+                found[name] = [bucket | {"score": mean} for bucket, mean in zip(ranges, means, strict=True)]
+        return found
 
 
 def read(folders: Sequence[str]) -> list[Trained]:

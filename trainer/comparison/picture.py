@@ -1,14 +1,15 @@
-"""A comparison as a picture: score against seconds of training. Imports matplotlib, and that only when a picture is asked for."""
+"""A comparison as a picture: score against seconds of training, and score by length."""
 
-import io
 from typing import Any
+
+from trainer import pictures
+from trainer.pictures import COLOURS, MARKS
 
 TICKS = {  # seconds -> words
     0.1: "0.1 s", 0.2: "0.2 s", 0.5: "0.5 s", 1: "1 s", 2: "2 s", 5: "5 s", 10: "10 s", 20: "20 s", 60: "1 min", 120: "2 min",
     300: "5 min", 600: "10 min", 1200: "20 min", 2400: "40 min", 3600: "1 h", 7200: "2 h", 18000: "5 h", 36000: "10 h", 86400: "1 day",
     172800: "2 days", 432000: "5 days",
 }  # fmt: skip
-COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#7f7f7f"]  # Okabe and Ito's
 PLACES = [
     (1, 0),
     (-1, 0),
@@ -22,28 +23,53 @@ PLACES = [
 
 
 def png(comparison: dict[str, Any]) -> bytes:
-    """Returns the picture: a labelled point a model, with the standard deviation over its seeds as an error bar.
+    """Returns the picture: a labelled point a model, with the standard deviation over its seeds as an error bar; and beside it
+    a line a model, where the runs have scores by length.
 
     Args:
         comparison: As in compare.json.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # needs no screen
-    from matplotlib.figure import Figure
+    lengths = next((list(model["lengths"]) for model in comparison["models"] if model.get("lengths")), [])
+    figure = pictures.figure(7.5 + 6 * bool(lengths), 5)
+    axes = figure.add_subplot(1, 1 + bool(lengths), 1)
+    against_seconds(figure, axes, comparison)
+    if lengths:
+        by_length(figure.add_subplot(1, 2, 2), comparison, lengths[0])
+    return pictures.png(figure)
 
-    figure = Figure(figsize=(7.5, 5), dpi=150, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
+
+def by_length(axes: Any, comparison: dict[str, Any], counted: str) -> None:
+    """Draws the score of each model by the length of what it read.
+
+    Args:
+        axes: Where.
+        comparison: As in compare.json.
+        counted: What lengths are counted in, of `lengths` of each model that has them.
+    """
+    for i, model in enumerate(comparison["models"]):
+        if buckets := model.get("lengths", {}).get(counted):
+            scores = [bucket["score"] for bucket in buckets]
+            axes.plot(scores, marker=MARKS[i % len(MARKS)], color=COLOURS[i % len(COLOURS)], label=model["model"])
+            ranges = [f"{bucket['from']}–{bucket['to']}\n({bucket['examples']:,})" for bucket in buckets]
+            axes.set_xticks(range(len(buckets)), ranges)
+    axes.set_title(f"by length: {counted}", fontsize=11)
+    axes.set_xlabel(f"{counted} (examples)")
+    _finish(axes, comparison)
+    axes.legend(frameon=False)
+
+
+def against_seconds(figure: Any, axes: Any, comparison: dict[str, Any]) -> None:
+    """Draws a labelled point a model: its score against the seconds of its training."""
     models = comparison["models"]
     for i, model in enumerate(models):
-        colour = COLOURS[i % len(COLOURS)]
         axes.errorbar(
             model["seconds"],
             model["score"],
             yerr=model["spread"] or None,
-            fmt="o",
+            fmt=MARKS[i % len(MARKS)],
             markersize=7,
             capsize=4,
-            color=colour,
+            color=COLOURS[i % len(COLOURS)],
         )
     axes.set_xscale("log")
     scale(axes, models)
@@ -53,13 +79,14 @@ def png(comparison: dict[str, Any]) -> bytes:
     )
     axes.set_title(f"{comparison['task']} on {comparison['dev']} ({over})", fontsize=11)
     axes.set_xlabel(f"time of training, a run ({comparison['machine']['cores']} cores)")
+    _finish(axes, comparison)
+    label(figure, axes, models)
+
+
+def _finish(axes, comparison):
     axes.set_ylabel(comparison["metric"])
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
-    label(figure, axes, models)
-    content = io.BytesIO()
-    figure.savefig(content, format="png", metadata={"Software": None})
-    return content.getvalue()
 
 
 def scale(axes: Any, models: list[dict[str, Any]]) -> None:

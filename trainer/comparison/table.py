@@ -63,7 +63,7 @@ def markdown(comparison: dict[str, Any], picture: str) -> str:
         f"# {comparison['task']}: {comparison['metric']} on {comparison['dev']}\n",
         *["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in table],
         *failed,
-        f"\n![Score against seconds of training]({picture})\n",
+        f"\n![Score against seconds of training, and by length]({picture})\n",
         f"sd: standard deviation over the seeds (n - 1). Seconds an epoch: of the whole run, scoring included, divided by its "
         f"epochs. Answers/s: from strings to decoded answers, {speed['rows']} rows of the dev data in batches of "
         f"{speed['batch_size']}, median of {speed['passes']} passes, all models in turn in one process. MB: model.safetensors. "

@@ -23,7 +23,7 @@ class Step(NamedTuple):
     alignments: tf.Tensor | None  # [N, T, S]
 
 
-# (token ids [N, T], memory [N, ...], states [N, ...]) -> what follows; called with T = 1, at first with T = P
+# (token ids [N, T], memory [B, ...], states [N, ...]) -> what follows; called with T = 1, at first with T = P
 Next = Callable[[tf.Tensor, Tensors, Tensors], Step]
 
 
@@ -74,8 +74,6 @@ def beams(
     refused = tf.where(allowed, 0.0, LOWEST)  # [V]
     only_end = tf.where(tf.range(tf.size(allowed)) == end, 0.0, LOWEST)
     row = tf.range(batch)[:, None]  # [B, 1]
-    repeat = lambda x: tf.repeat(x, width, axis=0)
-    memory = {name: repeat(x) for name, x in memory.items()}
     written = tf.zeros([batch, width, 0], tf.int32)
     begin = {
         "t": tf.constant(0),
@@ -87,7 +85,7 @@ def beams(
         "finished_places": written,
         "finished_scores": tf.fill([batch, width], LOWEST),
         "finished_lengths": tf.fill([batch, width], -1),
-        "states": {name: repeat(x) for name, x in states.items()},
+        "states": {name: tf.repeat(x, width, axis=0) for name, x in states.items()},
     }
 
     def count(loop):
@@ -101,12 +99,15 @@ def beams(
         t, done = loop["t"], (count(loop) >= width) | (loop["t"] >= longest)  # [B]
         found = following(tf.reshape(loop["last"], [-1, 1]), memory, loop["states"])
         logits = tf.cast(found.logits[:, -1], tf.float32) + refused  # [N, V]
-        vocabulary = tf.shape(logits)[-1]
-        log_probabilities = tf.reshape(tf.nn.log_softmax(logits), [batch, width, vocabulary])
-        log_probabilities += tf.where((t == longest - 1)[:, None, None], only_end, 0.0)
-        totals = tf.reshape(loop["scores"][:, :, None] + log_probabilities, [batch, -1])  # [B, K*V]
-        best, chosen = tf.math.top_k(totals, tf.minimum(2 * width, width * vocabulary))  # [B, 2*K]
-        parent, unit = chosen // vocabulary, chosen % vocabulary
+        last = tf.repeat(t == longest - 1, width)[:, None]  # [N, 1]
+        # No more than 2 K of the best can be from one hypothesis
+        most = tf.minimum(2 * width, tf.shape(logits)[-1])
+        values, units = tf.math.top_k(logits + tf.where(last, only_end, 0.0), most)  # [N, 2*K]
+        values -= tf.reduce_logsumexp(logits, axis=-1, keepdims=True)
+        totals = tf.reshape(tf.reshape(loop["scores"], [-1, 1]) + values, [batch, -1])  # [B, K*2*K]
+        best, chosen = tf.math.top_k(totals, tf.minimum(2 * width, width * most))  # [B, 2*K]
+        parent = chosen // most
+        unit = tf.gather(tf.reshape(units, [batch, -1]), chosen, batch_dims=1)
         place = tf.zeros_like(loop["last"])
         if found.alignments is not None:
             place = tf.reshape(tf.argmax(found.alignments[:, -1], axis=-1, output_type=tf.int32), [batch, width])

@@ -6,10 +6,12 @@ are base classes; their docstrings are the headings of `--help`. Imports no fram
     commands.py   a class a command             groups.py   groups of options, the base classes
     base.py       what all commands have        checks.py   checks of single values
     comparison.py   those of `compare`
+    answering.py  how a run's answers are found, which the commands that answer share
     columns.py    the columns of a table, which the commands that read rows share
     pretraining.py   those of `corpus` and `pretrain`, which read plain text
 """
 
+from trainer.options.answering import Answering
 from trainer.options.base import Command, defaults, of_result
 from trainer.options.columns import Columns
 from trainer.options.commands import (
@@ -28,6 +30,7 @@ from trainer.options.groups import ModelOptions, Optimisation, RunFolder, Traini
 from trainer.options.pretraining import Corpus, Pretrain, VectorFile
 
 __all__ = [
+    "Answering",
     "Columns",
     "Command",
     "Compare",

@@ -9,6 +9,7 @@ from trainer.text.layout import room, specials
 from trainer.text.vocabulary import SPECIAL
 
 LARGEST_SEED = 2**32 - 1
+MOST_BEAMS, LARGEST_PENALTY = 100, 10
 
 
 def one_of(option: str, value: str | None, expected: Sequence[str | None]) -> None:
@@ -36,6 +37,14 @@ def within_seeds(seed: int) -> None:
     """Refuses a --seed that generators of random numbers do not take."""
     if not 0 <= seed <= LARGEST_SEED:
         raise Mistake(f"--seed: expected 0 to {LARGEST_SEED}, received {seed}")
+
+
+def search(beams: int | None, length_penalty: float | None) -> None:
+    """Refuses a number of hypotheses, or a penalty of their lengths, by which no text can be searched for."""
+    if beams is not None and not 1 <= beams <= MOST_BEAMS:
+        raise Mistake(f"--beams: expected 1 to {MOST_BEAMS}, received {beams}")
+    if length_penalty is not None and not 0 <= length_penalty <= LARGEST_PENALTY:
+        raise Mistake(f"--length_penalty: expected 0 to {LARGEST_PENALTY}, received {length_penalty:g}")
 
 
 def length_of(max_length: int | None, task: Task) -> int:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from trainer.errors import Mistake, short
+from trainer.options.answering import Answering
 from trainer.options.base import Command, by_place, without_effect
 from trainer.options.checks import (
     column_of,
@@ -73,7 +74,7 @@ class Finetune(
 
 
 @dataclass(kw_only=True)
-class Evaluate(Command, Columns):
+class Evaluate(Command, Answering, Columns):
     """Score a run on a labelled file."""
 
     run: str = by_place()
@@ -84,8 +85,6 @@ class Evaluate(Command, Columns):
     """Score on the first so many examples only."""
     column: str | int | None = None
     """Where a treebank's tags stand, as for training (default: as there)."""
-    null_threshold: float | None = None
-    """Of qa: no answer where the null score is above (default: the best on the dev data of the training, if some questions there have no answer; 1 answers always)."""
     output: str | None = None
     """File for what was predicted. Tagging: CoNLL-U of the raw text if it ends in .conllu, else columns of the given words; qa: the official {id: answer}; translation: a line each, unless it ends in .jsonl, .csv or .tsv; otherwise JSON lines, or a table if it ends in .csv or .tsv."""
     errors: str | None = None
@@ -109,6 +108,7 @@ class Evaluate(Command, Columns):
 
     def checked(self) -> Self:
         positive(batch_size=self.batch_size, limit=self.limit)
+        self.check_answering()
         self.check_columns()
         within_seeds(self.seed)
         if self.output and self.errors and os.path.realpath(self.output) == os.path.realpath(self.errors):
@@ -117,7 +117,7 @@ class Evaluate(Command, Columns):
 
 
 @dataclass(kw_only=True)
-class Predict(Command, Columns):
+class Predict(Command, Answering, Columns):
     """Answer texts; one JSON object a line on standard output."""
 
     run: str = by_place()
@@ -144,8 +144,10 @@ class Predict(Command, Columns):
     """What the lines of --input are: texts, or labelled (a label, which is dropped, a space, a text); asked for where every line begins with a label."""
     output: str | None = None
     """File to write (default: standard output): a table if it ends in .csv or .tsv, else JSON lines."""
+    plot: str | None = None
+    """Of a translation run with attention: file to draw to, PNG, where it looked in the source as it wrote, for a few texts."""
     signature: str | None = None
-    """Of a qa run: nbest, for the 20 best answers; of a translation run: nbest, for the 5 best translations."""
+    """Of a qa run: nbest, for the 20 best answers; of a translation run: nbest, for the best translations, as many as --beams."""
     temperature: float | None = None
     """Of a language model: what logits are divided by: below 1 more probable units are drawn more often, above 1 less; 0: always the most probable one (default: 1)."""
     top_k: int | None = None
@@ -156,8 +158,6 @@ class Predict(Command, Columns):
     """Of a language model: of what is drawn; the same text, options and seed give the same continuation, whatever other rows there are (default: 0)."""
     max_new_units: int | None = None
     """Of a language model: units to write (characters, words or pieces, as the model has them), at most (default: 100)."""
-    null_threshold: float | None = None
-    """As for evaluate."""
     batch_size: int = 32
     """Texts at once."""
 
@@ -172,12 +172,17 @@ class Predict(Command, Columns):
 
     def checked(self) -> Self:
         positive(batch_size=self.batch_size)
+        self.check_answering()
         self.check_columns()
         for name, values in self.given().items():
             if any("\ud800" <= character <= "\udfff" for value in values for character in value):
                 raise Mistake(f"--{name}: expected text in UTF-8, received {short(' '.join(values))}")
         one_of("lines", self.lines, (None, "labelled", "texts"))
         self.options()
+        if self.plot and not self.plot.endswith(".png"):
+            raise Mistake(f"--plot: expected a file whose name ends in .png, received {self.plot}")
+        if self.plot and self.output and os.path.realpath(self.plot) == os.path.realpath(self.output):
+            raise Mistake(f"--plot {self.plot}: expected another file than --output, received the same")
         if bool(self.given()) == bool(self.input):
             raise Mistake("expected either the fields of one row (--text, ...) or --input")
         if self.signature and self.null_threshold is not None:

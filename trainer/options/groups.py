@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from trainer.errors import Mistake
 from trainer.options.base import without_effect
-from trainer.options.checks import more_than_special, one_of, positive, within_seeds
-from trainer.tasks.table import Task
+from trainer.options.checks import more_than_special, one_of, positive, search, within_seeds
+from trainer.tasks.table import BEAMS, LABEL_SMOOTHING, LENGTH_PENALTY, Task
 
 UNITS = (
     "pieces",
@@ -89,6 +89,10 @@ class ModelOptions:
     """Of qa: pieces of the longest answer that is looked for (default: 30)."""
     decoder: str | None = None
     """Of tagging, how tags are found: softmax, each by itself (the default), or crf, with their neighbours, by a conditional random field."""
+    beams: int = BEAMS
+    """Of translation: hypotheses that are kept at a time where the run answers later; 1 takes the best unit at each step, as scores during training do."""
+    length_penalty: float = LENGTH_PENALTY
+    """Of translation: the power of its length by which the logarithm of a hypothesis's probability is divided; with more, longer ones win."""
     dropout: float | None = None
     """In training (default: as the weights' configuration says, mostly 0.1; 0 learns faster where each example is seen once)."""
     freeze: str | int | None = None
@@ -112,6 +116,10 @@ class ModelOptions:
         if self.decoder and not task.decoders:
             raise Mistake(f"--decoder: expected for tagging, received for {task_name}")
         one_of("decoder", self.decoder, (None, *task.decoders))
+        search(self.beams, self.length_penalty)
+        for name, usual in (("beams", BEAMS), ("length_penalty", LENGTH_PENALTY)):
+            if task.kind != "write" and getattr(self, name) != usual:
+                raise Mistake(f"--{name}: expected for translation, received for {task_name}")
         if self.dropout is not None and not 0 <= self.dropout < 1:
             raise Mistake(f"--dropout: expected a rate from 0, below 1, received {self.dropout}")
         if self.freeze is not None and str(self.freeze) != "embeddings" and not str(self.freeze).isdecimal():
@@ -157,6 +165,8 @@ class Optimisation:
     """Decoupled, times the learning rate; not on biases and layer normalisation."""
     class_weights: str | None = None
     """How much examples of each class count in the loss: balanced (all classes the same in sum), or a file, JSON {label: weight}; tasks with one label a text."""
+    label_smoothing: float = LABEL_SMOOTHING
+    """Of translation: probability that is taken from the right unit and given to all alike (Vaswani et al. 2017, section 5.4)."""
     clip_norm: float = 1.0
     """Norm of all gradients together at which they are clipped; 0: they are not."""
     epsilon: float | None = None
@@ -175,6 +185,12 @@ class Optimisation:
     def check_optimisation(self, dev: str | None, task_name: str, task: Task) -> None:
         if self.class_weights and task.target != "label":
             raise Mistake(f"--class_weights: expected for tasks with one label a text, received for {task_name}")
+        if not 0 <= self.label_smoothing < 1:
+            raise Mistake(
+                f"--label_smoothing: expected a probability from 0, below 1, received {self.label_smoothing:g}"
+            )
+        if task.kind != "write" and self.label_smoothing != LABEL_SMOOTHING:
+            raise Mistake(f"--label_smoothing: expected for translation, received for {task_name}")
         positive(epochs=self.epochs, batch_size=self.batch_size, accumulate=self.accumulate)
         positive(learning_rate=self.learning_rate, patience=self.patience, epsilon=self.epsilon)
         if not 0 < self.layer_decay <= 1:

@@ -252,6 +252,7 @@ class LanguageModel(Finished):
         self.task = TASKS[self.task_name]
         self.inputs = [fields for _, fields in self.task.inputs]
         self.labels: list[str] = []
+        self.draw = None
 
     def functions(self) -> dict[str, Any]:
         """Returns {signature: tf.function} from texts to what is written behind them, see `trainer.generation.text`."""

@@ -3,17 +3,19 @@
 import json
 import os
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from trainer.data.schema import Row
 from trainer.errors import Mistake, described
+from trainer.options import Answering
 from trainer.runs.blueprint import Blueprint
 from trainer.runs.folder import method_of
 from trainer.tasks.kind import Scorer
 from trainer.tasks.kinds import kind_of
 from trainer.tasks.setup import Setup
-from trainer.tasks.table import TASKS
+from trainer.tasks.table import BEAMS, LENGTH_PENALTY, TASKS
 from trainer.text.tokenizer import Tokenizer
 from trainer.weights import pretrained
 
@@ -27,6 +29,8 @@ SETUP = (
     "threshold",
     "decoder",
     "scheme",
+    "beams",
+    "length_penalty",
 )
 
 
@@ -107,13 +111,14 @@ class Run:
 
     Args:
         folder: A finished run.
-        null_threshold: Of the run's `Setup`; None: the best threshold that its dev data showed, if they did.
+        **answering: Fields of `trainer.options.Answering`; they win over what the run says of its `Setup`, and over the best
+            threshold that its dev data showed.
 
     Raises:
-        Mistake: Not a finished run; or a threshold for a run that is not of questions.
+        Mistake: Not a finished run; or options of answering that are not for its task.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], *, null_threshold: float | None = None) -> None:
+    def __init__(self, folder: str | os.PathLike[str], **answering: Any) -> None:
         folder = Path(folder)
         if method_of(folder):
             raise Mistake(
@@ -135,14 +140,16 @@ class Run:
         if decoder is not None and decoder not in self.task.decoders:
             raise Mistake(f"{path}: expected what a run of this version writes, found the decoder {decoder}")
         self.kind = kind_of(self.task, decoder)
-        self._check_threshold(folder, null_threshold)
+        options = Answering(**answering)
+        options.check_answering()
+        options.check_run(folder, self.task_name, self.task)
         try:
             result = pretrained.read_json(folder / "metrics.json")
         except (OSError, ValueError) as error:
             raise Mistake(described(error)) from None
         kept = "best" if self.lineage["options"].get("keep") == "best" else "final"
         self.scores = result.get("average") or result.get(kept) or {}  # of the weights that are kept
-        self.setup = self._setup(read_labels(folder, self.settings), null_threshold)
+        self.setup = self._setup(read_labels(folder, self.settings), options.answering())
         self.labels = self.setup.labels
         self.fields = self.setup.fields  # of the rows that it was trained on
         trained = next(signature for signature, fields in self.task.inputs if fields == self.fields)
@@ -152,19 +159,13 @@ class Run:
         self.column = self.lineage["options"].get("column")
         self.model = self.blueprint.model(self.task, len(self.setup.labels), texts=len(self.fields), decoder=decoder)
         self.blueprint.load(self.model, folder)
+        self.draw = partial(self.kind.draw, self.model, self.setup) if self.kind.draw else None
 
-    def _check_threshold(self, folder, threshold):
-        if threshold is not None and self.task.kind != "span":
-            raise Mistake(f"--null_threshold: expected for qa, received for {folder}, a run of {self.task_name}")
-        if threshold is not None and not 0 <= threshold <= 1:
-            raise Mistake(f"--null_threshold: expected a probability, 0 to 1, received {threshold:g}")
-
-    def _setup(self, labels, null_threshold):
-        values = {"fields": ["text"]} | {name: self.lineage[name] for name in SETUP if name in self.lineage}
-        if "threshold" in self.scores:
-            values["threshold"] = self.scores["threshold"]
-        if null_threshold is not None or "null_threshold" in self.scores:
-            values["null_threshold"] = self.scores["null_threshold"] if null_threshold is None else null_threshold
+    def _setup(self, labels, answering):
+        usual = {"beams": BEAMS, "length_penalty": LENGTH_PENALTY} if self.task.kind == "write" else {}
+        values = {"fields": ["text"]} | usual | {name: self.lineage[name] for name in SETUP if name in self.lineage}
+        found = {name: self.scores[name] for name in ("threshold", "null_threshold") if name in self.scores}
+        values |= found | answering
         reader = self.blueprint.reader(values.pop("max_length"))
         return Setup(self.task, reader, tuple(values.pop("fields")), labels, **values)
 

@@ -83,7 +83,9 @@ class Kind:
         transformers: Its names elsewhere; None: transformers has no such model.
         begin: (model, examples): sets what the data say of a new head's weights, if they say anything.
         weighted_loss: Weights of the classes -> a loss in which each example counts as much as its class weighs.
+        smoothed_loss: Probability that is given to all units alike -> a loss.
         rates: {name of one of `layers`: times the learning rate}, of weights that begin further from where they end.
+        draw: (model, setup, rows) -> a picture, PNG, of how the answers to some rows came about.
         decoders: The kinds that --decoder makes of this one, by its values.
     """
 
@@ -99,5 +101,7 @@ class Kind:
     transformers: Transformers | None
     begin: Callable[[keras.Model, Any], None] | None = None
     weighted_loss: Callable[[Sequence[float]], Loss] | None = None
+    smoothed_loss: Callable[[float], Loss] | None = None
     rates: Mapping[str, float] = field(default_factory=dict)
+    draw: Callable[[keras.Model, Setup, Sequence[Row]], bytes] | None = None
     decoders: Mapping[str, "Kind"] = field(default_factory=dict)

@@ -24,6 +24,8 @@ class Setup:
     null_threshold: float | None = None  # span: no answer where the null score is above; None: there is always one
     threshold: float | None = None  # label_set: a label is given where its probability is above
     decoder: str | None = None  # tag: one of the task's, None: the first
+    beams: int | None = None  # write: hypotheses that are kept at a time
+    length_penalty: float | None = None  # write: power of their length
     scheme: str | None = None  # tag, of a decoder that knows neighbours: see `segmentation.scheme_of`
 
     def __str__(self) -> str:

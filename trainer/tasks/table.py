@@ -116,6 +116,9 @@ TASKS = {
     ),
 }
 FINETUNED = tuple(name for name, task in TASKS.items() if task.trained_by == "finetune")
+# Of tasks that write, by default: hypotheses at a time, the power of their length (Wu et al. 2016, arXiv 1609.08144,
+# section 7, in its simplest form), and the probability given to all units alike (Vaswani et al. 2017, section 5.4)
+BEAMS, LENGTH_PENALTY, LABEL_SMOOTHING = 5, 1.0, 0.1
 LISTS = ("words", "tags")  # fields with several values a row
 
 

@@ -91,20 +91,26 @@ def load(folder: str | Path, variables: Sequence[keras.Variable]) -> dict[str, A
     return json.loads(metadata["state"])
 
 
-def check_room(folder: Path, size: int) -> None:
-    """Checks that the disk has room for two checkpoints, because the old one is deleted last; one of them may exist.
+def check_room(folder: Path, size: int, weights: int = 0, kept: int = 0) -> None:
+    """Checks that the disk has room for two checkpoints, because the old one is deleted last, and for the weights that lie
+    beside them; what exists needs none.
 
     Args:
         folder: Of the run.
         size: Bytes of a checkpoint.
+        weights: Bytes of a file of weights.
+        kept: Such files that are kept until the run ends: of the last epochs, or of the best.
 
     Raises:
         Failure: It has not.
     """
     exists = newest(folder / "checkpoint") is not None
-    need, free = size if exists else 2 * size, shutil.disk_usage(folder).free
+    files = [*(folder / "checkpoint").glob("epoch-*.safetensors"), *(folder / "checkpoint").glob("best.safetensors")]
+    more = max(kept - len(files), 0)
+    need, free = size * (1 if exists else 2) + weights * more, shutil.disk_usage(folder).free
     if free < need:
         purpose = "for another checkpoint" if exists else "for two checkpoints"
+        purpose += f" and the weights of {more} epoch{'s' * (more > 1)}" if more else ""
         raise Failure(
             f"{folder}: expected {need / 1e6:,.1f} MB free, {purpose}, found {free / 1e6:,.1f} MB; no step was made"
         )

@@ -142,7 +142,7 @@ def run(
         Mistake: The loss is no number any more; the folder is another process's.
     """
     model, place = work.model, folder.out / "checkpoint"
-    size = sum(int(np.prod(variable.shape)) * variable.value.dtype.size for variable in work.variables())
+    size = _bytes_of(work.variables())
     decisions = [*decisions, f"saves     {size / 1e6:,.1f} MB every {checkpoint_every:g} s, in {place}"]
     if dry_run:
         say("\n".join(decisions))
@@ -156,7 +156,8 @@ def run(
         if finished:
             return finished
         say("\n".join(decisions))
-        checkpoint.check_room(folder.out, size)
+        weights = _bytes_of(model.weights)
+        checkpoint.check_room(folder.out, size, weights, kept=work.average or int(work.keep_best))
         try:
             folder.start(settings, files)
             with Signals() as signals:  # also while the result is written: a run that has ended ends
@@ -176,6 +177,10 @@ def run(
                 f"{folder.out}: cannot be written ({reason}); {kept}: mend that, and {again} goes on"
             ) from None
     return result
+
+
+def _bytes_of(variables):
+    return sum(int(np.prod(variable.shape)) * variable.value.dtype.size for variable in variables)
 
 
 def _scores(work, state):

@@ -123,6 +123,11 @@ def test_it_goes_on_and_writes_what_was_found(comparison):
         seconds = sum(result["seconds"] for result in results) / 2
         assert model["seconds_per_epoch"] == pytest.approx(seconds / epochs, abs=0.01)
         assert model["parameters"] == results[0]["parameters"] and model["answers_per_second"] > 0
+        ((counted, buckets),) = model["lengths"].items()
+        assert sum(bucket["examples"] for bucket in buckets) == 8
+        for i, bucket in enumerate(buckets):
+            of_runs = [result["report"]["lengths"][counted][i]["accuracy"] for result in results]
+            assert bucket["score"] == pytest.approx(statistics.mean(of_runs), abs=1e-6)
         assert model["bytes"] == os.path.getsize(f"{model['runs'][0]}/model.safetensors")
     page = (folder / "out" / "compare.md").read_text(encoding="utf-8")
     assert table.lines(found) in err and "| tiny | 48" in page and "](compare.png)" in page

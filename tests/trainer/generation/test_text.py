@@ -8,8 +8,8 @@ import tensorflow as tf
 from models.gpt import gpt
 from models.heads import next_units
 from models.rnn import rnn
-from serving.refusal import Refused
-from serving.servable import Servable
+from serving.server.models.servable import Servable
+from serving.server.refusal import Refused
 from trainer.generation import text as generation
 from trainer.text.units import UNITS
 from trainer.text.vocabulary import SPECIAL

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -91,6 +92,25 @@ def test_what_counts_is_on_the_disk_before_it_is_relied_on(tmp_path, bert_folder
     assert saves and all(("flush", "metrics.jsonl") in events[max(i - 4, 0) : i] for i in saves), events
     result = next(i for i, event in named if event[2] == "metrics.json")
     assert ("flush", "metrics.jsonl") in events[saves[-1] : result]
+
+
+def test_room_is_asked_for_all_that_a_run_keeps(tmp_path, monkeypatch):
+    free = SimpleNamespace(free=359_000_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: free)
+    checkpoint.check_room(tmp_path, 100_000_000, 40_000_000, kept=3)
+    with pytest.raises(
+        Failure, match=r"expected 360.0 MB free, for two checkpoints and the weights of 4 epochs, found 359.0"
+    ):
+        checkpoint.check_room(tmp_path, 100_000_000, 40_000_000, kept=4)
+    (tmp_path / "checkpoint").mkdir()
+    for name in ("step-00000008", "epoch-0001", "epoch-0002"):  # those need no more
+        (tmp_path / "checkpoint" / f"{name}.safetensors").touch()
+    free.free = 139_000_000
+    with pytest.raises(
+        Failure, match=r"expected 140.0 MB free, for another checkpoint and the weights of 1 epoch, found"
+    ):
+        checkpoint.check_room(tmp_path, 100_000_000, 40_000_000, kept=3)
+    checkpoint.check_room(tmp_path, 100_000_000, 40_000_000, kept=2)
 
 
 # A disk of its own, 400 kB large, that fills while a tiny BERT is trained on it.

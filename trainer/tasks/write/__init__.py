@@ -2,7 +2,7 @@
 
 A model of an encoder and a decoder reads the source whole, and what is written unit by unit, each behind those that stand
 there already; in training behind those of the target, whatever it would have written itself (teacher forcing). Afterwards
-`BEAMS` hypotheses are kept at a time.
+several hypotheses are kept at a time.
 
 References: Sutskever et al. 2014 (arXiv 1409.3215); smoothed labels as in Vaswani et al. 2017 (arXiv 1706.03762), section 5.4.
 """
@@ -10,10 +10,11 @@ References: Sutskever et al. 2014 (arXiv 1409.3215); smoothed labels as in Vaswa
 import keras
 
 from trainer.tasks.kind import Kind
+from trainer.tasks.write.alignment import draw
 from trainer.tasks.write.answer import functions
 from trainer.tasks.write.examples import examples
 from trainer.tasks.write.score import Scorer
-from trainer.tasks.write.step import TARGETS, loss
+from trainer.tasks.write.step import TARGETS, plain_loss, smoothed_loss
 
 
 def build(encoder: keras.Model, classes: int, *, dropout: float, seed: int) -> keras.Model:
@@ -28,8 +29,10 @@ KIND = Kind(
     targets=TARGETS,
     build=build,
     examples=examples,
-    loss=loss,
+    loss=plain_loss,
+    smoothed_loss=smoothed_loss,
     functions=functions,
     scorer=Scorer,
     transformers=None,
+    draw=draw,
 )

@@ -14,32 +14,32 @@ from trainer.tasks.write.examples import reader_of
 from trainer.text import windows
 from trainer.text.vocabulary import MASK, PADDING, START, UNKNOWN
 
-BEAMS = 5
 NEVER = (PADDING, UNKNOWN, START, MASK)  # is written
 
 
 def functions(model: keras.Model, setup: Setup) -> dict[str, Any]:
     """Returns {"serving_default", "nbest"}: tf.functions of sources [B].
 
-    serving_default -> `target`, `score` [B], the mean of the logarithms of the probabilities of its units; of a model with
-    attention also `starts`, `ends` [B, W], the places of the words of the target, and `source_starts`, `source_ends`, those of
+    serving_default -> `target`, `score` [B], of `decode.Written`: by default the mean of the logarithms of the probabilities of
+    its units; of a model with attention also `starts`, `ends` [B, W], the places of the words of the target, and `source_starts`, `source_ends`, those of
     the words of the source that it looked at most when it wrote them, in code points; -1 where there is none.
     nbest -> `targets`, `scores` [B, K], the best first; where there are fewer, the score is below -1e8.
+    A source without a word is translated to an empty target, of score 0, without an alignment.
     """
     writer = Writer(model, setup)
-    tokenizer = writer.reader.tokenizer
+    tokenizer, beams = writer.reader.tokenizer, writer.beams
 
     def best(sources):
         pieces = tokenizer(tf.ensure_shape(sources, [None]))  # A session does not look at shapes.
-        written = writer(pieces.ids, BEAMS)
+        written = writer(pieces.ids, beams)
         targets = tokenizer.text(written.ids[:, 0])
         answer = {"target": targets, "score": written.scores[:, 0]}
         return answer | (writer.alignment(pieces, targets, written) if writer.aligns else {})
 
     def nbest(sources):
-        written = writer(tokenizer(tf.ensure_shape(sources, [None])).ids, BEAMS)
+        written = writer(tokenizer(tf.ensure_shape(sources, [None])).ids, beams)
         flat = tokenizer.text(tf.reshape(written.ids, [-1, setup.reader.max_length]))
-        return {"targets": tf.reshape(flat, [-1, BEAMS]), "scores": written.scores}
+        return {"targets": tf.reshape(flat, [-1, beams]), "scores": written.scores}
 
     signature = [tf.TensorSpec([None], tf.string, name=setup.fields[0])]
     return {
@@ -54,6 +54,8 @@ class Writer:
     def __init__(self, model: keras.Model, setup: Setup) -> None:
         self.encoder, self.decoder = model.get_layer("encoder"), model.get_layer("decoder")
         self.reader = reader_of(setup)
+        assert setup.beams and setup.length_penalty is not None  # the kind's runs have them
+        self.beams, self.length_penalty = setup.beams, setup.length_penalty
         self.aligns = "alignments" in self.decoder.output
         vocabulary = self.reader.tokenizer.vocabulary
         self.allowed = tf.constant([piece not in NEVER for piece in vocabulary])
@@ -92,7 +94,9 @@ class Writer:
         inputs = self.reader.frame(ids)
         read = self.encoder(inputs, training=False)
         length = tf.reduce_sum(tf.cast(inputs["mask"], tf.int32), axis=1)  # [B]
-        return decode.beams(
+        nothing = ids.row_lengths() == 0  # [B], to translate: all that may be written is the end
+        longest = tf.where(nothing, 1, tf.minimum(2 * length + 20, self.reader.max_length))
+        written = decode.beams(
             self._following,
             read["memory"],
             read["states"],
@@ -100,8 +104,11 @@ class Writer:
             end=self.reader.end,
             allowed=self.allowed,
             width=beams,
-            longest=tf.minimum(2 * length + 20, self.reader.max_length),
+            longest=longest,
+            alpha=self.length_penalty,
         )
+        certain = nothing[:, None] & (written.lengths == 0)
+        return written._replace(scores=tf.where(certain, 0.0, written.scores))
 
     def _following(self, ids, memory, states):
         found = self.decoder({"token_ids": ids, **memory, **states}, training=False)

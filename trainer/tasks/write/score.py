@@ -18,7 +18,7 @@ from trainer.data.conll import CJK
 from trainer.data.schema import Row
 from trainer.reports.outcomes import Outcomes, Scores, Wrong, ratio
 from trainer.tasks.setup import Setup
-from trainer.tasks.write.answer import BEAMS, Writer
+from trainer.tasks.write.answer import Writer
 from trainer.tasks.write.examples import pairs
 from trainer.tasks.write.step import TARGETS, plain_loss
 from trainer.training import batches
@@ -40,8 +40,8 @@ class Scorer:
         self.measures = Measures(self.golds)
         self.pairs = pairs(rows, setup)
         self.plan = batches.plan_evaluation(self.pairs.lengths, batch_size)
-        self.beams = 1 if tune else BEAMS
         writer = Writer(model, setup)
+        self.beams, self.length_penalty = 1 if tune else writer.beams, writer.length_penalty
         pieces = tf.RaggedTensorSpec([None, None], tf.int32, row_splits_dtype=self.pairs.sources.row_splits.dtype)
 
         @tf.function(input_signature=[pieces], autograph=False)
@@ -103,7 +103,11 @@ class Scorer:
         return {}
 
     def __str__(self) -> str:
-        how = f"{self.beams} hypotheses at a time" if self.beams > 1 else "the best unit at each step"
+        how = (
+            f"{self.beams} hypotheses at a time, length penalty {self.length_penalty:g}"
+            if self.beams > 1
+            else "the best unit at each step"
+        )
         return f"{self.pairs}; {how}; {self.measures.signature}"
 
 
