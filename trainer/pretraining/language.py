@@ -1,5 +1,6 @@
 """How language models are trained: a run's model, text and steps; and a finished one from its folder."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import cached_property, partial
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 from trainer.corpora import making
 from trainer.corpora.shards import Corpus, describe, shares
 from trainer.data.plain_text import PlainText
+from trainer.data.schema import Row
 from trainer.errors import Mistake
 from trainer.generation import text as generation
 from trainer.options import Pretrain
@@ -252,7 +254,7 @@ class LanguageModel(Finished):
         self.task = TASKS[self.task_name]
         self.inputs = [fields for _, fields in self.task.inputs]
         self.labels: list[str] = []
-        self.draw = None
+        self.draw: Callable[[Sequence[Row]], bytes] | None = None
 
     def functions(self) -> dict[str, Any]:
         """Returns {signature: tf.function} from texts to what is written behind them, see `trainer.generation.text`."""

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -159,7 +159,8 @@ class Run:
         self.column = self.lineage["options"].get("column")
         self.model = self.blueprint.model(self.task, len(self.setup.labels), texts=len(self.fields), decoder=decoder)
         self.blueprint.load(self.model, folder)
-        self.draw = partial(self.kind.draw, self.model, self.setup) if self.kind.draw else None
+        draw = self.kind.draw
+        self.draw: Callable[[Sequence[Row]], bytes] | None = draw and partial(draw, self.model, self.setup)
 
     def _setup(self, labels, answering):
         usual = {"beams": BEAMS, "length_penalty": LENGTH_PENALTY} if self.task.kind == "write" else {}
