@@ -11,6 +11,7 @@ in turn, the best of several rounds. Prints its table last.
 import argparse
 import json
 import os
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,6 +21,7 @@ from trainer import quiet  # noqa: F401  isort: skip  before anything else impor
 
 import keras
 import numpy as np
+import tensorflow as tf
 import torch
 
 from models.seq2seq import joined, seq2seq
@@ -47,21 +49,28 @@ def main():
     parser.add_argument("--models", nargs="+", choices=CONTENDERS, default=list(CONTENDERS))
     parser.add_argument("--batches", type=int, default=4, help="batches of a round")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument(
+        "--cpu_time", action="store_true", help="count CPU seconds, of OMP_NUM_THREADS=1 on a busy machine"
+    )
     parser.add_argument("--json", type=Path, help="file to write the figures to, too")
     options = parser.parse_args()
-    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    threads = int(os.environ["OMP_NUM_THREADS"])
+    torch.set_num_threads(threads)
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(threads)
+    clock = time.process_time if options.cpu_time else time.perf_counter
     reader, data = read(options.batches)
     size, sentences = len(reader.tokenizer.vocabulary), sum(len(targets) for _, targets in data)
     figures = {}
     for name in options.models:
         keras.utils.set_random_seed(0)
         contenders, number = CONTENDERS[name](size, reader)
-        best = best_of(contenders, data, options.rounds)
+        best = best_of(contenders, data, options.rounds, clock)
         figures[name] = {which: sentences / seconds for which, seconds in best.items()} | {"parameters": number}
     if options.json:
         options.json.write_text(json.dumps(figures))
     print(
-        f"\n{sentences / len(data):.0f} pairs a batch on average, {size:,} units; {os.environ['OMP_NUM_THREADS']} threads"
+        f"\n{sentences / len(data):.0f} pairs a batch on average, {size:,} units; {threads} threads, seconds {'of CPU' if options.cpu_time else 'by the clock'}"
     )
     print(f"{'sentences a second':<20}{'parameters':>12}{'ours':>10}{'PyTorch':>10}{'ours / PyTorch':>16}")
     for name, row in figures.items():
