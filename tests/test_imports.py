@@ -1,9 +1,9 @@
 """Imports run one way: models <- trainer <- serving.export; the server knows neither, the client no framework."""
 
 import ast
+import resource
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -83,7 +83,7 @@ def test_one_way(place):
 
 def test_nothing_but_a_picture_needs_matplotlib():
     files = [path for package in ("models", "trainer", "serving") for path in (ROOT / package).rglob("*.py")]
-    assert [path.name for path in files if "matplotlib" in imported(path)] == ["picture.py"]
+    assert {path.name for path in files if "matplotlib" in imported(path)} == {"picture.py", "pictures.py"}
     for path in files:  # and that only when it is drawn
         body = ast.parse(path.read_text(encoding="utf-8")).body
         assert "matplotlib" not in {name for node in body for name in modules(node)}, path
@@ -91,6 +91,7 @@ def test_nothing_but_a_picture_needs_matplotlib():
 
 def test_client_needs_no_framework():
     code = "import sys, serving.client.command; print([m for m in ('tensorflow', 'keras', 'tensorflow_serving') if m in sys.modules])"
-    began = time.monotonic()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
     assert subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True) == "[]\n"
-    assert time.monotonic() - began < 5  # TensorFlow alone takes longer than the client may
+    seconds = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
+    assert seconds < 1.5  # of CPU, however busy the machine is; TensorFlow alone takes longer than the client may
