@@ -123,7 +123,8 @@ def shared(tmp_path_factory, name, make):
 
 @pytest.fixture(scope="session")
 def bert_folder(tmp_path_factory):
-    return shared(tmp_path_factory, "bert", lambda folder: write_bert_folder(folder / "tiny"))
+    """A tiny BERT of one layer: most of the time of a tiny training is the tracing of its layers."""
+    return shared(tmp_path_factory, "bert", lambda folder: write_bert_folder(folder / "tiny", layers=1))
 
 
 def write_examples(path, count=64, seed=0):

@@ -1,6 +1,7 @@
 """TensorFlow, imported without its notes."""
 
 import os
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -16,6 +17,8 @@ def import_tensorflow_quietly() -> None:
     stderr, devnull = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(devnull, 2)
     try:
+        # TensorFlow imports Keras where it is there, a third of the time that the import takes; a server has no use for it.
+        sys.modules.setdefault("keras", None)  # type: ignore[arg-type]  # None: it cannot be imported
         import tensorflow as tf
 
         # Only TF Text's ops, for the graphs that contain them: the package imports Keras, which a server may lack.

@@ -24,7 +24,7 @@ from serving import tensors
 from serving.server import files
 from serving.server.configuration.settings import Settings
 from serving.server.models.servable import DEFAULTS, Servable
-from serving.server.models.warm_up import RECORDED, warm_up
+from serving.server.models.warm_up import warm_up
 from serving.server.refusal import Refused
 from serving.server.requests import examples
 
@@ -57,7 +57,7 @@ class Lite(Servable):
         self.signatures, self._own = _signatures(first, self._content)
         self.defaults = {name: {} for name in self.signatures}
         self._idle.append(first)
-        warm_up(self, os.path.join(path, RECORDED), settings.warm_ups)
+        warm_up(self, os.fspath(path), settings.warm_ups)
 
     def run(
         self, signature_name: str, inputs: Mapping[str, tensors.Value], outputs: Sequence[str]

@@ -108,7 +108,7 @@ def test_a_mistake_leaves_what_was_there_and_the_mended_command_runs(plain, opti
     del options["dev"]
     first = plain[1]
     shutil.copytree(plain[0], options["out"])
-    bad = write_bert_folder(tmp_path / "bad")
+    bad = write_bert_folder(tmp_path / "bad", layers=1)
     (bad / "model.safetensors").unlink()
     status, _, err = finetune(capsys, options | {"init": bad}, "--overwrite")
     assert status == 2 and "not found" in err

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from serving.export import export
-from tests.conftest import answers_of_export, cli
+from tests.conftest import answers_of_export, cli, write_bert_folder
 from trainer import metrics
 from trainer.data import files
 from trainer.errors import Mistake
@@ -26,6 +26,12 @@ def write_topics(path, count=64, seed=0):
         lines.append(json.dumps({"text": " ".join(words), "labels": labels}, ensure_ascii=False) + "\n")
     path.write_text("".join(lines), encoding="utf-8")
     return path
+
+
+@pytest.fixture(scope="module")
+def bert_folder(tmp_path_factory):
+    """Of two layers: one does not learn all three labels."""
+    return write_bert_folder(tmp_path_factory.mktemp("weights") / "tiny")
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import pytest
 
-from tests.conftest import ROOT, cli, write_examples
+from tests.conftest import ROOT, cli, write_bert_folder, write_examples
 from trainer.errors import Failure
 from trainer.training import checkpoint
 
@@ -116,7 +116,7 @@ def test_room_is_asked_for_all_that_a_run_keeps(tmp_path, monkeypatch):
 # A disk of its own, 400 kB large, that fills while a tiny BERT is trained on it.
 FULL_DISK = """
 mount -t tmpfs -o size=400k tmpfs "$1" && cd "$2" || exit 99
-train() { "$3" -m trainer finetune sentiment --init "$4" --train "$5" --out "$1/run" --epochs 10 --batch_size 8 \
+train() { "$3" -m trainer finetune sentiment --init "$4" --train "$5" --out "$1/run" --epochs 2 --batch_size 8 \
     --max_length 16 --checkpoint_every 0; }
 "$3" -m trainer finetune sentiment --init "$4" --train "$5" --out "$1/small" --limit 8 --max_length 16 >/dev/null 2>"$6/room"
 echo $? >"$6/room_status"
@@ -140,11 +140,12 @@ MAY_MOUNT = (
 
 
 @pytest.mark.skipif(not MAY_MOUNT, reason="no small disk can be mounted here (needs user namespaces)")
-def test_a_full_disk_is_one_line_and_nothing_is_lost(tmp_path, bert_folder):
+def test_a_full_disk_is_one_line_and_nothing_is_lost(tmp_path):
     disk, notes = tmp_path / "disk", tmp_path / "notes"
     for folder in (disk, notes):
         folder.mkdir()
-    script = [disk, ROOT, sys.executable, bert_folder, write_examples(tmp_path / "train.txt", 128), notes]
+    weights, train = write_bert_folder(tmp_path / "tiny"), write_examples(tmp_path / "train.txt", 640)
+    script = [disk, ROOT, sys.executable, weights, train, notes]
     subprocess.run(["unshare", "-rm", "sh", "-c", FULL_DISK, "sh", *map(str, script)], check=True, timeout=240)
     outputs = {path.name: path.read_text() for path in notes.iterdir()}
     assert outputs["room_status"] == "1\n" and "MB free, for two checkpoints, found" in outputs["room"].splitlines()[-1]

@@ -341,7 +341,7 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(options, capsys):
 
 def test_frozen_layers_keep_their_weights(options, capsys):
     del options["dev"]
-    options |= {"epochs": 1}
+    options |= {"epochs": 1, "init": write_bert_folder(options["out"].with_name("deep"), layers=2)}
     before = load_file(options["init"] / "model.safetensors")
     for freeze, kept in (("embeddings", ["embeddings"]), ("1", ["embeddings", "encoder.layer.0."])):
         code, _, err = finetune(capsys, options, f"--freeze={freeze}", "--overwrite")
@@ -355,7 +355,7 @@ def test_frozen_layers_keep_their_weights(options, capsys):
 def test_accumulation_equals_one_large_batch(capsys, options, tmp_path):
     """Also where the last step is smaller: 44 rows in steps of 12, and these in batches of 12 or 3."""
     del options["dev"]
-    init = write_bert_folder(tmp_path / "still", hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+    init = write_bert_folder(tmp_path / "still", layers=1, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
     results = []
     for batch_size, accumulate in ((12, 1), (3, 4)):
         out = tmp_path / f"{len(results)}"

@@ -9,6 +9,7 @@ import tensorflow as tf
 from flatbuffers import flexbuffers
 from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow.lite.python import interpreter, schema_py_generated
+from tensorflow_serving.apis import prediction_log_pb2
 
 from serving.server.configuration.protos import SessionBundleConfig
 from serving.server.configuration.settings import Settings
@@ -17,7 +18,7 @@ from serving.server.models.servable import Servable, described, load
 from serving.server.refusal import Refused
 from tests.serving.saved import save_half_plus_two
 
-PREFER = Settings(SessionBundleConfig(prefer_tflite_model=True, num_tflite_pools=2))
+PREFER = Settings(SessionBundleConfig(prefer_tflite_model=True, num_tflite_pools=2, enable_model_warmup=True))
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +130,18 @@ def test_models_without_signatures(model, tmp_path):
         ValueError, match="Signature output twice references an unknown tensor: Unknown tensor 'nowhere:0'"
     ):
         Lite(str(tmp_path / "1"), PREFER)
+
+
+def test_recorded_requests_warm_it_up(model, tmp_path):
+    """One that fails fails the load."""
+    (tmp_path / "assets.extra").mkdir()
+    (tmp_path / "model.tflite").write_bytes((model / "model.tflite").read_bytes())
+    log = prediction_log_pb2.PredictionLog()
+    log.predict_log.request.model_spec.signature_name = "away"
+    with tf.io.TFRecordWriter(str(tmp_path / "assets.extra" / "tf_serving_warmup_requests")) as writer:
+        writer.write(log.SerializeToString())
+    with pytest.raises(Refused, match='Serving signature key "away" not found'):
+        load(str(tmp_path), PREFER)
 
 
 @pytest.mark.parametrize("keep", [0, 7, 100, -1], ids=lambda keep: f"{keep} bytes")
