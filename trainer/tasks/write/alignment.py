@@ -50,7 +50,7 @@ def alignments(writer: Writer, sources: Sequence[str]) -> list[Alignment]:
     """Returns the alignments of sources and what is written for them, which is read again, all of its units at once."""
     reader = writer.reader
     ids = reader.tokenizer(tf.constant(sources)).ids
-    written = writer(ids, writer.beams)
+    written = tf.function(writer, autograph=False)(ids, writer.beams)
     best = tf.RaggedTensor.from_tensor(written.ids[:, 0], lengths=written.lengths[:, 0])
     inputs = reader.frame(ids)
     behind, targets = reader.frame_target(best)
