@@ -155,6 +155,7 @@ class Filler:
         rows = tf.shape(totals)[0]
         scores, best = tf.math.top_k(tf.reshape(totals, [rows, -1]), k=most)
         parents, chosen = best // self.size, best % self.size  # [B, H]
+        chosen = tf.where(tf.gather(self.allowed, chosen), chosen, self.padding)  # where there are not so many
         of_parents = lambda x: tf.gather(x, parents, batch_dims=1)
         here = tf.range(tf.shape(beams.ids)[-1]) == of_parents(places)[..., None]  # [B, H, P]
         pieces, tokens = tf.gather(self.spelled, chosen), of_parents(beams.tokens)
