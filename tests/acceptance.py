@@ -453,6 +453,7 @@ PROMISES = [
     Promise("Files are read as they come: MNLI, SNLI and OCNLI", tests("test_files::test_inference", "test_files::test_real_inference")),
     Promise("Does one sentence follow from another?", scores("nli", accuracy=0.645)),
     Promise("A text goes in, and what a language model writes behind it comes out", tests("test_text::", "test_options::", "test_spelling::")),
+    Promise("A text with `[MASK]` in it goes in, and what the model puts there comes out: the answers of transformers", tests("test_masks::", "test_pretrain::test_a_run_fills")),
     Promise("A question and a context of any length go in", scores("qa", exact=40, f1=50)),
     Promise("SQuAD's JSON, 1.1 and 2.0, CMRC 2018, DRCD, XQuAD, and JSON lines", tests("test_squad::")),
     Promise("`answer` is `context[start:end]`", tests("test_span::", "test_qa::")),
