@@ -108,13 +108,13 @@ class Filler:
         ids, lengths = self._read(parts)
         masks = tf.cast(parts.row_lengths(), tf.int32) - 1
         masks = tf.where(masks > MOST_MARKS, 0, masks)  # [B]
-        parts = parts.to_tensor("")
+        parts = parts[:, : MOST_MARKS + 1].to_tensor("")
         widths = tf.maximum(top_k, BEAMS)  # of a row's beam, whatever rows stand beside it
         column = parts[:, :1]  # [B, 1]
         start = Beams(ids[:, None], column, tf.zeros_like(column), tf.zeros(tf.shape(column)))
 
         def step(i, *beams):
-            better = self._step(Beams(*beams), lengths, tf.maximum(columns, BEAMS))
+            better = self._step(Beams(*beams), lengths, tf.reduce_max(widths))
             kept = tf.range(tf.shape(better.scores)[1]) < widths[:, None]
             texts = better.texts + parts[:, i + 1][:, None]
             better = better._replace(texts=texts, scores=tf.where(kept, better.scores, LOWEST))
