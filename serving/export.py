@@ -23,10 +23,10 @@ ANSWERING = (("null_threshold", float, "qa"), ("beams", int, "translation"), ("l
 
 
 def export(run: str | os.PathLike, to: str | os.PathLike, **answering: Any) -> dict[str, Any]:
-    """Exports a finished run.
+    """Exports a finished run, or pretrained weights.
 
     Args:
-        run: Run folder.
+        run: See `trainer.answering.load`.
         to: Base path of the model; the new version is one more than the highest there.
         **answering: See `trainer.runs.run.Run`.
 
@@ -102,7 +102,8 @@ def _write_warm_up(folder, run):
     with tf.io.TFRecordWriter(str(path)) as writer:
         for fields in run.inputs:
             for texts in (["a short text"], ["a text of another length", "short"]):
-                rows = [{field: text.split() if field in LISTS else text for field in fields} for text in texts]
+                marked = [f"{text} {run.task.mark}".rstrip() for text in texts]
+                rows = [{field: text.split() if field in LISTS else text for field in fields} for text in marked]
                 batches = [*requests(run.task, rows, len(rows))]
                 batches += [batch for name in run.task.more for batch in requests(run.task, rows, len(rows), name)]
                 if run.task.options:
@@ -129,7 +130,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments: By default, those of the process.
     """
     parser = Parser(prog="python -m serving.export", description=__doc__.split("\n")[0], allow_abbrev=False)
-    parser.add_argument("run", help="run folder of a finished `python -m trainer finetune`, or `pretrain lm`")
+    parser.add_argument(
+        "run",
+        help="folder of a finished run of `python -m trainer finetune`, `pretrain lm` or `pretrain bert`; nano, or other weights of BERT",
+    )
     parser.add_argument("--to", required=True, help="base path of the model; gets a new version folder")
     for name, kind, task in ANSWERING:
         parser.add_argument(f"--{name}", type=kind, help=f"of {task}, as for `python -m trainer evaluate`")

@@ -59,6 +59,7 @@ def mistakes_folder(tmp_path_factory, bert_folder, run_folder, tagging_run, expo
     write("other.tsv", "text\twhat\na film\t5\n")
     write("broken.jsonl", '{"text": "a", "label": "positive"}\n{"text": "a"\n')
     write("field.jsonl", '{"text": "a", "label": "positive"}\n{"phrase": "a", "label": "positive"}\n')
+    write("masks.jsonl", '{"text": "a [MASK]"}\n{"text": "b"}\n')
     write("drawn.jsonl", '{"text": "a", "max_new_units": 0}\n')
     write("number.jsonl", '{"text": 7, "label": "positive"}\n')
     write("list.jsonl", '["a", "positive"]\n')
@@ -293,8 +294,11 @@ TABLE = [
     (["trainer", "evaluate", "nothing", "--data=train.txt"], 2, ["nothing: expected a finished run", "found no run"]),
     (["trainer", "evaluate", "run", "--data=train.txt", "--null_threshold=0.5"], 2, ["--null_threshold: expected for qa, received for run, a run of sentiment"]),
     (["trainer", "evaluate", "run", "--data=train.txt", "--null_threshold=-1.9"], 2, ["--null_threshold"]),
-    (["trainer", "predict", "run", "--text=a", "--temperature=0.5"], 2, ["--temperature: expected of a language model, received for sentiment"]),
-    (["trainer", "predict", "run", "--text=a", "--top_k=-1"], 2, ["--top_k: expected a whole number, 0 or more, received -1"]),
+    (["trainer", "predict", "run", "--text=a", "--temperature=0.5"], 2, ["--temperature: expected for text_generation, received for sentiment"]),
+    (["trainer", "predict", "run", "--text=a", "--top_k=1"], 2, ["--top_k: expected for text_generation or fill_mask, received for sentiment"]),
+    (["trainer", "predict", "nano", "--text=a [mask]"], 2, ["expected a text with [MASK], received none in 'a [mask]'"]),
+    (["trainer", "predict", "nano", "--input=masks.jsonl"], 2, ["masks.jsonl:2: expected a text with [MASK], received none in 'b'"]),
+    (["trainer", "predict", "tiny", "--text=[MASK]"], 2, ["tiny: expected a run, or weights with BERT's head of masked words, found none of masked_dense, masked_norm, masked_bias"]),
     (["trainer", "predict", "run", "--text=a", "--signature=nbest", "--null_threshold=0.5"], 2, ["--null_threshold: expected without --signature"]),
     ([*TUNE, "--beams=3"], 2, ["--beams: expected for translation, received for sentiment"]),
     ([*TUNE, "--label_smoothing=0.2"], 2, ["--label_smoothing: expected for translation, received for sentiment"]),
@@ -403,6 +407,9 @@ TABLE = [
     ([*ASK, "--text=b", "--signature=nbest"], 2, ["--signature=nbest"]),
     (["serving.client", "classification", "--text_b=b"], 2, ["expected --text, or --text --text_b, or --input"]),
     (["serving.client", "text_generation", "--text=a", "--temperature=-1"], 2, ["--temperature: expected a number, 0 or more, 1000 at most, received -1"]),
+    (["serving.client", "fill_mask", "--text=a [MASK]", "b"], 2, ["expected a text with [MASK], received none in 'b'"]),
+    (["serving.client", "fill_mask", f"--text={'[MASK]' * 33}"], 2, ["expected [MASK] 32 times at most, received 33 in '[MASK]"]),
+    (["serving.client", "fill_mask", "--text=[MASK]", "--top_k=0"], 2, ["--top_k: expected a whole number, 1 or more, 100 at most, received 0"]),
     (["serving.client", "text_generation", "--text=a", "--top_p=all"], 2, ["--top_p: expected a number, above 0, 1 at most, received all"]),
     (["serving.client", "text_generation", "--input=drawn.jsonl"], 2, ["drawn.jsonl: max_new_units: expected a whole number, 1 or more, 4096 at most, received 0"]),
     ([*ASK, "--texts=a"], 2, ["--texts=a"]),

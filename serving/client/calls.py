@@ -21,7 +21,7 @@ OUTPUTS = {
     "label": (STRINGS, 1), "labels": (STRINGS, 2), "probabilities": (FLOATS, 2), "words": (STRINGS, 2), "tags": (STRINGS, 2),
     "target": (STRINGS, 1), "targets": (STRINGS, 2), "source_starts": (INTEGERS, 2), "source_ends": (INTEGERS, 2),
     "answer": (STRINGS, 1), "answers": (STRINGS, 2), "null_score": (FLOATS, 1), "score": (FLOATS, 1), "scores": (FLOATS, 2),
-    "continuation": (STRINGS, 1), "chosen": (STRINGS, 2), "start": (INTEGERS, 1), "end": (INTEGERS, 1), "starts": (INTEGERS, 2), "ends": (INTEGERS, 2),
+    "tokens": (STRINGS, 2), "texts": (STRINGS, 2), "continuation": (STRINGS, 1), "chosen": (STRINGS, 2), "start": (INTEGERS, 1), "end": (INTEGERS, 1), "starts": (INTEGERS, 2), "ends": (INTEGERS, 2),
 }  # fmt: skip
 SERVICE = "/tensorflow.serving.PredictionService", "/tensorflow.serving.ModelService"
 # {method of a client: (gRPC's method, class of the responses)}

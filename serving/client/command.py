@@ -24,7 +24,7 @@ from trainer.data import answered, files
 from trainer.data.layout import CELLS, TEXT
 from trainer.errors import Failure, Mistake, defect
 from trainer.options import columns
-from trainer.tasks import sampling
+from trainer.tasks.options import checked
 from trainer.tasks.table import LISTS, TASKS
 
 MAX_TIMEOUT = 10**8  # seconds, three years; gRPC overflows not far above
@@ -71,10 +71,10 @@ def _ask(options, client):
     if options.batch_size < 1:
         _fail(2, f"--batch_size: expected more than 0, received {options.batch_size}")
     inputs = {"--input": options.input} if options.input else {}
-    drawn = sampling.checked(vars(options), task.options, before="--")
+    said = checked(vars(options), task.options, before="--")
     rows = _rows_of_file(options, task) if options.input else files.Given(given, [None] * len(given), None)
     with writing.opened(options.output, inputs) as file:
-        asked = [drawn | row for row in rows.rows]
+        asked = [said | row for row in rows.rows]
         answered.write(file, options.output, rows, _answers(options, client, asked))
 
 

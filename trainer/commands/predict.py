@@ -22,12 +22,11 @@ from trainer.writing import check, json_line, opened, write
 
 
 def run(options: Predict) -> None:
-    if method_of(Path(options.run)) not in (None, "lm"):
+    if method_of(Path(options.run)) == "word2vec":
         _neighbours(options)
         return
     trained = answering.load(options.run, **options.answering())
-    if (drawn := options.options()) and not trained.task.options:
-        raise Mistake(f"--{next(iter(drawn))}: expected of a language model, received for {trained.task_name}")
+    said = options.options(trained.task, trained.task_name)
     if options.signature and options.signature not in trained.task.more:
         expected = f"one of {', '.join(trained.task.more)}" if trained.task.more else f"none for {trained.task_name}"
         raise Mistake(f"--signature: expected {expected}, received {options.signature}")
@@ -48,7 +47,7 @@ def run(options: Predict) -> None:
             given = files.Given(rows, [None] * len(rows), None)
         if options.plot:
             _draw(options.plot, trained, given.rows)
-        rows = [drawn | row for row in given.rows]
+        rows = [said | row for row in given.rows]
         answers = predict(trained, rows, signature=options.signature, batch_size=options.batch_size)
         answered.write(file, options.output, given, answers)
 
@@ -65,13 +64,9 @@ def _neighbours(options):
     """Prints the words that are most like those of --text, of a run of word2vec.
 
     Raises:
-        Mistake: Another run of pretraining, or a word that it does not know.
+        Mistake: Another input, or a word that it does not know.
     """
     given = options.given()
-    if method_of(Path(options.run)) != "word2vec":
-        raise Mistake(
-            f"{options.run}: expected a run of a task, received one of pretraining (finetune --init begins with it)"
-        )
     if options.plot:
         raise Mistake(f"--plot: expected for translation, received for {options.run}, a run of word2vec")
     if tuple(given) != ("text",):

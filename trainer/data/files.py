@@ -33,7 +33,7 @@ from trainer.data.source import AnyPath, Source, content, suffix
 from trainer.data.table import Sheet, Table
 from trainer.errors import Mistake, short
 from trainer.progress import say
-from trainer.tasks import sampling
+from trainer.tasks.options import checked
 from trainer.tasks.table import Task
 
 __all__ = [
@@ -121,7 +121,7 @@ def given(
     schema, layout = _schema(task, labels, inputs, layout)
     name, parsed, table = _read(path, schema, task, labels, column, lines, layout)
     kept = [*_first(parsed, limit, name, schema, task, "", table.notes if table else ())]
-    options = lambda columns: sampling.checked(columns.values if columns else {}, task.options, before=f"{name}: ")
+    options = lambda columns: checked(columns.values if columns else {}, task.options, before=f"{name}: ")
     return Given(
         [options(columns) | row for row, columns in kept],
         [columns for _, columns in kept],

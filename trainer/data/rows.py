@@ -71,7 +71,7 @@ def labelled(table: Table, schema: Schema, task: Task, labels: Sequence[str] | N
         labels: See `files.read`.
 
     Raises:
-        Mistake: See `checked`; or a row with other fields than the first, or an unknown label.
+        Mistake: See `checked`; or a row with other fields than the first, an unknown label, or one that there is no answer to.
     """
     first = None
     for place, fields, row, columns in checked(table, schema):
@@ -84,6 +84,7 @@ def labelled(table: Table, schema: Schema, task: Task, labels: Sequence[str] | N
                 yield Parsed(None)
                 continue
             row[schema.target] = GOLD[schema.target](value, labels, place)
+        task.check(row, place)
         yield Parsed(row, columns)
 
 

@@ -10,8 +10,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from trainer.generation import decode
-from trainer.tasks.sampling import OPTIONS, SIGNATURE
+from trainer.generation import decode, given_options
+from trainer.tasks.options import SAMPLING
 from trainer.text import windows
 from trainer.text.tokenizer import Tokenizer
 from trainer.text.vocabulary import MASK, PADDING, START, UNKNOWN
@@ -21,7 +21,7 @@ MOST_READ = 4096  # units of a prompt that a network without positions reads, it
 
 
 def functions(model: keras.Model, tokenizer: Tokenizer, positions: int | None, letters: np.ndarray | None) -> dict:
-    """Returns {"serving_default", "sample"}: tf.functions of texts [B], the second one also of each of `OPTIONS` [B], or [1] for
+    """Returns {"serving_default", "sample"}: tf.functions of texts [B], the second one also of each of `SAMPLING` [B], or [1] for
     all rows, which have the defaults that the first one has.
 
     Both give `continuation` [B], what was written, without the text, and `score` [B], the mean logarithm of the probabilities of
@@ -34,7 +34,7 @@ def functions(model: keras.Model, tokenizer: Tokenizer, positions: int | None, l
         letters: int32 [V, L], of each unit, where the model reads them.
     """
     writer = Writer(model, tokenizer, positions, letters)
-    defaults = [tf.constant([option.default], option.dtype) for option in OPTIONS]
+    defaults = [tf.constant([option.default], option.dtype) for option in SAMPLING]
 
     def plain(text):
         return writer(text, *defaults)
@@ -45,10 +45,10 @@ def functions(model: keras.Model, tokenizer: Tokenizer, positions: int | None, l
         return writer(text, temperature, top_k, top_p, seed, longest)
 
     text = tf.TensorSpec([None], tf.string, name="text")
-    options = [tf.TensorSpec([None], option.dtype, name=option.name) for option in OPTIONS]
+    options = [tf.TensorSpec([None], option.dtype, name=option.name) for option in SAMPLING]
     return {
         name: tf.function(function, input_signature=signature, autograph=False)
-        for name, function, signature in (("serving_default", plain, [text]), (SIGNATURE, sample, [text, *options]))
+        for name, function, signature in (("serving_default", plain, [text]), ("sample", sample, [text, *options]))
     }
 
 
@@ -70,14 +70,10 @@ class Writer:
         self.allowed = tf.constant([i < len(vocabulary) and vocabulary[i] not in NEVER for i in range(size)])
 
     def __call__(self, texts: tf.Tensor, *options: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Returns what `functions` gives, `windows.WINDOWS` rows at once; `options`: of each of `OPTIONS`, [B] or [1]."""
+        """Returns what `functions` gives, `windows.WINDOWS` rows at once; `options`: of each of `SAMPLING`, [B] or [1]."""
         texts = tf.ensure_shape(texts, [None])  # A session does not look at shapes.
         rows = tf.size(texts)
-        given = []
-        with tf.control_dependencies(_checks(options, rows)):
-            for option, value in zip(OPTIONS, options, strict=True):
-                value = tf.broadcast_to(tf.ensure_shape(value, [None]), [rows])
-                given.append(tf.cast(value, option.dtype))
+        given = given_options.rows_of(SAMPLING, options, rows)
 
         def write(i, *before):
             part = lambda x: x[i : i + windows.WINDOWS]
@@ -131,20 +127,3 @@ class Writer:
         found = self.encoder(inputs, training=False)
         logits = self.embedding(found["features"][:, -1:], reverse=True)  # [B, 1, V]
         return decode.Step(logits if self.bias is None else self.bias(logits), found["states"], None)
-
-
-def _checks(options, rows):
-    """Returns ops that fail, in one line, where a value is none that its option may have, or there are not as many as rows."""
-    checks = []
-    for option, value in zip(OPTIONS, options, strict=True):
-        count = tf.size(value)
-        enough = value > option.least if option.above else value >= option.least  # not of what is no number
-        right = enough & (value <= tf.constant(option.most, value.dtype))
-        wrong = tf.reduce_sum(tf.boolean_mask(value, ~right)[:1])  # the first
-        received = tf.strings.format(f"{option.name}: expected {option.expected}, received {{}}", wrong)
-        checks.append(tf.debugging.Assert(tf.reduce_all(right), [received]))
-        received = tf.strings.format(
-            f"{option.name}: expected one for each of {{}} texts, or one, received {{}}", (rows, count)
-        )
-        checks.append(tf.debugging.Assert((count == rows) | (count == 1), [received]))
-    return checks

@@ -19,8 +19,8 @@ from trainer.options.checks import (
 )
 from trainer.options.columns import Columns
 from trainer.options.groups import UNITS, UNKNOWN, WRITTEN, ModelOptions, Optimisation, RunFolder, TrainingData
-from trainer.tasks import sampling
-from trainer.tasks.table import FINETUNED, TASKS
+from trainer.tasks.options import checked
+from trainer.tasks.table import FINETUNED, TASKS, Task
 
 
 @dataclass(kw_only=True)
@@ -121,9 +121,9 @@ class Predict(Command, Answering, Columns):
     """Answer texts; one JSON object a line on standard output."""
 
     run: str = by_place()
-    """Run folder."""
+    """Run folder; or pretrained BERT weights, which fill in [MASK]: nano, another name that `weights` lists, or a folder."""
     text: list[str] | None = None
-    """Text to answer, of a language model the one to go on with; several: --text one two."""
+    """Text to answer, of a language model the one to go on with, for fill_mask with [MASK] in it; several: --text one two."""
     text_b: list[str] | None = None
     """Of a run that was trained on two texts a row: the second ones, as many."""
     premise: list[str] | None = None
@@ -151,7 +151,7 @@ class Predict(Command, Answering, Columns):
     temperature: float | None = None
     """Of a language model: what logits are divided by: below 1 more probable units are drawn more often, above 1 less; 0: always the most probable one (default: 1)."""
     top_k: int | None = None
-    """Of a language model: draw among so many most probable units; 0: among all (default: 0)."""
+    """Of a language model: draw among so many most probable units; 0: among all (default: 0). For fill_mask: so many best fillings (default: 5)."""
     top_p: float | None = None
     """Of a language model: draw among the fewest most probable units that have this probability together; 1: among all (default: 1)."""
     seed: int | None = None
@@ -161,9 +161,19 @@ class Predict(Command, Answering, Columns):
     batch_size: int = 32
     """Texts at once."""
 
-    def options(self) -> dict[str, float]:
-        """Returns {name: value} of how text is drawn, for rows that do not say it themselves."""
-        return sampling.checked(vars(self), before="--")
+    def options(self, task: Task, task_name: str) -> dict[str, float]:
+        """Returns {name: value} of a task's options, for rows that do not say them themselves.
+
+        Raises:
+            Mistake: One is given that is not the task's, or has a value that it may not have.
+        """
+        of_tasks = {option.name: name for name, other in TASKS.items() for option in other.options}
+        own = [option.name for option in task.options]
+        for name in of_tasks:
+            if getattr(self, name) is not None and name not in own:
+                tasks = [other for other in TASKS if name in [option.name for option in TASKS[other].options]]
+                raise Mistake(f"--{name}: expected for {' or '.join(tasks)}, received for {task_name}")
+        return checked(vars(self), task.options, before="--")
 
     def given(self) -> dict[str, list[str]]:
         """Returns {field: values} of the rows that are given on the command line."""
@@ -178,7 +188,6 @@ class Predict(Command, Answering, Columns):
             if any("\ud800" <= character <= "\udfff" for value in values for character in value):
                 raise Mistake(f"--{name}: expected text in UTF-8, received {short(' '.join(values))}")
         one_of("lines", self.lines, (None, "labelled", "texts"))
-        self.options()
         if self.plot and not self.plot.endswith(".png"):
             raise Mistake(f"--plot: expected a file whose name ends in .png, received {self.plot}")
         if self.plot and self.output and os.path.realpath(self.plot) == os.path.realpath(self.output):

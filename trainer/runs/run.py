@@ -122,7 +122,7 @@ class Run:
         folder = Path(folder)
         if method_of(folder):
             raise Mistake(
-                f"{folder}: expected a run of a task, found one of pretraining (finetune --init begins with it)"
+                f"{folder}: expected a run of a task, received one of pretraining (finetune --init begins with it)"
             )
         state = _what_is(folder)
         if state != "a finished run":

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from trainer.data.schema import Row
-from trainer.errors import Mistake
-from trainer.tasks import sampling
+from trainer.errors import Mistake, short
+from trainer.tasks.options import FILLING, SAMPLING, Option, checked
+from trainer.text.vocabulary import MASK
 
 
 @dataclass(frozen=True)
@@ -26,9 +27,9 @@ class Task:
     more: tuple[str, ...] = ()  # signatures beside those of the inputs, that take the same fields
     max_length: int = 128  # by default
     decoders: tuple[str, ...] = ()  # how answers are found in logits, where there is a choice; the default first
-    options: tuple[
-        sampling.Option, ...
-    ] = ()  # what a row may say beside its fields, in the signature `sampling.SIGNATURE`
+    options: tuple[Option, ...] = ()  # what a row may say beside its fields
+    with_options: str = ""  # the signature that takes them, too
+    mark: str = ""  # what a text must hold, once to `MOST_MARKS` times: it is control, and no text
     trained_by: str = "finetune"  # the command
     unlabelled: tuple[str, ...] = ()  # what stands for a label where annotators did not agree: such rows are left out
 
@@ -45,7 +46,20 @@ class Task:
         """Returns the fields of the input that a row has; none if it has none."""
         return (self.input_of(row) or ("", ()))[1]
 
+    def check(self, row: Mapping[str, Any], place: str = "") -> None:
+        """Refuses a row that there is no answer to; `place` is where it stands, for the message.
 
+        Raises:
+            Mistake: A text without the task's mark, or with too many.
+        """
+        marks = row["text"].count(self.mark) if self.mark and "text" in row else 1
+        if not 1 <= marks <= MOST_MARKS:
+            expected = f"a text with {self.mark}" if not marks else f"{self.mark} {MOST_MARKS} times at most"
+            received = f"received {marks} in" if marks else "received none in"
+            raise Mistake(f"{place and f'{place}: '}expected {expected}, {received} {short(row['text'])}")
+
+
+MOST_MARKS = 32  # in a text: each takes a look of the model at it
 TEXT = ("serving_default", ("text",))
 TASKS = {
     "sentiment": Task(
@@ -111,8 +125,20 @@ TASKS = {
         kind="generate",
         labels=(),
         metric="loss",
-        options=sampling.OPTIONS,
+        options=SAMPLING,
+        with_options="sample",
         trained_by="pretrain lm",
+    ),
+    "fill_mask": Task(
+        inputs=(TEXT,),
+        target="tokens",
+        kind="fill",
+        labels=(),
+        metric="loss",
+        options=FILLING,
+        with_options="top_k",
+        mark=MASK,
+        trained_by="pretrain bert",
     ),
 }
 FINETUNED = tuple(name for name, task in TASKS.items() if task.trained_by == "finetune")
@@ -134,12 +160,14 @@ def requests(
 
     Raises:
         Mistake: A row has the fields of none of the task's inputs; words are no list, or one of them is empty; an option has a
-            value that it may not have.
+            value that it may not have; a text lacks the task's mark.
 
     Returns:
         `inputs` are {field: array of strings [B]}; lists of words [B, W] end in empty strings. Where a row has options, those of
         all rows are among them, numbers [B].
     """
+    for row in rows:
+        task.check(row)
     start = 0
     while start < len(rows):
         first = task.input_of(rows[start])
@@ -151,13 +179,13 @@ def requests(
             end += 1
         batch = rows[start:end]
         inputs = {field: _array([row[field] for row in batch], field in LISTS) for field in first[1]}
-        options = [sampling.checked(row, task.options) for row in batch]
+        options = [checked(row, task.options) for row in batch]
         if any(options):
             inputs |= {
                 option.name: np.array([given.get(option.name, option.default) for given in options], option.dtype)
                 for option in task.options
             }
-        yield signature or (sampling.SIGNATURE if any(options) else first[0]), inputs, batch
+        yield signature or (task.with_options if any(options) else first[0]), inputs, batch
         start = end
 
 
@@ -260,6 +288,14 @@ def _generate(_, output):
     return {"continuation": output["continuation"].decode("utf-8"), "score": round(output["score"], 6)}
 
 
+def _fill(_, output):
+    """The fillings, best first. What pads the output is left out."""
+    count = sum(token != b"" for token in output["tokens"])
+    answer = {name: [text.decode("utf-8") for text in output[name][:count]] for name in ("tokens", "texts")}
+    scores = [float(f"{score:.6g}") for score in output["scores"][:count]]
+    return {"tokens": answer["tokens"], "scores": scores, "texts": answer["texts"]}
+
+
 LOWEST_SCORE = -1e8  # of a text that is there
 ANSWERS = {
     "classify": _classify,
@@ -269,4 +305,5 @@ ANSWERS = {
     "span": _span,
     "write": _write,
     "generate": _generate,
+    "fill": _fill,
 }

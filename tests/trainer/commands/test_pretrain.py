@@ -8,7 +8,9 @@ import pytest
 import tensorflow as tf
 from safetensors.numpy import load_file
 
-from tests.conftest import VOCABULARY, cli, stopped_at
+from serving.client import command as client
+from tests.conftest import VOCABULARY, Server, cli, stopped_at
+from tests.trainer.architectures.test_lineage import check_export
 from tests.trainer.corpora.test_making import WORDS
 from trainer.options import Pretrain
 from trainer.pretraining import masked
@@ -85,6 +87,25 @@ def test_a_run_learns_and_is_scored_again(run, folder, capsys):
     assert status == 2 and err.count("\n") == 1 and "expected --data and --limit beside a run of pretraining" in err
 
 
+def test_a_run_fills_masks_and_its_export_the_same(run, folder, capsys, tmp_path):
+    """What is hidden in these texts is among what is not."""
+    words = " ".join(WORDS[:3])
+    rows = [{"text": f"{words} [MASK] {words}."}, {"text": f"{words} [MASK][MASK]"}]
+    rows += [{"text": f"{words} [MASK] {words}.", "top_k": 7}, {"text": f"[MASK]国，{words}", "top_k": 1}]
+    predicted = check_export(capsys, "fill_mask", folder / "run", rows, tmp_path)
+    assert [len(answer["tokens"]) for answer in predicted] == [5, 5, 7, 1]
+    assert set(predicted[0]["tokens"][:3]) <= {*WORDS[:8]}, predicted[0]
+    assert predicted[0]["tokens"] == predicted[2]["tokens"][:5] and predicted[3]["texts"][0].endswith(f"国，{words}")
+    server = Server("--model_name=fill_mask", f"--model_base_path={tmp_path / 'export'}")
+    client.main(["fill_mask", f"--input={tmp_path / 'rows.jsonl'}", f"--server={server.address}"])
+    assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == predicted
+    client.main(["fill_mask", "--text", rows[0]["text"], "--top_k=7", f"--server={server.address}"])
+    assert json.loads(capsys.readouterr().out) == {
+        name: value for name, value in predicted[2].items() if name != "top_k"
+    }
+    assert server.stop() == 0, server.log
+
+
 def test_another_run_begins_with_it(run, folder, capsys, tmp_path):
     (tmp_path / "train.tsv").write_text(
         "text\tlabel\n" + "a good film\tpositive\na bad film\tnegative\n" * 8, encoding="utf-8"
@@ -124,8 +145,6 @@ def test_a_model_of_masked_words_alone_begins_others(folder, capsys, tmp_path):
     assert status == 0, err
     settings = json.loads((tmp_path / "nsp" / "config.json").read_text())
     assert settings["hidden_dropout_prob"] == 0.1  # what it was trained without is not what it is fine-tuned without
-    status, _, err = cli(capsys, "predict", tmp_path / "nsp", "--text", "a")
-    assert status == 2 and "expected a run of a task, received one of pretraining" in err
 
 
 def test_other_files_are_another_run(folder, capsys, tmp_path):

@@ -3,6 +3,7 @@
 import pytest
 import tensorflow as tf
 
+from trainer.text import spelling
 from trainer.text.units import UNITS
 from trainer.text.vocabulary import SPECIAL
 
@@ -36,6 +37,32 @@ def test_continuations(unit):
     graph = tf.function(tokenizer.continuation, autograph=False)
     written = [text.decode() for text in graph(ids, before).numpy()]
     assert written == [expected for _, _, expected in CASES[unit]]
+
+
+APPENDED = [
+    ("the ", "cat", "the cat"),
+    ("the", "cat", "the cat"),
+    ("the", ".", "the."),
+    ("walk \t", "##ed", "walked"),
+    ("(", "a", "(a"),
+    ("", "##s", "s"),
+    ("", "a", "a"),
+    ("很", "好", "很好"),
+    ("很", "##好", "很好"),
+    ("很 ", "好", "很 好"),
+    ("用", "python", "用python"),
+    ("の", "に", "のに"),
+    ("naïve", "é", "naïve é"),
+    ("a3", "4", "a3 4"),
+    ("👍", "a", "👍a"),
+    ("#", "##", "###"),
+]
+
+
+def test_appended():
+    before, pieces, expected = (tf.constant(column) for column in zip(*APPENDED, strict=True))
+    graph = tf.function(spelling.append, autograph=False)
+    assert graph(before, pieces).numpy().tolist() == expected.numpy().tolist()
 
 
 def test_lines():

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from trainer.errors import Mistake
-from trainer.tasks.sampling import checked
+from trainer.tasks.options import SAMPLING, checked
 from trainer.tasks.table import TASKS, requests
 
 
 def test_values_are_read_as_numbers():
     given = {"text": "a", "temperature": "0.5", "top_k": 3.0, "seed": 7, "top_p": "", "max_new_units": None}
-    found = checked(given)
+    found = checked(given, SAMPLING)
     assert found == {"temperature": 0.5, "top_k": 3, "seed": 7} and type(found["top_k"]) is int
 
 
@@ -32,7 +32,7 @@ def test_values_are_read_as_numbers():
 )
 def test_mistakes(name, value, expected):
     with pytest.raises(Mistake) as error:
-        checked({name: value})
+        checked({name: value}, SAMPLING)
     assert expected in str(error.value) and "\n" not in str(error.value)
 
 

@@ -1,6 +1,6 @@
-"""How text is drawn: what a row may say beside its text, and what counts where it does not. Imports no framework.
+"""What a row may say beside its text, and what counts where it does not. Imports no framework.
 
-The same names are flags of `trainer predict` and of the client, keys of rows, and inputs of the exported signature `sample`.
+The same names are flags of `trainer predict` and of the client, keys of rows, and inputs of an exported signature.
 """
 
 import math
@@ -9,11 +9,9 @@ from typing import Any, NamedTuple
 
 from trainer.errors import Mistake
 
-SIGNATURE = "sample"  # of an export, that takes them all
-
 
 class Option(NamedTuple):
-    """One input of the signature `sample`, a number a row."""
+    """One input of a signature, a number a row."""
 
     name: str
     dtype: str  # of NumPy
@@ -36,16 +34,19 @@ class Option(NamedTuple):
         return float if self.dtype == "float32" else int
 
 
-OPTIONS = (
+SAMPLING = (  # how text is drawn
     Option("temperature", "float32", 1.0, 0, 1000, "what logits are divided by: below 1 more probable units are drawn more often, above 1 less; 0: always the most probable one"),
     Option("top_k", "int32", 0, 0, 2**31 - 1, "draw among so many most probable units; 0: among all"),
     Option("top_p", "float32", 1.0, 0, 1, "draw among the fewest most probable units that have this probability together; 1: among all", above=True),
     Option("seed", "int64", 0, 0, 2**63 - 1, "of what is drawn: the same text, options and seed give the same continuation, whatever other rows there are"),
     Option("max_new_units", "int32", 100, 1, 4096, "units to write (characters, words or pieces, as the model has them), at most"),
 )  # fmt: skip
+FILLING = (  # what is put in the place of masks
+    Option("top_k", "int32", 5, 1, 100, "so many best fillings"),
+)  # fmt: skip
 
 
-def checked(values: Mapping[str, Any], options: Sequence[Option] = OPTIONS, *, before: str = "") -> dict[str, float]:
+def checked(values: Mapping[str, Any], options: Sequence[Option], *, before: str = "") -> dict[str, float]:
     """Returns those of some options that have a value, as numbers; a text is read as one, as cells of tables are.
 
     Args:
