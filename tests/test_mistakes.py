@@ -407,7 +407,7 @@ TABLE = [
     ([*ASK, "--text=b", "--signature=nbest"], 2, ["--signature=nbest"]),
     (["serving.client", "classification", "--text_b=b"], 2, ["expected --text, or --text --text_b, or --input"]),
     (["serving.client", "text_generation", "--text=a", "--temperature=-1"], 2, ["--temperature: expected a number, 0 or more, 1000 at most, received -1"]),
-    (["serving.client", "fill_mask", "--text=a [MASK]", "b"], 2, ["expected a text with [MASK], received none in 'b'"]),
+    (["serving.client", "fill_mask", "--text", "a [MASK]", "b"], 2, ["expected a text with [MASK], received none in 'b'"]),
     (["serving.client", "fill_mask", f"--text={'[MASK]' * 33}"], 2, ["expected [MASK] 32 times at most, received 33 in '[MASK]"]),
     (["serving.client", "fill_mask", "--text=[MASK]", "--top_k=0"], 2, ["--top_k: expected a whole number, 1 or more, 100 at most, received 0"]),
     (["serving.client", "text_generation", "--text=a", "--top_p=all"], 2, ["--top_p: expected a number, above 0, 1 at most, received all"]),
