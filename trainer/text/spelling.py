@@ -48,7 +48,7 @@ def join(pieces: tf.RaggedTensor, before: tf.Tensor, separator: str, rules: Rule
     return tf.where(behind_space, tf.strings.regex_replace(whole, "^ +", ""), begun)
 
 
-def valid(strings):
+def valid(strings: tf.Tensor) -> tf.Tensor:
     """Returns strings of valid UTF-8."""
     return tf.strings.unicode_transcode(strings, "UTF-8", "UTF-8", errors="replace")
 
