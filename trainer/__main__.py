@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[type[options.Command], str]] = {
     "convert": (options.Convert, "trainer.commands.convert"),
     "export_hf": (options.ExportHuggingFace, "trainer.commands.export_hf"),
     "compare": (options.Compare, "trainer.commands.compare"),
+    "launch": (options.Launch, "trainer.commands.launch"),
     "recipes": (options.Recipes, "trainer.commands.recipes"),
     "datasets": (options.Datasets, "trainer.commands.datasets"),
     "weights": (options.Weights, "trainer.commands.weights"),

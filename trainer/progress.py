@@ -13,10 +13,10 @@ def say(line: str, end: str = "\n") -> None:
 
 
 class Progress:
-    """The line of a training: rewritten on a terminal; elsewhere a new one every `every` seconds."""
+    """The line of a training: rewritten on a terminal; elsewhere a new one every `every` seconds; none unless it is `shown`."""
 
-    def __init__(self, steps: int, every: float = 15.0, unit: str = "examples") -> None:
-        self.steps, self.unit = steps, unit
+    def __init__(self, steps: int, every: float = 15.0, unit: str = "examples", *, shown: bool = True) -> None:
+        self.steps, self.unit, self.shown = steps, unit, shown
         self.terminal = sys.stderr.isatty()
         self.every = 0.5 if self.terminal else every
         self.last_time = time.monotonic()
@@ -41,7 +41,7 @@ class Progress:
             self._restart(step)
             return
         now = time.monotonic()
-        if now - self.last_time < self.every:
+        if now - self.last_time < self.every or not self.shown:
             return
         seconds = now - self.last_time
         self.speed = _smooth(self.speed, (step - self.last_step) / seconds)
@@ -53,7 +53,8 @@ class Progress:
 
     def note(self, line: str) -> None:
         """Prints a separate line; the time that its work took is left out of the rate."""
-        say(f"\r\033[K{line}" if self.terminal else line)
+        if self.shown:
+            say(f"\r\033[K{line}" if self.terminal else line)
         self.pause()
 
     def pause(self) -> None:

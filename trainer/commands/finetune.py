@@ -23,7 +23,7 @@ from trainer.tasks.kinds import kind_of
 from trainer.tasks.setup import Setup
 from trainer.tasks.table import TASKS
 from trainer.text import counted
-from trainer.training import batches, loop, optim
+from trainer.training import batches, loop, optim, workers
 from trainer.training.decay import EPSILON, count, describe
 from trainer.training.machine import device
 from trainer.training.step import per_example, training_step
@@ -32,7 +32,8 @@ from trainer.writing import print_json
 
 def run(options: Finetune) -> None:
     result = finetune(options)
-    print_json({name: value for name, value in result.items() if name != "report"})  # a page; metrics.json has it
+    if workers.join().is_chief:
+        print_json({name: value for name, value in result.items() if name != "report"})  # a page; metrics.json has it
 
 
 def finetune(options: Finetune) -> dict[str, Any]:
@@ -47,6 +48,7 @@ def finetune(options: Finetune) -> dict[str, Any]:
     Raises:
         Mistake, Failure, Interrupted: See `trainer.errors`.
     """
+    together = workers.join()
     sources = Sources.of(options)
     folder = Folder(
         options.out,
@@ -57,7 +59,7 @@ def finetune(options: Finetune) -> dict[str, Any]:
     )
     if finished := folder.finished():
         return finished
-    plan = Plan(options, sources)
+    plan = Plan(options, sources, together)
     return loop.run(
         plan.work,
         folder,
@@ -77,8 +79,8 @@ class Plan:
         Mistake: Data or weights cannot be read, or do not fit each other or the options.
     """
 
-    def __init__(self, options: Finetune, sources: Sources) -> None:
-        self.options, self.sources = options, sources
+    def __init__(self, options: Finetune, sources: Sources, together: workers.Workers = workers.ALONE) -> None:
+        self.options, self.sources, self.workers = options, sources, together
         self.task = TASKS[options.task]
         self.kind = kind_of(self.task, options.decoder)
         self.blueprint = _blueprint(options, sources, lambda: self.texts)
@@ -174,7 +176,8 @@ class Plan:
 
         def batches_of(epoch, skip):
             plan = train_set.plan(examples, seed=options.seed, epoch=epoch)
-            return batches.steps(train_set, plan[skip:], options.batch_size, epoch, most=options.accumulate)
+            left, most = plan[skip:], options.accumulate
+            return batches.steps(train_set, left, options.batch_size, epoch, most=most, workers=self.workers)
 
         signature = [self.setup.reader.inputs(len(self.setup.fields)), self.kind.targets]
         return loop.Work(
@@ -183,7 +186,14 @@ class Plan:
             steps=steps,
             epochs=options.epochs,
             batches=batches_of,
-            step=training_step(self.model, self._loss(), optimizer, signature, accumulate=options.accumulate > 1),
+            step=training_step(
+                self.model,
+                self._loss(),
+                optimizer,
+                signature,
+                accumulate=options.accumulate > 1,
+                workers=self.workers,
+            ),
             to_bytes=self.blueprint.architecture.to_bytes,
             score=self.scorer,
             report=self._report if self.scorer else None,
@@ -192,6 +202,7 @@ class Plan:
             patience=options.patience,
             keep_best=options.keep == "best",
             average=options.average or 0,
+            workers=self.workers,
         )
 
     def _loss(self):
@@ -303,6 +314,7 @@ def _decisions_of_work(options, work):
         f"model     {work.model.count_params():,} parameters{trained}; {describe(variables)}{dropout}",
         f"steps     {total} in {options.epochs} epochs of {batching}; learning rate {options.learning_rate:g}{decay} after "
         f"{round(options.warmup * total)} steps, {after}; {clipping}{optimizer}; seed {options.seed}{stop}",
+        *work.workers.describe(),
         f"device    {device()}",
     ]
 

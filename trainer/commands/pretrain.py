@@ -11,7 +11,7 @@ from trainer.options import Pretrain, defaults, of_result
 from trainer.pretraining import bert, language, word_vectors
 from trainer.runs import PRETRAINING
 from trainer.runs.folder import Folder
-from trainer.training import loop
+from trainer.training import loop, workers
 from trainer.weights import hub
 from trainer.writing import print_json
 
@@ -33,8 +33,8 @@ class Plan(Protocol):
         """Returns lines that say what will be trained, on what, and how."""
 
 
-# (options, text, {name: path} of what the run reads) -> its plan
-PLANS: dict[str, Callable[[Pretrain, PlainText, dict[str, Path]], Plan]] = {
+# (options, text, {name: path} of what the run reads, its workers) -> its plan
+PLANS: dict[str, Callable[[Pretrain, PlainText, dict[str, Path], workers.Workers], Plan]] = {
     "bert": bert.Plan,
     "lm": language.Plan,
     "elmo": language.Plan,
@@ -43,7 +43,9 @@ PLANS: dict[str, Callable[[Pretrain, PlainText, dict[str, Path]], Plan]] = {
 
 
 def run(options: Pretrain) -> None:
-    print_json(pretrain(options))
+    result = pretrain(options)
+    if workers.join().is_chief:
+        print_json(result)
 
 
 def pretrain(options: Pretrain) -> dict[str, Any]:
@@ -58,6 +60,7 @@ def pretrain(options: Pretrain) -> dict[str, Any]:
     Raises:
         Mistake, Failure, Interrupted: See `trainer.errors`.
     """
+    together = workers.join()
     text = PlainText(options.text or [])
     fetch = not options.dry_run
     inputs = {f"text ({number})": Path(path) for number, path in enumerate(text.paths, 1)}
@@ -77,7 +80,7 @@ def pretrain(options: Pretrain) -> dict[str, Any]:
     )
     if finished := folder.finished():
         return finished
-    plan = PLANS[options.method](options, text, inputs)
+    plan = PLANS[options.method](options, text, inputs, together)
     return loop.run(
         plan.work,
         folder,

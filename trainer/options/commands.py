@@ -245,6 +245,22 @@ class Recipes(Command):
 
 
 @dataclass(kw_only=True)
+class Launch(Command):
+    """Train by several processes on this machine, which share each batch: launch --workers N -- finetune ...; one that fails ends all, and the same command again goes on."""
+
+    workers: int
+    """Processes; of the cores each gets its part, of several GPUs one."""
+    command: list[str] = by_place()  # noqa: RUF009  a field, as in the other commands
+    """finetune or pretrain with its options, behind --."""
+
+    def checked(self) -> Self:
+        positive(workers=self.workers)
+        if self.command[0] not in ("finetune", "pretrain"):
+            raise Mistake(f"expected finetune or pretrain behind --, received {self.command[0]}")
+        return self
+
+
+@dataclass(kw_only=True)
 class Vocabulary(Command):
     """Make a vocabulary of text files, for --vocabulary of finetune."""
 

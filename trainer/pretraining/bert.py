@@ -23,6 +23,7 @@ from trainer.runs.run import tokenizer_files
 from trainer.text.vocabulary import MASK
 from trainer.training import loop
 from trainer.training.step import training_step
+from trainer.training.workers import ALONE, Workers
 from trainer.weights import pretrained
 
 OF_HEADS = ("id2label", "label2id", "problem_type")  # settings of the weights it began with, which another head left
@@ -35,7 +36,7 @@ class Plan:
         Mistake: Text or weights cannot be read, or do not fit each other or the options.
     """
 
-    def __init__(self, options: Pretrain, text: PlainText, inputs: dict[str, Path]) -> None:
+    def __init__(self, options: Pretrain, text: PlainText, inputs: dict[str, Path], workers: Workers = ALONE) -> None:
         self.options, self.text, self.inputs = options, text, inputs
         self.values = asdict(options)
         self.pairs = of_run.has_pairs(self.values)
@@ -60,7 +61,7 @@ class Plan:
         if not self.train_set.number:
             raise Mistake(f"--text {self.text.paths[0]}: expected documents to train on, found none")
         of_pass = -(-self.train_set.number // (options.batch_size * options.accumulate))
-        self.rounds = Rounds(options, self.train_set, of_pass)
+        self.rounds = Rounds(options, self.train_set, of_pass, workers)
         self.scorer = masked.Scorer(
             self.model,
             self.dev_set,
@@ -75,7 +76,7 @@ class Plan:
         optimizer = self.rounds.optimizer(self.model)
         return self.rounds.work(
             self.blueprint,
-            units=lambda step, _: sum(int(np.sum(inputs["mask"])) for inputs, _ in step),
+            units=lambda step, _: sum(int(np.sum(inputs["mask"])) for inputs, *_ in step),
             model=self.model,
             optimizer=optimizer,
             step=training_step(
@@ -86,6 +87,7 @@ class Plan:
                 accumulate=self.options.accumulate > 1,
                 counts=masked.counts(pairs=self.pairs),
                 measures=masked.measures,
+                workers=self.rounds.workers,
             ),
             score=self.scorer if self.dev_set.number else None,
             unit="tokens",

@@ -33,6 +33,7 @@ from trainer.text.verbatim import Verbatim
 from trainer.text.vocabulary import PADDING, SEPARATOR, SPECIAL
 from trainer.training import decay, loop
 from trainer.training.step import training_step
+from trainer.training.workers import ALONE, Workers
 from trainer.weights import pretrained
 
 DIRECTIONS = {"lm": 1, "elmo": 2}  # by method, those that its models read in
@@ -47,7 +48,7 @@ class Plan:
         Mistake: Text or weights cannot be read, or do not fit each other or the options.
     """
 
-    def __init__(self, options: Pretrain, text: PlainText, inputs: dict[str, Path]) -> None:
+    def __init__(self, options: Pretrain, text: PlainText, inputs: dict[str, Path], workers: Workers = ALONE) -> None:
         self.options, self.text, self.inputs = options, text, inputs
         self.values = asdict(options)
         self.blueprint = _blueprint(options, text, inputs)
@@ -67,7 +68,12 @@ class Plan:
                 f"--text {text.paths[0]}: expected more than --max_length {options.max_length} units to train on, found {len(train)}"
             )
         self.source = self._windows(train, shifted=True)
-        self.rounds = Rounds(options, self.source, self.source.steps)
+        if self.source.carried and workers.number > 1:
+            raise Mistake(
+                f"pretrain {options.method}: expected one worker, received {workers.number}: the states of a recurrent model pass from "
+                "one batch to the next, row by row"
+            )
+        self.rounds = Rounds(options, self.source, self.source.steps, workers)
         self.frequencies = shares(self.corpus.frequencies(self.blueprint.config.vocabulary_size))
         self.letters, self.held_out = letters_of(self.blueprint), held_out
         self.scorer = None
@@ -98,7 +104,7 @@ class Plan:
             units=lambda _, rows: rows * options.max_length,
             model=self.model,
             optimizer=optimizer,
-            step=training_step(carried, loss, optimizer, [carried.signature, TARGETS]),
+            step=training_step(carried, loss, optimizer, [carried.signature, TARGETS], workers=rounds.workers),
             score=self.scorer,
             carried=[*carried.variables.values()],
             unit=self.unit,

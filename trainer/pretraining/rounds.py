@@ -12,6 +12,7 @@ from trainer.runs.blueprint import Blueprint
 from trainer.runs.folder import method_of
 from trainer.training import batches, decay, loop, optim
 from trainer.training.machine import ceiling, device
+from trainer.training.workers import ALONE, Workers
 from trainer.weights import pretrained
 
 Settings = dict[str, Any]  # options of `pretrain`, by name
@@ -24,10 +25,11 @@ class Rounds:
         options: Checked: the steps are a multiple of those of a round, or fewer.
         source: What the steps read.
         of_pass: Steps of a pass over it.
+        workers: That share each batch.
     """
 
-    def __init__(self, options: Pretrain, source: batches.Source, of_pass: int) -> None:
-        self.options, self.source, self.of_pass = options, source, of_pass
+    def __init__(self, options: Pretrain, source: batches.Source, of_pass: int, workers: Workers = ALONE) -> None:
+        self.options, self.source, self.of_pass, self.workers = options, source, of_pass, workers
         self.steps = min(options.evaluate_every, options.steps)
         self.number = options.steps // self.steps
         self.total = self.number * self.steps
@@ -65,6 +67,7 @@ class Rounds:
             less_is_better=True,
             period="round",
             ceiling=ceiling(),
+            workers=self.workers,
             **arguments,
         )
 
@@ -75,7 +78,7 @@ class Rounds:
             number, place = divmod(first, self.of_pass)
             plan = self.source.plan(options.batch_size * options.accumulate, seed=options.seed, epoch=number)
             steps = plan[place : place + last - first]
-            yield from batches.steps(self.source, steps, options.batch_size, number)
+            yield from batches.steps(self.source, steps, options.batch_size, number, workers=self.workers)
             first += len(steps)
 
     def decisions(self, model: keras.Model, work: loop.Work) -> list[str]:
@@ -87,6 +90,7 @@ class Rounds:
             f"model     {model.count_params():,} parameters; {decay.describe(model.trainable_variables)}",
             f"steps     {self.total:,} of batches of {options.batch_size}{accumulated}, {self.total / self.of_pass:.2f} passes over the "
             f"text; learning rate {options.peak:g} after {self.warmup} steps, {after}; seed {options.seed}",
+            *self.workers.describe(),
             f"device    {device()}; matrix products at {work.ceiling / 1e9:.0f} GFLOP/s, the ceiling",
         ]
 

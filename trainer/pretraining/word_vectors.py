@@ -29,6 +29,7 @@ from trainer.text.vocabulary import SPECIAL
 from trainer.text.whole_words import Words
 from trainer.training import batches, loop
 from trainer.training.machine import device
+from trainer.training.workers import ALONE, Workers
 from trainer.weights import tensors
 
 LEAST = 1e-4  # of the learning rate at the beginning, at the end: as in the paper's code
@@ -62,7 +63,9 @@ class Plan:
         Mistake: The text cannot be read, or has no words that are frequent enough.
     """
 
-    def __init__(self, options: Pretrain, text: PlainText, inputs: dict[str, Path]) -> None:
+    def __init__(self, options: Pretrain, text: PlainText, inputs: dict[str, Path], workers: Workers = ALONE) -> None:
+        if workers.number > 1:
+            raise Mistake(f"pretrain word2vec: expected one worker, received {workers.number}: its steps are too short to share")
         self.options, self.text = options, text
         segment = segmenter() if options.segment else None
         self.tokenizer = Words(self._vocabulary(inputs.get("vocabulary"), segment), lower_case=True)

@@ -124,7 +124,7 @@ class Folder:
         finally:
             os.close(descriptor)
 
-    def start(self, settings: dict[str, Any], files: dict[str, str]) -> None:
+    def start(self, settings: dict[str, Any], files: dict[str, str], workers: int = 1) -> None:
         """Writes what a run folder holds from its first moment; with `overwrite`, deletes the run that it held, no more.
 
         Says so if the run began in another environment.
@@ -132,19 +132,21 @@ class Folder:
         Args:
             settings: Of `config.json`; options, fingerprints and environment are added under "lineage".
             files: {name: content} of the other files.
+            workers: That share each batch.
         """
         from trainer.training import checkpoint
 
+        here = environment() | ({"workers": workers} if workers > 1 else {})
         if checkpoint.newest(self.out / "checkpoint") and not self.overwrite:
-            before = lineage(self.out).get("environment", {})
-            for name, value in environment().items():
+            before = {"workers": 1} | lineage(self.out).get("environment", {})
+            for name, value in ({"workers": 1} | here).items():
                 if before.get(name) != value:
                     say(f"note      begun with {name} {before.get(name)}, here {value}: the last bits may differ")
         if self.overwrite:
             for name in TRAINED:  # the other files are replaced below
                 path = self.out / name
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
-        own = {"options": self.options, "fingerprints": self.fingerprints, "environment": environment()}
+        own = {"options": self.options, "fingerprints": self.fingerprints, "environment": here}
         writing.write_json(self.out / "config.json", settings | {"lineage": settings["lineage"] | own})
         for name, content in files.items():
             writing.write(self.out / name, content)

@@ -11,6 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from trainer.text.reader import Reader
+from trainer.training.step import Batch
+from trainer.training.workers import ALONE, Workers
 
 POOL = 16  # batches that are sorted by length together: little padding, and still nearly random batches
 
@@ -81,17 +83,25 @@ def dataset(source: Source, plan: Plan, epoch: int = 0) -> tf.data.Dataset:
 
 
 def steps(
-    source: Source, plan: Plan, batch_size: int, epoch: int, *, most: int | None = None
-) -> Iterator[tuple[list, int]]:
-    """Yields, for each step of a plan, ([(inputs, targets)] of `batch_size` rows each, number of examples); where the plan has
-    more rows in a step than `most` such batches, as of short rows, there are `most` of more rows each."""
+    source: Source,
+    plan: Plan,
+    batch_size: int,
+    epoch: int,
+    *,
+    most: int | None = None,
+    workers: Workers = ALONE,
+) -> Iterator[tuple[list[Batch], int]]:
+    """Yields, for each step of a plan, (batches of `batch_size` rows each, number of examples); where the plan has more rows in a
+    step than `most` such batches, as of short rows, there are `most` of more rows each. Of several workers each gets its share
+    of every batch, and the number of examples is that of its shares."""
     sizes = [max(batch_size, -(-len(rows) // (most or len(rows)))) for rows in plan]
     micro_batches = [
-        [rows[i : i + size] for i in range(0, len(rows), size)] for rows, size in zip(plan, sizes, strict=True)
+        [workers.share(rows[i : i + size]) for i in range(0, len(rows), size)]
+        for rows, size in zip(plan, sizes, strict=True)
     ]
-    batches = iter(dataset(source, [rows for step in micro_batches for rows in step], epoch)) if plan else iter(())
-    for step, rows in zip(micro_batches, plan, strict=True):
-        yield [next(batches) for _ in step], len(rows)
+    batches = iter(dataset(source, [rows for step in micro_batches for rows, _ in step], epoch)) if plan else iter(())
+    for step in micro_batches:
+        yield [Batch(*next(batches), counts) for _, counts in step], sum(len(rows) for rows, counts in step if counts)
 
 
 class InMemory:

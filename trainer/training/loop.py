@@ -5,9 +5,12 @@ dropout's seeds are variables, and all variables and counters are in the checkpo
 while it saved, ends with the bytes of one that was not, on the same machine with the same number of threads.
 """
 
+import math
 import re
+import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +27,7 @@ from trainer.training import averaging, checkpoint, decay
 from trainer.training.log import Log
 from trainer.training.signals import Signals
 from trainer.training.step import Measures
+from trainer.training.workers import ALONE, Workers
 
 LOG_EVERY = 10  # steps between lines of metrics.jsonl
 SHARE = 0.05  # of the time that may go into checkpoints
@@ -61,12 +65,14 @@ class Work:
         shown: Scores that are printed, beside the metric.
         flops: Floating-point operations that a unit takes at least, to say what share of `ceiling` is reached; 0: unknown.
         ceiling: Such operations a second, see `trainer.training.machine`.
-        batches: (epoch from 1, steps to leave out) -> iterator of (what `step` takes, number of examples, or of `unit`).
+        batches: (epoch from 1, steps to leave out) -> iterator of (what `step` takes, number of examples, or of `unit`); of
+            several workers, those of this one.
         step: Makes one step; returns its measures.
         to_bytes: model -> content of its file of weights.
         score: (function to call now and then) -> scores of the model as it is; None: there is nothing to score on.
         report: () -> where the model fails, as `score` last saw it.
         carried: What else passes from step to step, as the states of a language model do.
+        workers: That make the steps together.
         metric: The score by which epochs are compared, more is better, unless `less_is_better`.
         patience: Stop after so many epochs without a better score; None: never.
         keep_best: Keep the weights of the best epoch, not of the last.
@@ -93,6 +99,7 @@ class Work:
     ceiling: float = 0.0
     less_is_better: bool = False
     carried: Sequence[keras.Variable] = ()
+    workers: Workers = ALONE
 
     def variables(self) -> list[keras.Variable]:
         """Returns all that a checkpoint holds, in order."""
@@ -138,10 +145,10 @@ def run(
 
     Raises:
         Interrupted: SIGTERM, SIGINT or SIGHUP came; a checkpoint was saved.
-        Failure: A checkpoint cannot be written, or is damaged.
+        Failure: A checkpoint cannot be written, or is damaged; another worker is gone.
         Mistake: The loss is no number any more; the folder is another process's.
     """
-    model, place = work.model, folder.out / "checkpoint"
+    model, place, workers = work.model, folder.out / "checkpoint", work.workers
     size = _bytes_of(work.variables())
     decisions = [*decisions, f"saves     {size / 1e6:,.1f} MB every {checkpoint_every:g} s, in {place}"]
     if dry_run:
@@ -150,16 +157,19 @@ def run(
         trained = decay.count(model.trainable_variables)
         counts = {"parameters": model.count_params(), "trained_parameters": trained, "checkpoint_bytes": size}
         return result | {"dry_run": True, "steps": work.steps * work.epochs} | counts
+    again = "the same command without --overwrite" if folder.overwrite else "the same command"
+    if not workers.is_chief:
+        return _follow(work, folder.out, again)
     with folder.owned():
-        finished = folder.result()  # again: from here on nobody else changes it
-        again = "the same command without --overwrite" if folder.overwrite else "the same command"
+        finished = workers.shared(folder.result())  # again: from here on nobody else changes it
         if finished:
             return finished
         say("\n".join(decisions))
         weights = _bytes_of(model.weights)
         checkpoint.check_room(folder.out, size, weights, kept=work.average or int(work.keep_best))
         try:
-            folder.start(settings, files)
+            folder.start(settings, files, workers.number)
+            workers.shared(None)
             with Signals() as signals:  # also while the result is written: a run that has ended ends
                 training = Training(work, folder.out, signals, again, checkpoint_every=checkpoint_every)
                 content, digest = training.run()
@@ -168,6 +178,7 @@ def run(
                 result |= {"seconds": round(state.seconds, 1), "parameters": model.count_params(), "digest": digest}
                 result |= {"report": state.report} if state.report else {}
                 folder.finish(content, result)
+                workers.shared(result)
         except (OSError, tf.errors.OpError) as error:  # metrics.jsonl, TensorBoard's files, the weights
             reason = getattr(error, "strerror", None) or next(iter(str(error).splitlines()), "no detail")
             if isinstance(error, tf.errors.OpError) and not re.search("No space left|quota|Input/output error", reason):
@@ -181,6 +192,22 @@ def run(
 
 def _bytes_of(variables):
     return sum(int(np.prod(variable.shape)) * variable.value.dtype.size for variable in variables)
+
+
+def _follow(work, out, again):
+    """Makes the steps of a run beside its chief, who alone scores and writes; returns the result that the chief has written."""
+    finished = work.workers.shared(None)
+    if finished:
+        return finished
+    work.workers.shared(None)  # the folder is as the run begins
+    with Signals() as signals:
+        try:
+            Training(work, out, signals, again, checkpoint_every=math.inf).run()
+            return work.workers.shared(None)
+        except Failure as failure:
+            if signals.received:
+                raise Interrupted(signals.received, str(failure)) from None
+            raise
 
 
 def _scores(work, state):
@@ -206,7 +233,7 @@ class Training:
     """The steps of a run that are left; arguments as `run`, the signals in force, and what goes on after them."""
 
     def __init__(self, work: Work, out: Path, signals: Signals, again: str, *, checkpoint_every: float) -> None:
-        self.work, self.out, self.signals, self.again = work, out, signals, again
+        self.work, self.out, self.signals, self.again, self.workers = work, out, signals, again, work.workers
         self.checkpoint_every = checkpoint_every
         self.folder, self.best_path = out / "checkpoint", out / "checkpoint" / "best.safetensors"
         self.variables = work.variables()
@@ -215,17 +242,26 @@ class Training:
             kept["measures"] = [{"loss": loss} for loss in kept.pop("losses")]
         self.state = State(**kept)
         self.total = work.steps * work.epochs
+        self.progress = Progress(self.total, unit=work.unit, shown=self.workers.is_chief)
         if self.state.step:
-            say(f"resume    from step {self.state.step} of {self.total}, {self.folder}")
-        self.progress = Progress(self.total, unit=work.unit)
+            self.progress.note(f"resume    from step {self.state.step} of {self.total}, {self.folder}")
+        self._begin_together()
         self.began = time.monotonic() - self.state.seconds
         self.saved_at, self.cost = time.monotonic(), 0.0  # the last checkpoint: when, and the seconds that it took
         self.saved: tuple[int, int] | None = None  # at which step, after how many scored epochs
 
+    def _begin_together(self):
+        """Checks that all workers begin alike; then each draws its own dropout."""
+        if self.workers.number > 1:
+            self.workers.check_equal("step", self.state.step)
+            self.workers.check_equal("weights", checkpoint.digest(checkpoint.arrays_of(self.variables)))
+            self.workers.spread_seeds(self.variables)
+
     def run(self) -> tuple[bytes, str]:
-        """Makes them; returns (content of the file of weights to keep, digest of the whole run)."""
+        """Makes them; returns (content of the file of weights to keep, digest of the whole run), of a worker that is not the chief
+        nothing of both."""
         work, state = self.work, self.state
-        with Log(self.out, state.log_bytes) as self.log:
+        with Log(self.out, state.log_bytes) if self.workers.is_chief else nullcontext() as self.log:
             while not work.ended(state.scores):
                 epoch, began, first = len(state.scores) + 1, time.monotonic(), state.step
                 examples = self._steps_of(epoch)
@@ -236,6 +272,8 @@ class Training:
                 where += f", {share:.0%} of the ceiling" if share else ""
                 rate = f"{examples / seconds:.0f} {work.unit}/s{where}" if examples else "all steps made before"
                 self.progress.note(f"{work.period} {epoch}/{work.epochs}: {line}{seconds:.0f} s, {rate}")
+            if not self.log:
+                return b"", ""
             self.log.sync()
             state.seconds = time.monotonic() - self.began
             if work.average:
@@ -257,6 +295,7 @@ class Training:
         work, state, examples = self.work, self.state, 0
         for batch, size in work.batches(epoch, state.step - (epoch - 1) * work.steps):
             measures = work.step(batch)
+            asked, size = self.workers.totals([bool(self.signals.received), size])
             if not np.isfinite(measures["loss"]):
                 raise self._diverged(measures["loss"])
             state.step += 1
@@ -269,7 +308,9 @@ class Training:
                 line = {"step": state.step, work.period: epoch, "loss": loss, "learning_rate": rate}
                 self._note(line | means)
                 state.measures.clear()
-            self._stop_if_asked()
+            if asked or self.workers.number == 1:  # of several, all stop at the same step
+                self.signals.received = self.signals.received or (signal.SIGTERM if asked else None)
+                self._stop_if_asked()
             if time.monotonic() - self.saved_at >= max(self.checkpoint_every, self.cost / SHARE):
                 self._save()
         return examples
@@ -289,11 +330,13 @@ class Training:
         score, line = {work.period: epoch, "step": state.step}, ""
         if work.score:
             self.progress.note(f"{work.period} {epoch}: scoring on dev ...")
-            score |= work.score(self._stop_if_asked)
+            score |= self.workers.shared(work.score(self._stop_if_asked) if self.workers.is_chief else None)
             self._note({"dev": score})
             shown = [name for name in score if name in (work.metric, "loss", *work.shown) or name.endswith("_f1")]
             line = f"dev {', '.join(f'{name} {score[name]:.4f}' for name in shown)}; "
         state.scores.append(score)
+        if not self.log:
+            return line
         if work.average:
             state.kept = averaging.keep(self.folder, work.model, epoch, state.kept, work.average)
         is_best = work.keep_best and work.best(state.scores) is score
@@ -308,11 +351,12 @@ class Training:
         return line
 
     def _note(self, line):
-        self.state.log_bytes = self.log.note(line)
+        if self.log:
+            self.state.log_bytes = self.log.note(line)
 
     def _save(self):
         position = (self.state.step, len(self.state.scores))
-        if self.saved == position:
+        if self.saved == position or not self.log:
             return
         now = time.monotonic()
         self.state.seconds = now - self.began
