@@ -23,9 +23,8 @@ from trainer.tasks.kinds import kind_of
 from trainer.tasks.setup import Setup
 from trainer.tasks.table import TASKS
 from trainer.text import counted
-from trainer.training import batches, loop, optim, workers
+from trainer.training import batches, loop, machine, optim, workers
 from trainer.training.decay import EPSILON, count, describe
-from trainer.training.machine import device
 from trainer.training.step import per_example, training_step
 from trainer.writing import print_json
 
@@ -48,6 +47,7 @@ def finetune(options: Finetune) -> dict[str, Any]:
     Raises:
         Mistake, Failure, Interrupted: See `trainer.errors`.
     """
+    machine.prepare(options)
     together = workers.join()
     sources = Sources.of(options)
     folder = Folder(
@@ -109,9 +109,10 @@ class Plan:
 
         keras.utils.set_random_seed(options.seed)
         texts = len(self.setup.fields)
-        self.model = self.blueprint.model(
-            self.task, len(self.setup.labels), texts=texts, decoder=options.decoder, seed=options.seed
-        )
+        with machine.computing_in(options.precision):
+            self.model = self.blueprint.model(
+                self.task, len(self.setup.labels), texts=texts, decoder=options.decoder, seed=options.seed
+            )
         self.layers_of_task = self.blueprint.layers_of_task(self.kind, self.model)
         self.keeps_head = sources.init is not None and has_head(sources.init, options.task, self.setup)
         self.absent = self.blueprint.absent(self.model, sources.init) if sources.init else ()
@@ -172,6 +173,7 @@ class Plan:
             clip_norm=options.clip_norm,
             epsilon=EPSILON if options.epsilon is None else options.epsilon,
             scales=optim.layer_scales(variables, self.depths, options.layer_decay, self.kind.rates),
+            scales_loss=options.precision == "mixed_float16",
         )
 
         def batches_of(epoch, skip):
@@ -315,7 +317,7 @@ def _decisions_of_work(options, work):
         f"steps     {total} in {options.epochs} epochs of {batching}; learning rate {options.learning_rate:g}{decay} after "
         f"{round(options.warmup * total)} steps, {after}; {clipping}{optimizer}; seed {options.seed}{stop}",
         *work.workers.describe(),
-        f"device    {device()}",
+        f"device    {machine.device(options.precision)}",
     ]
 
 

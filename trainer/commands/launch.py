@@ -59,7 +59,9 @@ def run(options: Launch) -> None:
     if failed is not None:
         status = workers[failed].returncode
         if status < 0:
-            raise Failure(f"worker {failed} was killed by signal {-status}; the same command goes on from the last checkpoint")
+            raise Failure(
+                f"worker {failed} was killed by signal {-status}; the same command goes on from the last checkpoint"
+            )
         say(f"worker {failed} ended with status {status}, and the others with it")
         sys.exit(status)
 

@@ -11,7 +11,7 @@ from trainer.options import Pretrain, defaults, of_result
 from trainer.pretraining import bert, language, word_vectors
 from trainer.runs import PRETRAINING
 from trainer.runs.folder import Folder
-from trainer.training import loop, workers
+from trainer.training import loop, machine, workers
 from trainer.weights import hub
 from trainer.writing import print_json
 
@@ -60,6 +60,7 @@ def pretrain(options: Pretrain) -> dict[str, Any]:
     Raises:
         Mistake, Failure, Interrupted: See `trainer.errors`.
     """
+    machine.prepare(options)
     together = workers.join()
     text = PlainText(options.text or [])
     fetch = not options.dry_run

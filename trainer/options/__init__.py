@@ -27,7 +27,7 @@ from trainer.options.commands import (
     Weights,
 )
 from trainer.options.comparison import Compare
-from trainer.options.groups import ModelOptions, Optimisation, RunFolder, TrainingData
+from trainer.options.groups import Device, ModelOptions, Optimisation, RunFolder, TrainingData
 from trainer.options.pretraining import Corpus, Pretrain, VectorFile
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "Convert",
     "Corpus",
     "Datasets",
+    "Device",
     "Evaluate",
     "ExportHuggingFace",
     "Finetune",

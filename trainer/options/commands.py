@@ -18,14 +18,14 @@ from trainer.options.checks import (
     within_seeds,
 )
 from trainer.options.columns import Columns
-from trainer.options.groups import UNITS, UNKNOWN, WRITTEN, ModelOptions, Optimisation, RunFolder, TrainingData
+from trainer.options.groups import UNITS, UNKNOWN, WRITTEN, Device, ModelOptions, Optimisation, RunFolder, TrainingData
 from trainer.tasks.options import checked
 from trainer.tasks.table import FINETUNED, TASKS, Task
 
 
 @dataclass(kw_only=True)
 class Finetune(
-    Command, RunFolder, Optimisation, ModelOptions, Columns, TrainingData
+    Command, RunFolder, Device, Optimisation, ModelOptions, Columns, TrainingData
 ):  # the last one's fields come first
     """Fine-tune pretrained weights, or train random ones, on a task; the same command again goes on where it was interrupted."""
 
@@ -50,6 +50,7 @@ class Finetune(
         self.check_columns()
         self.layout(task, self.task)
         self.check_run_folder()
+        self.check_device()
         max_length = length_of(self.max_length, task)
         positive(doc_stride=self.doc_stride, max_answer_length=self.max_answer_length)
         doc_stride = max_answer_length = None

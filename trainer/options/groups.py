@@ -7,6 +7,7 @@ from trainer.options.base import without_effect
 from trainer.options.checks import more_than_special, one_of, positive, search, within_seeds
 from trainer.tasks.table import BEAMS, LABEL_SMOOTHING, LENGTH_PENALTY, Task
 
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 UNITS = (
     "pieces",
     "words",
@@ -218,6 +219,22 @@ class Optimisation:
         within_seeds(self.seed)
         if not 0 <= self.warmup <= 1:
             raise Mistake(f"--warmup: expected a share from 0 to 1, received {self.warmup}")
+
+
+@dataclass(kw_only=True)
+class Device:
+    """Device"""
+
+    threads: int | None = without_effect(None)
+    """That compute an operation, and operations at once (default: as many as there are cores); the last bits of a result depend on it."""
+    precision: str = PRECISIONS[0]
+    """Of what layers compute: float32, mixed_bfloat16, or mixed_float16 with loss scaling; weights and losses are float32. Faster on GPUs and on CPUs that multiply such numbers; elsewhere slower."""
+    gpu_memory: int | None = without_effect(None)
+    """MB to take of the GPU at once (default: as much as is needed, growing)."""
+
+    def check_device(self) -> None:
+        positive(threads=self.threads, gpu_memory=self.gpu_memory)
+        one_of("precision", self.precision, PRECISIONS)
 
 
 @dataclass(kw_only=True)

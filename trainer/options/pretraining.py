@@ -6,10 +6,10 @@ from typing import Self
 from trainer.errors import Mistake
 from trainer.options.base import Command, by_place, defaults, without_effect
 from trainer.options.checks import more_than_special, one_of, positive, within_seeds
-from trainer.options.groups import RunFolder
+from trainer.options.groups import Device, RunFolder
 
 # Options that not every method has
-_MODEL = ("model", "init", "dropout")
+_MODEL = ("model", "init", "dropout", "precision")
 _STEPS = (
     *("steps", "evaluate_every", "dev_limit", "held_out", "batch_size", "max_length", "warmup", "schedule"),
     *("weight_decay", "clip_norm"),
@@ -113,7 +113,7 @@ class LanguageModels:
 
 
 @dataclass(kw_only=True)
-class Pretrain(Command, RunFolder, Word2Vec, LanguageModels, PlainTexts):
+class Pretrain(Command, RunFolder, Device, Word2Vec, LanguageModels, PlainTexts):
     """Train a model on plain text; the run is one that finetune begins with (--init RUN). The same command again goes on where it was interrupted."""
 
     method: str = by_place()
@@ -170,6 +170,7 @@ class Pretrain(Command, RunFolder, Word2Vec, LanguageModels, PlainTexts):
     def checked(self) -> Self:
         self.check_text()
         self.check_run_folder()
+        self.check_device()
         one_of("method", self.method, METHODS)
         if self.method == "elmo" and not (self.model or self.init):
             return replace(self, model="elmo").checked()

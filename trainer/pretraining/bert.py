@@ -21,7 +21,7 @@ from trainer.runs import PRETRAINING
 from trainer.runs.blueprint import Blueprint, vocabulary_of
 from trainer.runs.run import tokenizer_files
 from trainer.text.vocabulary import MASK
-from trainer.training import loop
+from trainer.training import loop, machine
 from trainer.training.step import training_step
 from trainer.training.workers import ALONE, Workers
 from trainer.weights import pretrained
@@ -43,7 +43,8 @@ class Plan:
         self.blueprint = _blueprint(options, inputs)
         keras.utils.set_random_seed(options.seed)
         trained_as = self.blueprint if options.dropout is None else self.blueprint.with_dropout(options.dropout)
-        self.model = of_run.model_of(trained_as, self.values)
+        with machine.computing_in(options.precision):
+            self.model = of_run.model_of(trained_as, self.values)
         self.unused: list[str] = []
         if init := inputs.get("init"):
             new = self.blueprint.absent(self.model, init, of_run.HEAD)

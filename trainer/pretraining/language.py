@@ -31,7 +31,7 @@ from trainer.text.tokenizer import Tokenizer
 from trainer.text.units import UNITS
 from trainer.text.verbatim import Verbatim
 from trainer.text.vocabulary import PADDING, SEPARATOR, SPECIAL
-from trainer.training import decay, loop
+from trainer.training import decay, loop, machine
 from trainer.training.step import training_step
 from trainer.training.workers import ALONE, Workers
 from trainer.weights import pretrained
@@ -54,7 +54,8 @@ class Plan:
         self.blueprint = _blueprint(options, text, inputs)
         keras.utils.set_random_seed(options.seed)
         try:
-            self.model = model_of(self.blueprint, options.seed, options.dropout)
+            with machine.computing_in(options.precision):
+                self.model = model_of(self.blueprint, options.seed, options.dropout)
         except ValueError as error:
             raise Mistake(f"--settings: {error}") from None
         self.unused: list[str] = []

@@ -16,6 +16,7 @@ from trainer.pretraining.masking import NOTHING
 from trainer.pretraining.passages import PASS_OF_SCORES
 from trainer.pretraining.source import SIGNATURE, TARGETS, Source
 from trainer.training import batches
+from trainer.training.step import in_float32
 
 
 def loss(targets: dict[str, tf.Tensor], outputs: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
@@ -84,7 +85,7 @@ class Scorer:
         self.step = tf.function(self._step, input_signature=[SIGNATURE, TARGETS], autograph=False)
 
     def _step(self, inputs, targets):
-        outputs = self.model(inputs, training=False)
+        outputs = in_float32(self.model(inputs, training=False))
         return *loss(targets, outputs), measures(targets, outputs)
 
     def __call__(self, tick: Callable[[], None] = lambda: None) -> dict[str, Any]:

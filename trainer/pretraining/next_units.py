@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from trainer.pretraining.windows import NOTHING, Windows
 from trainer.training import batches
+from trainer.training.step import in_float32
 
 TARGETS = tf.TensorSpec([None, None, None], tf.int32)  # [K, B, S]
 WORDLESS = 20  # characters a word on average, above which a text has no spaces between its words
@@ -149,7 +150,7 @@ class Scorer:
         self.step = tf.function(self._step, input_signature=[self.carried.signature, TARGETS], autograph=False)
 
     def _step(self, inputs, targets):
-        outputs = self.carried(inputs, training=False)
+        outputs = in_float32(self.carried(inputs, training=False))
         loss = right = 0.0
         for i, logits in enumerate(outputs["logits"]):
             loss += tf.reduce_sum(tf.where(targets[i] == NOTHING, 0.0, full(targets[i], logits)))

@@ -43,6 +43,7 @@ class Rounds:
             optim.Schedule(options.peak, self.warmup, self.total, options.schedule),
             weight_decay=options.weight_decay,
             clip_norm=options.clip_norm,
+            scales_loss=options.precision == "mixed_float16",
         )
 
     def work(self, blueprint: Blueprint, *, units: Callable[[list, int], int], **arguments: Any) -> loop.Work:
@@ -91,7 +92,7 @@ class Rounds:
             f"steps     {self.total:,} of batches of {options.batch_size}{accumulated}, {self.total / self.of_pass:.2f} passes over the "
             f"text; learning rate {options.peak:g} after {self.warmup} steps, {after}; seed {options.seed}",
             *self.workers.describe(),
-            f"device    {device()}; matrix products at {work.ceiling / 1e9:.0f} GFLOP/s, the ceiling",
+            f"device    {device(options.precision)}; matrix products at {work.ceiling / 1e9:.0f} GFLOP/s, the ceiling",
         ]
 
 

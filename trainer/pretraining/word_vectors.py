@@ -65,7 +65,9 @@ class Plan:
 
     def __init__(self, options: Pretrain, text: PlainText, inputs: dict[str, Path], workers: Workers = ALONE) -> None:
         if workers.number > 1:
-            raise Mistake(f"pretrain word2vec: expected one worker, received {workers.number}: its steps are too short to share")
+            raise Mistake(
+                f"pretrain word2vec: expected one worker, received {workers.number}: its steps are too short to share"
+            )
         self.options, self.text = options, text
         segment = segmenter() if options.segment else None
         self.tokenizer = Words(self._vocabulary(inputs.get("vocabulary"), segment), lower_case=True)
@@ -145,7 +147,7 @@ class Plan:
             f"model     {self.model.count_params():,} parameters",
             f"steps     {source.number * options.epochs:,} in {options.epochs} epochs; learning rate {options.peak:g}, then "
             f"linearly to 0; seed {options.seed}",
-            f"device    {device()}",
+            f"device    {device(options.precision)}",
         ]
 
 

@@ -124,7 +124,7 @@ class Folder:
         finally:
             os.close(descriptor)
 
-    def start(self, settings: dict[str, Any], files: dict[str, str], workers: int = 1) -> None:
+    def start(self, settings: dict[str, Any], files: dict[str, str], computed: dict[str, Any] | None = None) -> None:
         """Writes what a run folder holds from its first moment; with `overwrite`, deletes the run that it held, no more.
 
         Says so if the run began in another environment.
@@ -132,14 +132,15 @@ class Folder:
         Args:
             settings: Of `config.json`; options, fingerprints and environment are added under "lineage".
             files: {name: content} of the other files.
-            workers: That share each batch.
+            computed: How, as far as the last bits depend on it: {"threads", "workers"}.
         """
         from trainer.training import checkpoint
 
-        here = environment() | ({"workers": workers} if workers > 1 else {})
+        computed = computed or {}
+        here = environment() | computed
         if checkpoint.newest(self.out / "checkpoint") and not self.overwrite:
-            before = {"workers": 1} | lineage(self.out).get("environment", {})
-            for name, value in ({"workers": 1} | here).items():
+            before = computed | lineage(self.out).get("environment", {})  # older runs do not say how
+            for name, value in here.items():
                 if before.get(name) != value:
                     say(f"note      begun with {name} {before.get(name)}, here {value}: the last bits may differ")
         if self.overwrite:

@@ -17,7 +17,7 @@ from trainer.tasks.kind import Transformers
 from trainer.tasks.setup import Setup
 from trainer.text import windows
 from trainer.training import batches
-from trainer.training.step import Loss
+from trainer.training.step import Loss, in_float32
 
 SNIPPET = """\
 import torch
@@ -86,7 +86,7 @@ class Logits:
 
         @tf.function(input_signature=signature, autograph=False)
         def step(inputs, targets):
-            logits = model(inputs, training=False)
+            logits = in_float32(model(inputs, training=False))
             return logits, *loss(targets, logits)
 
         self.step = step

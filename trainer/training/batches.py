@@ -101,7 +101,11 @@ def steps(
     ]
     batches = iter(dataset(source, [rows for step in micro_batches for rows, _ in step], epoch)) if plan else iter(())
     for step in micro_batches:
-        yield [Batch(*next(batches), counts) for _, counts in step], sum(len(rows) for rows, counts in step if counts)
+        number = sum(len(rows) for rows, counts in step if counts)
+        yield (
+            [Batch(inputs, targets, counts) for (_, counts), (inputs, targets) in zip(step, batches, strict=False)],
+            number,
+        )
 
 
 class InMemory:

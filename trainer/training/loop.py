@@ -9,13 +9,11 @@ import math
 import re
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -25,14 +23,14 @@ from trainer.progress import Progress, say
 from trainer.runs.folder import Folder
 from trainer.training import averaging, checkpoint, decay
 from trainer.training.log import Log
+from trainer.training.machine import threads
 from trainer.training.signals import Signals
 from trainer.training.step import Measures
-from trainer.training.workers import ALONE, Workers
+from trainer.training.work import Scores as Scores
+from trainer.training.work import Work as Work
 
 LOG_EVERY = 10  # steps between lines of metrics.jsonl
 SHARE = 0.05  # of the time that may go into checkpoints
-
-Scores = dict[str, Any]
 
 
 @dataclass
@@ -50,72 +48,6 @@ class State:
     average: Scores = field(default_factory=dict)  # of that mean
     report: dict[str, Any] = field(default_factory=dict)  # of the epoch whose weights are kept, once it was scored
     seconds: float = 0.0  # in all, whatever interrupted it
-
-
-@dataclass(frozen=True)
-class Work:
-    """The job of a run: what is trained, how it takes its steps, and when it ends.
-
-    Args:
-        model, optimizer: Built; set from the checkpoint if there is one.
-        steps: Steps of the optimiser an epoch.
-        epochs: At most.
-        period: What is called an epoch here: pretraining is scored more often than once an epoch.
-        unit: What `batches` counts.
-        shown: Scores that are printed, beside the metric.
-        flops: Floating-point operations that a unit takes at least, to say what share of `ceiling` is reached; 0: unknown.
-        ceiling: Such operations a second, see `trainer.training.machine`.
-        batches: (epoch from 1, steps to leave out) -> iterator of (what `step` takes, number of examples, or of `unit`); of
-            several workers, those of this one.
-        step: Makes one step; returns its measures.
-        to_bytes: model -> content of its file of weights.
-        score: (function to call now and then) -> scores of the model as it is; None: there is nothing to score on.
-        report: () -> where the model fails, as `score` last saw it.
-        carried: What else passes from step to step, as the states of a language model do.
-        workers: That make the steps together.
-        metric: The score by which epochs are compared, more is better, unless `less_is_better`.
-        patience: Stop after so many epochs without a better score; None: never.
-        keep_best: Keep the weights of the best epoch, not of the last.
-        average: Keep the mean of the weights of so many last epochs; 0: of none.
-    """
-
-    model: keras.Model
-    optimizer: keras.optimizers.Optimizer
-    steps: int
-    epochs: int
-    batches: Callable[[int, int], Iterator[tuple[Any, int]]]
-    step: Callable[[Any], Measures]
-    to_bytes: Callable[[keras.Model], bytes]
-    score: Callable[[Callable[[], None]], Scores] | None = None
-    report: Callable[[], dict[str, Any]] | None = None
-    metric: str = ""
-    patience: int | None = None
-    keep_best: bool = False
-    average: int = 0
-    period: str = "epoch"
-    unit: str = "examples"
-    shown: tuple[str, ...] = ()
-    flops: float = 0.0
-    ceiling: float = 0.0
-    less_is_better: bool = False
-    carried: Sequence[keras.Variable] = ()
-    workers: Workers = ALONE
-
-    def variables(self) -> list[keras.Variable]:
-        """Returns all that a checkpoint holds, in order."""
-        return [*self.model.variables, *self.optimizer.variables, *self.carried]
-
-    def best(self, scores: list[Scores]) -> Scores | None:
-        """Returns the best score, the first of equals; None without scores."""
-        sign = -1 if self.less_is_better else 1
-        better = lambda score: (sign * score[self.metric], -score[self.period])
-        return max(scores, key=better) if scores and self.score else None
-
-    def ended(self, scores: list[Scores]) -> bool:
-        """Says whether the run with these scores of its epochs is over."""
-        best = self.best(scores)
-        stale = self.patience and best and len(scores) - best[self.period] >= self.patience
-        return len(scores) == self.epochs or bool(stale)
 
 
 def run(
@@ -168,7 +100,7 @@ def run(
         weights = _bytes_of(model.weights)
         checkpoint.check_room(folder.out, size, weights, kept=work.average or int(work.keep_best))
         try:
-            folder.start(settings, files, workers.number)
+            folder.start(settings, files, {"threads": threads(), "workers": workers.number})
             workers.shared(None)
             with Signals() as signals:  # also while the result is written: a run that has ended ends
                 training = Training(work, folder.out, signals, again, checkpoint_every=checkpoint_every)
@@ -293,9 +225,9 @@ class Training:
     def _steps_of(self, epoch):
         """Makes the steps of an epoch that are left; returns the number of their examples."""
         work, state, examples = self.work, self.state, 0
-        for batch, size in work.batches(epoch, state.step - (epoch - 1) * work.steps):
+        for batch, own in work.batches(epoch, state.step - (epoch - 1) * work.steps):
             measures = work.step(batch)
-            asked, size = self.workers.totals([bool(self.signals.received), size])
+            asked, size = map(round, self.workers.totals([bool(self.signals.received), own]))
             if not np.isfinite(measures["loss"]):
                 raise self._diverged(measures["loss"])
             state.step += 1

@@ -1,11 +1,19 @@
 """The machine that trains: its devices, and how fast it multiplies matrices."""
 
+import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import keras
 import tensorflow as tf
 
+from trainer.errors import Mistake
+from trainer.options import Device
+from trainer.training.workers import Cluster
+
 SIZE, PRODUCTS, TRIES = 1024, 4, 4
+TENSOR_CORES = 8  # compute capability of GPUs that multiply bfloat16 several times as fast as float32
 
 
 def ceiling() -> float:
@@ -22,7 +30,62 @@ def ceiling() -> float:
     return 2 * SIZE**3 * PRODUCTS / min(seconds)
 
 
-def device() -> str:
-    """Returns the names of the GPUs; without one, the versions of TensorFlow and Keras that run on the CPU."""
+def prepare(options: Device) -> None:
+    """Sets what TensorFlow may use, before it computes anything: threads, one GPU of several for each worker of this host, memory.
+
+    Raises:
+        Mistake: It has computed before, with others.
+    """
     gpus = tf.config.list_physical_devices("GPU")
-    return ", ".join(gpu.name for gpu in gpus) or f"CPU, TensorFlow {tf.__version__}, Keras {keras.__version__}"
+    cluster = Cluster.of(os.environ.get("TF_CONFIG"))
+    try:
+        if options.threads:
+            tf.config.threading.set_intra_op_parallelism_threads(options.threads)
+            tf.config.threading.set_inter_op_parallelism_threads(options.threads)
+        if gpus:  # one a process: see `trainer.training.workers`
+            gpu = gpus[cluster.beside % len(gpus)]
+            tf.config.set_visible_devices([gpu], "GPU")
+            if options.gpu_memory:
+                limit = tf.config.LogicalDeviceConfiguration(memory_limit=options.gpu_memory)
+                tf.config.set_logical_device_configuration(gpu, [limit])
+            else:
+                tf.config.experimental.set_memory_growth(gpu, True)
+    except (RuntimeError, ValueError) as error:
+        raise Mistake(
+            f"--threads, --gpu_memory: expected before anything was computed in this process ({error})"
+        ) from None
+
+
+@contextmanager
+def computing_in(precision: str) -> Iterator[None]:
+    """Lets the layers that are made meanwhile compute in a precision: float32, mixed_bfloat16 or mixed_float16."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def threads() -> int:
+    """Returns how many compute an operation."""
+    return tf.config.threading.get_intra_op_parallelism_threads() or cores()
+
+
+def cores() -> int:
+    """Returns how many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def device(precision: str) -> str:
+    """Returns what computes, in which precision: a GPU by its name, else the CPU; and the versions of TensorFlow and Keras."""
+    versions = f"TensorFlow {tf.__version__}, Keras {keras.__version__}"
+    gpus = tf.config.get_visible_devices("GPU")
+    if not gpus:
+        return f"CPU, {threads()} threads, {precision}; {versions}"
+    details = tf.config.experimental.get_device_details(gpus[0])
+    others = len(tf.config.list_physical_devices("GPU")) - 1
+    unused = f", 1 of {others + 1} (`launch --workers {others + 1}` uses all)" if others else ""
+    gains = precision == "float32" and details.get("compute_capability", (0,))[0] >= TENSOR_CORES
+    hint = " (--precision mixed_bfloat16 is faster on it)" if gains else ""
+    return f"{details.get('device_name', gpus[0].name)}{unused}, {precision}{hint}; {versions}"

@@ -143,6 +143,7 @@ def optimizer(
     epsilon: float = EPSILON,
     clip_norm: float = 1.0,
     scales: Sequence[float] | None = None,
+    scales_loss: bool = False,
 ) -> keras.optimizers.Optimizer:
     """Returns an optimiser built for `variables`; the defaults are those that BERT is fine-tuned with.
 
@@ -154,6 +155,8 @@ def optimizer(
         epsilon: Of Adam, added to the root of the second moment before the correction of its bias; PyTorch adds it after.
         clip_norm: Global norm at which the gradients are clipped; 0: they are not.
         scales: A learning-rate multiplier for each variable (see `layer_scales`); 1 by default.
+        scales_loss: Take the gradients of a loss times a factor, so that small ones are no zeros in float16; where one is no number,
+            leave the step out and halve the factor (Micikevicius et al. 2017, arXiv 1710.03740).
     """
     result = OPTIMIZERS[name](
         schedule,
@@ -162,6 +165,8 @@ def optimizer(
         decays=[weight_decay if is_decayed(variable) else 0.0 for variable in variables],
         global_clipnorm=clip_norm or None,
     )
+    if scales_loss:
+        result = keras.optimizers.LossScaleOptimizer(result)
     result.build(variables)
     return result
 

@@ -135,7 +135,9 @@ def _totals(tensors, workers):
     if workers.number == 1:
         return tensors
     flat = tf.split(
-        workers.total(tf.concat([tf.reshape(x, [-1]) for x in tensors], 0)), [tf.size(x) for x in tensors], num=len(tensors)
+        workers.total(tf.concat([tf.reshape(x, [-1]) for x in tensors], 0)),
+        [tf.size(x) for x in tensors],
+        num=len(tensors),
     )
     return [tf.reshape(x, tf.shape(tensor)) for x, tensor in zip(flat, tensors, strict=True)]
 

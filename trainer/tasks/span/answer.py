@@ -13,6 +13,7 @@ from trainer.tasks.setup import Setup
 from trainer.tasks.span.examples import cut, question_room
 from trainer.text import windows
 from trainer.text.pieces import Pieces, changes
+from trainer.training.step import in_float32
 
 BEST = 20  # answers
 
@@ -120,7 +121,7 @@ class _Finder:
         place = tf.ragged.range(starts, ends)  # [W, (P)] among all pieces
         question = tf.gather(asked.questions, rows)
         part = tf.gather(asked.contexts.ids.flat_values, place).with_row_splits_dtype(question.row_splits.dtype)
-        logits = self.model(self.reader.frame(question, part), training=False)  # [W, S, 2]
+        logits = in_float32(self.model(self.reader.frame(question, part), training=False))  # [W, S, 2]
         place = place.to_tensor(-1)  # [W, P]
         first, last = self._of_pieces(asked, logits, question, place)  # [W, P]
         # All spans of up to `longest` pieces, each in the window that shows most around it: [W, P, longest]

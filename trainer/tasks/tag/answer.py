@@ -14,6 +14,7 @@ from trainer.tasks.tag.decoders import DECODERS
 from trainer.tasks.tag.units import Units
 from trainer.text import windows
 from trainer.text.pieces import changes
+from trainer.training.step import in_float32
 
 
 def functions(model: keras.Model, setup: Setup) -> dict[str, Any]:
@@ -93,7 +94,7 @@ class Tagger:
         def read(i, logits):
             starts, ends, kept_from, kept_to = (field[i : i + windows.WINDOWS] for field in cuts[1:])
             window = tf.gather(of_rows.ids.flat_values, tf.ragged.range(starts, ends))
-            outputs = self.model(self.reader.frame(window), training=False)
+            outputs = in_float32(self.model(self.reader.frame(window), training=False))
             kept = tf.ragged.range(kept_from, kept_to)
             begins = tf.gather(of_rows.first, kept.flat_values)
             piece = tf.boolean_mask(kept.flat_values, begins)

@@ -22,6 +22,7 @@ from trainer.tasks.write.answer import Writer
 from trainer.tasks.write.examples import pairs
 from trainer.tasks.write.step import TARGETS, plain_loss
 from trainer.training import batches
+from trainer.training.step import in_float32
 
 
 class Scorer:
@@ -50,7 +51,7 @@ class Scorer:
 
         @tf.function(input_signature=[setup.reader.inputs(), TARGETS], autograph=False)
         def losses(inputs, targets):
-            return plain_loss(targets, model(inputs, training=False))
+            return plain_loss(targets, in_float32(model(inputs, training=False)))
 
         self.write, self.losses = write, losses
 
