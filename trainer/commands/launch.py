@@ -18,6 +18,7 @@ from trainer.options import Launch
 from trainer.progress import say
 from trainer.training.signals import Signals
 
+PROGRAM = (sys.executable, "-m", "trainer")
 WAIT = 0.1  # seconds between looks at the workers
 GRACE = 20.0  # seconds that the workers have to end, once one of them has failed or a signal came
 
@@ -80,7 +81,7 @@ def _start(command, addresses, index):
     root = str(Path(trainer.__file__).parents[1])
     path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
     process = subprocess.Popen(
-        [sys.executable, "-m", "trainer", *command],
+        [*PROGRAM, *command],
         env=os.environ | {"PYTHONPATH": path, "TF_CONFIG": json.dumps(config)},
         stdin=subprocess.DEVNULL,
         stdout=None if index == 0 else subprocess.DEVNULL,

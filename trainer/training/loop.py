@@ -189,6 +189,12 @@ class Training:
             self.workers.check_equal("weights", checkpoint.digest(checkpoint.arrays_of(self.variables)))
             self.workers.spread_seeds(self.variables)
 
+    def _end_together(self):
+        """Checks that the workers still have the same weights; they may differ in the states of their dropout."""
+        if self.workers.number > 1:
+            weights = checkpoint.arrays_of(self.work.model.trainable_variables)
+            self.workers.check_equal("trained weights", checkpoint.digest(weights))
+
     def run(self) -> tuple[bytes, str]:
         """Makes them; returns (content of the file of weights to keep, digest of the whole run), of a worker that is not the chief
         nothing of both."""
@@ -204,6 +210,7 @@ class Training:
                 where += f", {share:.0%} of the ceiling" if share else ""
                 rate = f"{examples / seconds:.0f} {work.unit}/s{where}" if examples else "all steps made before"
                 self.progress.note(f"{work.period} {epoch}/{work.epochs}: {line}{seconds:.0f} s, {rate}")
+            self._end_together()
             if not self.log:
                 return b"", ""
             self.log.sync()

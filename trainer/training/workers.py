@@ -149,9 +149,8 @@ class Workers:
             local = (tf.errors.InvalidArgumentError, tf.errors.ResourceExhaustedError)
             if self.strategy is None or isinstance(error, local):
                 raise
-            reason = next(iter(str(error).splitlines()), "no detail")[:160]
             raise Failure(
-                f"worker {self.index} of {self.number}: another worker is gone ({reason}); the same command on all of them goes "
+                f"worker {self.index} of {self.number}: another worker is gone ({type(error).__name__}); the same command on all of them goes "
                 "on from the last checkpoint"
             ) from None
 
