@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[2]
 BATCH, LENGTH, WORDS = 32, 128, 8000
@@ -70,7 +71,7 @@ def work(folder, arguments):
     from trainer.__main__ import main as train
     from trainer.training import checkpoint, loop
 
-    noted = {"rounds": []}
+    noted: dict[str, Any] = {"rounds": []}
     steps_of, make = loop.Training._steps_of, loop.Training.run
 
     def timed(self, epoch):

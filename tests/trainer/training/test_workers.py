@@ -101,7 +101,8 @@ def test_two_workers_go_on_as_one_would(tmp_path, capfd):
     ]
     settings = ["--epochs=3", "--batch_size=4", "--accumulate=2", "--learning_rate=3e-3", "--max_length=16"]
     command = ["finetune", "sentiment", f"--init={tmp_path}/tiny", *files, *settings]
-    assert said_by(*command, f"--out={tmp_path}/one")[0] == 0
+    status, _, err = said_by(*command, f"--out={tmp_path}/one")
+    assert status == 0, err
     with stopped_at(3):
         assert said_by(*command, f"--out={tmp_path}/two")[0] == 143
     capfd.readouterr()
