@@ -54,7 +54,7 @@ def write_text(folder):
     draw = random.Random(0)
     words = [f"w{i}" for i in range(WORDS)]
     (folder / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]) + "\n")
-    documents = [" ".join(draw.choices(words, k=LENGTH)) for _ in range(1000)]
+    documents = [" ".join(draw.choices(words, k=LENGTH - 2)) for _ in range(1000)]
     (folder / "text.txt").write_text("\n\n".join(documents) + "\n")
 
 
