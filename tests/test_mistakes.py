@@ -335,6 +335,7 @@ TABLE = [
     (["trainer", "predict", "unfinished", "--text=a"], 2, ["expected a finished run", "found an unfinished run"]),
     (["trainer", "predict", "relabelled", "--text=a"], 2, ["labels.txt", "expected negative, positive", "found negative"]),
     (["trainer", "predict", "run", "--input=latin.txt"], 2, ["latin.txt:2", "expected UTF-8"]),
+    (["trainer", "launch", "--workers=2", "--", "evaluate", "run"], 2, ["expected finetune or pretrain", "received evaluate"]),
     (["trainer", "compare"], 2, ["required: TASK_OR_RUNS"]),
     (["trainer", "compare", "sentiment"], 2, ["--models: expected names of what to train on sentiment, received none"]),
     (["trainer", "compare", "run", "--models=tiny"], 2, ["expected --models with a task, one of sentiment", "received run"]),

@@ -65,10 +65,10 @@ def test_batches_follow_their_plan():
             np.testing.assert_array_equal(inputs[name], expected)
     steps = list(batches.steps(examples, [np.array([3, 0, 1]), np.array([2])], 2, epoch=1))
     assert [size for _, size in steps] == [3, 1]
-    assert [[targets.numpy().tolist() for _, targets in step] for step, _ in steps] == [[[3, 0], [1]], [[2]]]
+    assert [[targets.numpy().tolist() for _, targets, _ in step] for step, _ in steps] == [[[3, 0], [1]], [[2]]]
     assert list(batches.steps(examples, [], 2, epoch=1)) == []
     steps = list(batches.steps(examples, [np.array([3, 0, 1]), np.array([2])], 2, epoch=1, most=1))
-    assert [[targets.numpy().tolist() for _, targets in step] for step, _ in steps] == [[[3, 0, 1]], [[2]]]
+    assert [[targets.numpy().tolist() for _, targets, _ in step] for step, _ in steps] == [[[3, 0, 1]], [[2]]]
 
 
 class Lazy:
@@ -98,7 +98,7 @@ def test_a_source_may_be_lazy_and_differ_from_epoch_to_epoch(tmp_path):
         plan = source.plan(2, seed=0, epoch=epoch)
         source.read.clear()
         masked = [
-            inputs["token_ids"].numpy() for step, _ in batches.steps(source, plan, 2, epoch) for inputs, _ in step
+            inputs["token_ids"].numpy() for step, _ in batches.steps(source, plan, 2, epoch) for inputs, *_ in step
         ]
         assert sorted(source.read) == list(range(6))
         order = np.argsort(np.concatenate(plan))
