@@ -329,7 +329,7 @@ TABLE = [
     (["trainer", "predict", "run", "--input=train.txt"], 2, ["train.txt: expected texts, found a label before every one", "--lines labelled"]),
     (["trainer", "predict", "run", "--input=train.txt", "--lines=both"], 2, ["--lines: expected labelled or texts, received both"]),
     (["trainer", "predict", "run", "--text=a\udcff"], 2, ["--text: expected text in UTF-8, received 'a\\udcff'"]),
-    (["trainer", "predict", "tiny", "--text=a"], 2, ["expected a finished run", "found weights without what a run says of itself"]),
+    (["trainer", "predict", "tiny", "--text=a"], 2, ["tiny: expected a run, or weights with BERT's head of masked words"]),
     (["trainer", "predict", "unlabelled", "--text=a"], 2, ["config.json: expected id2label"]),
     (["trainer", "predict", "foreign", "--text=a"], 2, ["config.json: expected what a run of this version writes, found nothing of task, max_length, options"]),
     (["trainer", "predict", "unfinished", "--text=a"], 2, ["expected a finished run", "found an unfinished run"]),

@@ -184,7 +184,7 @@ def test_mistakes(bert_folder, capsys, tmp_path):
     assert status == 2 and "--unit: expected joined_pieces, of which texts are made again, received words" in err
     for option, value, expected in (
         ("beams", 0, "1 to 100, received 0"),
-        ("length_penalty", "nan", "0 to 10, received nan"),
+        ("length_penalty", 11, "0 to 10, received 11"),
         ("label_smoothing", 1, "a probability from 0, below 1, received 1"),
     ):
         status, _, err = train(capsys, path, tmp_path, "seq2seq-attention", **{option: value})
