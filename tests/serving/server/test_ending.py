@@ -11,14 +11,7 @@ from tensorflow_serving.apis import get_model_status_pb2, model_service_pb2_grpc
 
 from serving.messages import PREDICT
 from tests.conftest import Server
-from tests.serving.harm import method, request, save_odd_model, texts
-
-
-@pytest.fixture(scope="module")
-def odd(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("odd") / "odd"
-    save_odd_model(folder / "1")
-    return folder
+from tests.serving.harm import method, request, texts
 
 
 @pytest.fixture(scope="module")

@@ -9,16 +9,9 @@ import pytest
 
 from serving.messages import PREDICT, PredictResponse, TensorProto
 from tests.conftest import Server
-from tests.serving.harm import BOOL, FLOAT, STRING, method, request, save_odd_model, tensor, texts
+from tests.serving.harm import BOOL, FLOAT, STRING, method, request, tensor, texts
 
 LIMITS = {"max_request_bytes": 2 * 2**20, "max_tensor_bytes": 2**22, "max_rows": 500, "max_bytes_under_way": 3 * 2**20}
-
-
-@pytest.fixture(scope="module")
-def odd(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("odd") / "odd"
-    save_odd_model(folder / "1")
-    return folder
 
 
 @pytest.fixture(scope="module")
