@@ -12,8 +12,6 @@ its table last.
 import argparse
 import json
 import os
-import time
-from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 
@@ -27,7 +25,7 @@ from transformers import MarianConfig, MarianMTModel
 
 from models.seq2seq import joined
 from models.transformer import transformer_seq2seq
-from tests.bench.turns import best_of
+from tests.bench.turns import best_of, parsed
 from trainer.generation import decode
 from trainer.progress import say
 
@@ -45,16 +43,7 @@ def main():
     parser.add_argument("--vocabulary", type=int, default=4000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--shapes", type=int, nargs="+", default=range(len(SHAPES)), help="some of 0 to 3 only")
-    parser.add_argument(
-        "--cpu_time", action="store_true", help="count CPU seconds, of OMP_NUM_THREADS=1 on a busy machine"
-    )
-    parser.add_argument("--json", type=Path, help="file to write the figures to, too")
-    options = parser.parse_args()
-    threads = int(os.environ["OMP_NUM_THREADS"])
-    torch.set_num_threads(threads)
-    tf.config.threading.set_intra_op_parallelism_threads(threads)
-    tf.config.threading.set_inter_op_parallelism_threads(threads)
-    clock = time.process_time if options.cpu_time else time.perf_counter
+    options, threads, clock = parsed(parser)
     keras.utils.set_random_seed(0)
     size = {"layers": options.layers, "width": options.width, "heads": options.heads, "dropout": 0.0}
     ours = Ours(options.vocabulary, **size, packed=True)

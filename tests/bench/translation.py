@@ -11,8 +11,6 @@ in turn, the best of several rounds. Prints its table last.
 import argparse
 import json
 import os
-import time
-from pathlib import Path
 from types import SimpleNamespace
 
 os.environ.setdefault("OMP_NUM_THREADS", "2")
@@ -21,13 +19,12 @@ from trainer import quiet  # noqa: F401  isort: skip  before anything else impor
 
 import keras
 import numpy as np
-import tensorflow as tf
 import torch
 
 from models.seq2seq import joined, seq2seq
 from models.transformer import transformer_seq2seq
 from tests.bench.generation import marian
-from tests.bench.turns import best_of, torch_step
+from tests.bench.turns import best_of, parsed, torch_step
 from trainer.data import datasets, files
 from trainer.tasks.setup import Setup
 from trainer.tasks.table import TASKS
@@ -49,16 +46,7 @@ def main():
     parser.add_argument("--models", nargs="+", choices=CONTENDERS, default=list(CONTENDERS))
     parser.add_argument("--batches", type=int, default=4, help="batches of a round")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument(
-        "--cpu_time", action="store_true", help="count CPU seconds, of OMP_NUM_THREADS=1 on a busy machine"
-    )
-    parser.add_argument("--json", type=Path, help="file to write the figures to, too")
-    options = parser.parse_args()
-    threads = int(os.environ["OMP_NUM_THREADS"])
-    torch.set_num_threads(threads)
-    tf.config.threading.set_intra_op_parallelism_threads(threads)
-    tf.config.threading.set_inter_op_parallelism_threads(threads)
-    clock = time.process_time if options.cpu_time else time.perf_counter
+    options, threads, clock = parsed(parser)
     reader, data = read(options.batches)
     size, sentences = len(reader.tokenizer.vocabulary), sum(len(targets) for _, targets in data)
     figures = {}

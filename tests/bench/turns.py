@@ -1,10 +1,29 @@
 """What the benchmarks of training steps share: contenders that take the same batches in turn, and a step as PyTorch makes it."""
 
+import argparse
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import tensorflow as tf
 import torch
+
+
+def parsed(parser: argparse.ArgumentParser) -> tuple[argparse.Namespace, int, Callable[[], float]]:
+    """Returns (options, threads, clock) of a benchmark: adds --cpu_time and --json, and gives TensorFlow and PyTorch as many
+    threads as `OMP_NUM_THREADS` says, before they compute anything."""
+    parser.add_argument(
+        "--cpu_time", action="store_true", help="count CPU seconds, of OMP_NUM_THREADS=1 on a busy machine"
+    )
+    parser.add_argument("--json", type=Path, help="file to write the figures to, too")
+    options = parser.parse_args()
+    threads = int(os.environ["OMP_NUM_THREADS"])
+    torch.set_num_threads(threads)
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(threads)
+    return options, threads, time.process_time if options.cpu_time else time.perf_counter
 
 
 def best_of(
