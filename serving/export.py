@@ -17,16 +17,15 @@ from typing import Any, NoReturn
 from serving import lint
 from serving.command_line import Parser, fail
 from trainer.errors import Failure, Mistake, defect
+from trainer.options.answering import ANSWERING
 from trainer.writing import print_json
-
-ANSWERING = (("null_threshold", float, "qa"), ("beams", int, "translation"), ("length_penalty", float, "translation"))
 
 
 def export(run: str | os.PathLike, to: str | os.PathLike, **answering: Any) -> dict[str, Any]:
     """Exports a finished run, or pretrained weights.
 
     Args:
-        run: See `trainer.answering.load`.
+        run: See `trainer.answerers.load`.
         to: Base path of the model; the new version is one more than the highest there.
         **answering: See `trainer.runs.run.Run`.
 
@@ -38,7 +37,7 @@ def export(run: str | os.PathLike, to: str | os.PathLike, **answering: Any) -> d
         Failure: Writing failed midway (a full disk).
     """
     from trainer.quiet import tf  # isort: skip  before anything else imports TensorFlow
-    from trainer.answering import load
+    from trainer.answerers import load
 
     finished, to = load(run, **answering), Path(to)
     versions = [
@@ -135,7 +134,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         help="folder of a finished run of `python -m trainer finetune`, `pretrain lm` or `pretrain bert`; nano, or other weights of BERT",
     )
     parser.add_argument("--to", required=True, help="base path of the model; gets a new version folder")
-    for name, kind, task in ANSWERING:
+    for name, (kind, _, task) in ANSWERING.items():
         parser.add_argument(f"--{name}", type=kind, help=f"of {task}, as for `python -m trainer evaluate`")
     parser.add_argument("--target", help="image tensorflow/serving to lint for, see `python -m serving.lint --help`")
     options = parser.parse_args(arguments)
@@ -145,7 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
         # Traced with a GPU, a graph may contain ops that a server without one lacks
         tf.config.set_visible_devices([], "GPU")
-        exported = export(options.run, options.to, **{name: getattr(options, name) for name, *_ in ANSWERING})
+        exported = export(options.run, options.to, **{name: getattr(options, name) for name in ANSWERING})
         print_json(exported)
         for line in lint.report(*lint.check(exported["path"], options.target), options.target):
             print(line, file=sys.stderr)

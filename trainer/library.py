@@ -66,7 +66,7 @@ class Trained:
 
     def __init__(self, folder: str | Path, **answering: Any) -> None:
         from trainer import quiet  # noqa: F401  isort: skip  before all that imports TensorFlow
-        from trainer.answering import load as load_run
+        from trainer.answerers import load as load_run
 
         self.folder, self.answering = folder, answering
         self._run = load_run(folder, **answering)

@@ -20,7 +20,7 @@ import numpy as np
 from serving.export import export
 from serving.server.models.servable import Servable
 from tests.conftest import ROOT, encoded, write_bert_folder, write_examples
-from trainer import answering
+from trainer import answerers
 from trainer.__main__ import main as trainer
 from trainer.commands.predict import predict
 from trainer.data import datasets, files
@@ -80,7 +80,7 @@ def tiny_run(folder):
 def compare(run_folder, data, limit, folder):
     """Returns (answers of `trainer predict`, {TensorFlow version: answers of the export}); writes files to `folder`."""
     path = export(run_folder, folder / "model")["path"]
-    run = answering.load(run_folder)
+    run = answerers.load(run_folder)
     rows = rows_of(run, datasets.path_of(str(data), "dev", run.task_name), limit)
     signatures = (None, *run.task.more)
     expected = [row for name in signatures for row in predict(run, rows, signature=name, batch_size=BATCH)]

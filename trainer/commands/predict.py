@@ -9,8 +9,8 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from trainer import answering
-from trainer.answering import Answering
+from trainer import answerers
+from trainer.answerers import Answerer
 from trainer.data import answered, files
 from trainer.data.schema import Row
 from trainer.errors import Failure, Mistake
@@ -25,7 +25,7 @@ def run(options: Predict) -> None:
     if method_of(Path(options.run)) == "word2vec":
         _neighbours(options)
         return
-    trained = answering.load(options.run, **options.answering())
+    trained = answerers.load(options.run, **options.answering())
     said = options.options(trained.task, trained.task_name)
     if options.signature and options.signature not in trained.task.more:
         expected = f"one of {', '.join(trained.task.more)}" if trained.task.more else f"none for {trained.task_name}"
@@ -82,7 +82,7 @@ def _neighbours(options):
             file.write(json_line({"text": word, "neighbours": found}) + "\n")
 
 
-def rows_of(options: Predict, trained: Answering) -> list[Row]:
+def rows_of(options: Predict, trained: Answerer) -> list[Row]:
     """Returns the rows that are given by their fields."""
     given = options.given()
     if tuple(given) not in trained.inputs:
@@ -96,7 +96,7 @@ def rows_of(options: Predict, trained: Answering) -> list[Row]:
     return [dict(zip(given, values, strict=True)) for values in zip(*given.values(), strict=True)]
 
 
-def predict(run: Answering, rows: list[Row], *, signature: str | None = None, batch_size: int) -> Iterator[Row]:
+def predict(run: Answerer, rows: list[Row], *, signature: str | None = None, batch_size: int) -> Iterator[Row]:
     """Answers rows in order.
 
     Args:

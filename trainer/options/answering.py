@@ -7,10 +7,11 @@ from trainer.errors import Mistake
 from trainer.options.checks import search
 from trainer.tasks.table import Task
 
-OF_KINDS = {
-    "null_threshold": ("span", "qa"),
-    "beams": ("write", "translation"),
-    "length_penalty": ("write", "translation"),
+# {name: (its type, the kind of task that has it, a task of this kind)}
+ANSWERING: dict[str, tuple[type, str, str]] = {
+    "null_threshold": (float, "span", "qa"),
+    "beams": (int, "write", "translation"),
+    "length_penalty": (float, "write", "translation"),
 }
 
 
@@ -39,6 +40,6 @@ class Answering:
     def check_run(self, folder: Any, task_name: str, task: Task) -> None:
         """Refuses options that are not for a run of this task."""
         for name in self.answering():
-            kind, usual = OF_KINDS[name]
+            _, kind, usual = ANSWERING[name]
             if task.kind != kind:
                 raise Mistake(f"--{name}: expected for {usual}, received for {folder}, a run of {task_name}")

@@ -257,7 +257,7 @@ class LanguageModel(Finished):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        self.task_name = "text_generation"  # of those that read in one direction, see `trainer.answering`
+        self.task_name = "text_generation"  # of those that read in one direction, see `trainer.answerers`
         self.task = TASKS[self.task_name]
         self.inputs = [fields for _, fields in self.task.inputs]
         self.labels: list[str] = []

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from models.bert import bert
 from models.heads import masked_words
-from trainer import answering
+from trainer import answerers
 from trainer.generation import masks
 from trainer.tasks.table import MOST_MARKS, answers, requests
 from trainer.text.reader import Reader
@@ -26,7 +26,7 @@ LONGEST = 12  # pieces of a sequence
 
 @pytest.fixture(scope="module")
 def nano():
-    return answering.load("nano")
+    return answerers.load("nano")
 
 
 def test_answers_are_those_of_transformers(nano):

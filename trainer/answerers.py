@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import keras
 
 from trainer.data.schema import Row
-from trainer.options import Answering as Options
+from trainer.options import Answering
 from trainer.pretraining.filling import MaskedWords
 from trainer.pretraining.language import LanguageModel
 from trainer.runs.folder import method_of
@@ -17,10 +17,10 @@ from trainer.tasks.table import Task
 from trainer.weights import hub, pretrained
 from trainer.weights.presets import PRESETS
 
-PRETRAINED: dict[str, Callable[[Path], "Answering"]] = {"lm": LanguageModel, "bert": MaskedWords}  # by method
+PRETRAINED: dict[str, Callable[[Path], "Answerer"]] = {"lm": LanguageModel, "bert": MaskedWords}  # by method
 
 
-class Answering(Protocol):
+class Answerer(Protocol):
     """A trained model with its functions from raw strings to decoded answers, here and in the exported graph."""
 
     task_name: str
@@ -38,7 +38,7 @@ class Answering(Protocol):
         """Returns {signature: tf.function} from strings to outputs."""
 
 
-def load(name: str | os.PathLike[str], **options: Any) -> Answering:
+def load(name: str | os.PathLike[str], **options: Any) -> Answerer:
     """Returns what a finished run answers with, or pretrained weights.
 
     Args:
@@ -58,7 +58,7 @@ def load(name: str | os.PathLike[str], **options: Any) -> Answering:
     if method not in PRETRAINED:
         return Run(folder, **options)
     model = PRETRAINED[method](folder)
-    Options(**options).check_run(name, model.task_name, model.task)
+    Answering(**options).check_run(name, model.task_name, model.task)
     return model
 
 
