@@ -1,9 +1,10 @@
-"""Attention from the places of one sequence to those of another, which decoders look back with.
+"""Attention: of a sequence to itself, and from the places of one sequence to those of another, which decoders look back with.
 
-Keys and values are made once, by whoever reads the other sequence, and asked at every step, also by several hypotheses of
+Keys and values of another sequence are made once, by whoever reads it, and asked at every step, also by several hypotheses of
 what is written: the rows that ask are K to a row of the memory, side by side, in training one.
 
-Glossary of shapes: B batch, S places of the memory, K hypotheses, N = B*K, T places that ask, D width, A width of keys, H heads.
+Glossary of shapes: B batch, S sequence length, or places of the memory, K hypotheses, N = B*K, T places that ask, D width, A width
+of keys, H heads.
 """
 
 from typing import Any
@@ -141,3 +142,82 @@ class CrossAttention(keras.layers.Layer):
         batch, length, _ = queries.shape
         shape = [batch, keys.shape[1], length, keys.shape[2]]
         return keras.KerasTensor(queries.shape, dtype=queries.dtype), keras.KerasTensor(shape, dtype=queries.dtype)
+
+
+@register
+class SelfAttention(keras.layers.Layer):
+    """Scaled dot-product self-attention of several heads (Vaswani et al. 2017, section 3.2); owns no weight.
+
+    Args:
+        heads: H; must divide the width.
+        dropout: Rate on the attention probabilities, as in the paper's code.
+        first_query_only: Attend from the first token alone; read [B, 1, ...] for the results.
+        causal: No query attends to what stands behind it. Padding, on the right, is then seen by padding alone.
+        seed: Of the dropout.
+
+    Call arguments:
+        queries_keys_values: [B, S, 3*D], side by side.
+        mask: [B, S], true at real tokens; no query attends to the others.
+        past: Keys and values of P tokens before the first one, each [B, H, P, D/H]; they are attended to as well.
+
+    Returns:
+        context [B, S, D] and the attention map [B, H, S, S], after softmax and before dropout; with `past` the map is
+        [B, H, S, P+S], and keys and values follow, each [B, H, P+S, D/H].
+    """
+
+    def __init__(
+        self,
+        heads: int,
+        dropout: float = 0.0,
+        *,
+        first_query_only: bool = False,
+        causal: bool = False,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.heads = heads
+        self.first_query_only, self.causal = first_query_only, causal
+        self.rate, self.seed = dropout, seed
+        self.dropout = keras.layers.Dropout(dropout, seed=seed, name="dropout")
+
+    def call(self, queries_keys_values, mask, past=None, training=None):
+        batch, length = ops.shape(mask)
+        width = queries_keys_values.shape[-1] // 3
+        size = width // self.heads
+        x = ops.reshape(queries_keys_values, [batch, length, 3, self.heads, size])
+        queries, keys, values = ops.unstack(ops.transpose(x, [2, 0, 3, 1, 4]))  # each [B, H, S, D/H]
+        if self.first_query_only:
+            queries = queries[:, :, :1]  # [B, H, 1, D/H]
+        if past is not None:
+            keys, values = (ops.concatenate([old, new], axis=2) for old, new in zip(past, (keys, values), strict=True))
+        scores = ops.matmul(queries * size**-0.5, ops.transpose(keys, [0, 1, 3, 2]))  # [B, H, S, P+S]
+        seen = self._behind(queries, keys) if self.causal else mask[:, None, None, :]
+        probabilities = ops.softmax(scores + _hidden(seen, scores))
+        context = ops.matmul(self.dropout(probabilities, training=training), values)  # [B, H, S, D/H]
+        context = ops.reshape(ops.transpose(context, [0, 2, 1, 3]), [batch, -1, width])
+        return (context, probabilities) if past is None else (context, probabilities, keys, values)
+
+    @staticmethod
+    def _behind(queries, keys):
+        """Returns which keys each query sees, [S, P+S]: those of the past, of itself and of what stands before it."""
+        length, all_keys = ops.shape(queries)[2], ops.shape(keys)[2]
+        place = ops.arange(all_keys, dtype="int32")
+        return place[None, :] <= place[all_keys - length :, None]
+
+    def get_config(self):
+        arguments = {"heads": self.heads, "dropout": self.rate, "seed": self.seed}
+        return super().get_config() | arguments | {"first_query_only": self.first_query_only, "causal": self.causal}
+
+    def compute_output_spec(self, queries_keys_values, mask, past=None, training=None):
+        batch, length, triple = queries_keys_values.shape
+        queries, dtype = 1 if self.first_query_only else length, queries_keys_values.dtype
+        cached = (
+            [] if past is None else [keras.KerasTensor([*x.shape[:2], None, x.shape[3]], dtype=dtype) for x in past]
+        )
+        keys = None if cached else length
+        return (
+            keras.KerasTensor([batch, queries, triple // 3], dtype=dtype),
+            keras.KerasTensor([batch, self.heads, queries, keys], dtype=dtype),
+            *cached,
+        )

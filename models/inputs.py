@@ -1,6 +1,6 @@
 """What models without special rules of their own read: units with a mask, as embeddings; and words composed of their letters.
 
-Glossary of shapes: B batch, S sequence length, L letters of a word, D width, V vocabulary.
+Glossary of shapes: B batch, S sequence length, L letters of a word, D width, F width of features, V vocabulary.
 """
 
 from typing import Any
@@ -15,36 +15,46 @@ FILTERS = 128  # of the convolution over letters
 LETTERS = 257  # values of a letter: 0 padding, 1 + a byte
 
 
-def unit_inputs(letters: int = 0) -> dict[str, keras.KerasTensor]:
-    """Returns the inputs `token_ids` int32 [B, S], `mask` bool [B, S], true at real units and always at the first of a row, and
-    with `letters` also `letters` int32 [B, S, L]."""
+def unit_inputs(letters: int = 0, features: int = 0) -> dict[str, keras.KerasTensor]:
+    """Returns the inputs `token_ids` int32 [B, S], `mask` bool [B, S], true at real units and always at the first of a row, with
+    `letters` also `letters` int32 [B, S, L], and with `features` also `features` float32 [B, S, F]."""
     inputs = {
         "token_ids": keras.Input([None], dtype="int32", name="token_ids"),
         "mask": keras.Input([None], dtype="bool", name="mask"),
     }
     if letters:
         inputs["letters"] = keras.Input([None, letters], dtype="int32", name="letters")
+    if features:
+        inputs["features"] = keras.Input([None, features], name="features")
     return inputs
 
 
 def units(
     inputs: dict[str, keras.KerasTensor], vocabulary_size: int, width: int, *, deviation: float = 0.1
 ) -> keras.KerasTensor:
-    """Returns the embeddings of units [B, S, D]; of words with letters [B, S, D + `FILTERS`].
+    """Returns the embeddings of units [B, S, D]; of words with letters [B, S, D + `FILTERS`]; with features of units F more.
 
     A word that is not in the vocabulary still shows its ending and its capitals in its letters.
 
     Args:
         inputs: Of `unit_inputs`.
         vocabulary_size: V.
-        width: D.
+        width: D; 0: no embeddings.
         deviation: Standard deviation of the first embeddings.
+
+    Raises:
+        ValueError: Nothing is left to read.
     """
-    x = embedding_of_units(vocabulary_size, width, deviation)(inputs["token_ids"])  # [B, S, D]
-    if "letters" not in inputs:
-        return x
-    y = LetterConvolution(name="letters_of_words")(inputs["letters"])  # [B, S, 128]
-    return keras.layers.Concatenate(name="word_and_letters")([x, y])
+    parts = []
+    if width:
+        parts.append(embedding_of_units(vocabulary_size, width, deviation)(inputs["token_ids"]))  # [B, S, D]
+    if "letters" in inputs:
+        parts.append(LetterConvolution(name="letters_of_words")(inputs["letters"]))  # [B, S, 128]
+    if "features" in inputs:
+        parts.append(inputs["features"])  # [B, S, F]
+    if not parts:
+        raise ValueError("embedding_width: expected more than 0, of units without letters or features, received 0")
+    return parts[0] if len(parts) == 1 else keras.layers.Concatenate(name="unit")(parts)
 
 
 def embedding_of_units(vocabulary_size: int, width: int, deviation: float = 0.1) -> keras.layers.ReversibleEmbedding:

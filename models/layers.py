@@ -261,81 +261,24 @@ class Pooling(keras.layers.Layer):
 
 
 @register
-class SelfAttention(keras.layers.Layer):
-    """Scaled dot-product self-attention of several heads (Vaswani et al. 2017, section 3.2); owns no weight.
+class ScalarMix(keras.layers.Layer):
+    """Sums tensors of one shape, weighted: a list of N [B, S, D] -> scale * sum_i softmax(weights)_i * x_i, [B, S, D].
 
-    Args:
-        heads: H; must divide the width.
-        dropout: Rate on the attention probabilities, as in the paper's code.
-        first_query_only: Attend from the first token alone; read [B, 1, ...] for the results.
-        causal: No query attends to what stands behind it. Padding, on the right, is then seen by padding alone.
-        seed: Of the dropout.
-
-    Call arguments:
-        queries_keys_values: [B, S, 3*D], side by side.
-        mask: [B, S], true at real tokens; no query attends to the others.
-        past: Keys and values of P tokens before the first one, each [B, H, P, D/H]; they are attended to as well.
-
-    Returns:
-        context [B, S, D] and the attention map [B, H, S, S], after softmax and before dropout; with `past` the map is
-        [B, H, S, P+S], and keys and values follow, each [B, H, P+S, D/H].
+    What a task reads of a pretrained encoder's layers (Peters et al. 2018, arXiv 1802.05365, equation 1): at first all the same,
+    at scale 1.
     """
 
-    def __init__(
-        self,
-        heads: int,
-        dropout: float = 0.0,
-        *,
-        first_query_only: bool = False,
-        causal: bool = False,
-        seed: int | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.heads = heads
-        self.first_query_only, self.causal = first_query_only, causal
-        self.rate, self.seed = dropout, seed
-        self.dropout = keras.layers.Dropout(dropout, seed=seed, name="dropout")
+    def build(self, shapes: list[tuple[int | None, ...]]) -> None:
+        self.logits = self.add_weight(shape=(len(shapes),), initializer="zeros", name="logits")
+        self.scale = self.add_weight(shape=(), initializer="ones", name="scale")
 
-    def call(self, queries_keys_values, mask, past=None, training=None):
-        batch, length = ops.shape(mask)
-        width = queries_keys_values.shape[-1] // 3
-        size = width // self.heads
-        x = ops.reshape(queries_keys_values, [batch, length, 3, self.heads, size])
-        queries, keys, values = ops.unstack(ops.transpose(x, [2, 0, 3, 1, 4]))  # each [B, H, S, D/H]
-        if self.first_query_only:
-            queries = queries[:, :, :1]  # [B, H, 1, D/H]
-        if past is not None:
-            keys, values = (ops.concatenate([old, new], axis=2) for old, new in zip(past, (keys, values), strict=True))
-        scores = ops.matmul(queries * size**-0.5, ops.transpose(keys, [0, 1, 3, 2]))  # [B, H, S, P+S]
-        seen = self._behind(queries, keys) if self.causal else mask[:, None, None, :]
-        # -1e9 would overflow in float16
-        hidden = ops.where(seen, 0.0, -3e4 if scores.dtype == "float16" else -1e9)
-        probabilities = ops.softmax(scores + ops.cast(hidden, scores.dtype))
-        context = ops.matmul(self.dropout(probabilities, training=training), values)  # [B, H, S, D/H]
-        context = ops.reshape(ops.transpose(context, [0, 2, 1, 3]), [batch, -1, width])
-        return (context, probabilities) if past is None else (context, probabilities, keys, values)
+    def call(self, tensors):
+        weights = self.scale * self.weights_of_tensors()
+        return sum(weights[i] * x for i, x in enumerate(tensors))
 
-    @staticmethod
-    def _behind(queries, keys):
-        """Returns which keys each query sees, [S, P+S]: those of the past, of itself and of what stands before it."""
-        length, all_keys = ops.shape(queries)[2], ops.shape(keys)[2]
-        place = ops.arange(all_keys, dtype="int32")
-        return place[None, :] <= place[all_keys - length :, None]
+    def weights_of_tensors(self) -> Any:
+        """Returns softmax(weights) [N]."""
+        return ops.softmax(self.logits)
 
-    def get_config(self):
-        arguments = {"heads": self.heads, "dropout": self.rate, "seed": self.seed}
-        return super().get_config() | arguments | {"first_query_only": self.first_query_only, "causal": self.causal}
-
-    def compute_output_spec(self, queries_keys_values, mask, past=None, training=None):
-        batch, length, triple = queries_keys_values.shape
-        queries, dtype = 1 if self.first_query_only else length, queries_keys_values.dtype
-        cached = (
-            [] if past is None else [keras.KerasTensor([*x.shape[:2], None, x.shape[3]], dtype=dtype) for x in past]
-        )
-        keys = None if cached else length
-        return (
-            keras.KerasTensor([batch, queries, triple // 3], dtype=dtype),
-            keras.KerasTensor([batch, self.heads, queries, keys], dtype=dtype),
-            *cached,
-        )
+    def compute_output_spec(self, tensors):
+        return keras.KerasTensor(tensors[0].shape, dtype=tensors[0].dtype)

@@ -3,7 +3,7 @@
 Every row is padded on the right alone. So what a forward layer gives at a real unit depends on no padding, and no mask passes
 through the loop; a backward layer is a forward one over rows that are turned round, real units only (`models.layers.backward`).
 
-Glossary of shapes: B batch, S sequence length, E width of the input, D width, F features of a frame, V vocabulary.
+Glossary of shapes: B batch, S sequence length, E width of the input, D width, F width of features, V vocabulary.
 """
 
 import keras
@@ -30,7 +30,7 @@ def rnn(
     dropout: float = 0.5,
     recurrent_dropout: float = 0.0,
     letters: int = 0,
-    frames: int = 0,
+    features: int = 0,
     pooled_only: bool = False,
     states: bool = False,
     seed: int = 0,
@@ -47,7 +47,7 @@ def rnn(
         cell: `rnn`, `lstm` or `gru`.
         layers: One upon the other.
         width: Of a layer in one direction.
-        embedding_width: Of a unit.
+        embedding_width: Of a unit; 0: none, where there are letters or features.
         bidirectional: `concatenate` (D = 2 * width) or `sum` (D = width) of both directions; None: forward alone (D = width).
         residual: Add the input of a layer to its output, where both are of one width.
         normalisation: `layer` or `batch`, on the output of each layer; None: none.
@@ -55,13 +55,14 @@ def rnn(
         dropout: On the input of each layer; variational.
         recurrent_dropout: On the state; variational.
         letters: See `models.inputs.units`.
-        frames: F, of an input of frames (a sound's) instead of units; V then means nothing.
+        features: F, of what is given of each unit beside its embedding: by a pretrained encoder; or, without embeddings, a frame
+            of a sound.
         pooled_only: Return `pooled` alone.
         states: Carry the states of the cells from one part of a sequence to the next: there is no `mask`, and no `pooled`.
         seed: Of the dropout.
 
     Returns:
-        A `keras.Model` from `models.inputs.unit_inputs`, or from `frames` float32 [B, S, F] and `mask`, to a dict of
+        A `keras.Model` from those of `models.inputs.unit_inputs` that it reads, and `mask`, to a dict of
         `hidden_states`: list of layers + 1 tensors, the input [B, S, E] first, then [B, S, D]; where the mask is false the
         values mean nothing,
         `pooled`: [B, D].
@@ -82,15 +83,10 @@ def rnn(
         received = f"bidirectional={bidirectional}" if bidirectional else "normalisation=batch"
         raise ValueError(f"expected a network that reads from left to right, received {received}")
     seeds = iter(range(1000 * seed, 1000 * seed + 3 * layers))
-    if frames:
-        inputs = {
-            "frames": keras.Input([None, frames], name="frames"),  # [B, S, F]
-            "mask": keras.Input([None], dtype="bool", name="mask"),  # [B, S]
-        }
-        x = inputs["frames"]
-    else:
-        inputs = unit_inputs(letters)
-        x = units(inputs, vocabulary_size, embedding_width)  # [B, S, E]
+    inputs = unit_inputs(letters, features)
+    x = units(inputs, vocabulary_size, embedding_width)  # [B, S, E]
+    if not embedding_width:
+        del inputs["token_ids"]
     mask = inputs["mask"]
     if states:
         del inputs["mask"]

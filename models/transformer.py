@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 import keras
 
-from models.attention import CrossAttention, Heads
+from models.attention import CrossAttention, Heads, SelfAttention
 from models.inputs import embedding_of_units, unit_inputs, units
-from models.layers import Bias, Packed, Padded, Pooling, PositionCodes, SelfAttention, linear, register
+from models.layers import Bias, Packed, Padded, Pooling, PositionCodes, linear, register
 from models.seq2seq import MASK
 
 

@@ -126,11 +126,11 @@ def test_dropout_is_the_same_at_every_step():
 
 
 def test_frames_of_a_sound():
-    model = rnn(0, frames=3, width=5, bidirectional="concatenate")
+    model = rnn(0, features=3, embedding_width=0, width=5, bidirectional="concatenate")
     w = weights(model)
     frames = np.random.default_rng(0).normal(size=[2, 6, 3]).astype("float32")
     mask = np.arange(6) < np.array([6, 2])[:, None]
-    states = model({"frames": frames, "mask": mask})["hidden_states"][-1]
+    states = model({"features": frames, "mask": mask})["hidden_states"][-1]
     forward = run("lstm", frames[1, :2], w, "layer_0_forward")
     backward = run("lstm", frames[1, :2][::-1], w, "layer_0_backward")[::-1]
     np.testing.assert_allclose(states[1, :2], np.concatenate([forward, backward], -1), atol=1e-5)

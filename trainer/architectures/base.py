@@ -44,7 +44,7 @@ class Architecture(Generic[AnyConfig]):
 
     # Its own
     name: ClassVar[str]  # of a row, of --model, and `model_type` in config.json
-    title: ClassVar[str]  # for messages
+    title: str  # for messages
     builder: ClassVar[Callable[..., keras.Model]]  # of `models`
     config_class: type[AnyConfig]
     sizes: ClassVar[dict[str, dict[str, Any]]]  # by name, fields of the configuration
@@ -55,8 +55,9 @@ class Architecture(Generic[AnyConfig]):
     family: ClassVar[str | None] = None  # of classes in transformers, `Bert`, if it has this architecture
     language_model: ClassVar[str | None] = None  # the class in transformers of what `pretrain lm` trains, if it has one
     directions: ClassVar[int] = 1  # that its language model reads in
+    reads_features: ClassVar[bool] = False  # of units, from another encoder, see `models.features`
     optional: ClassVar[tuple[str, ...]] = ()  # layers of the encoder that published weights need not have
-    prefix: ClassVar[str] = ""  # see `trainer.weights.tensors.load`
+    prefix: str = ""  # see `trainer.weights.tensors.load`
     always: ClassVar[dict[str, Any]] = {}  # what the builder is given beside the configuration
 
     def configuration(self, size: dict[str, Any], vocabulary_size: int) -> AnyConfig:
@@ -149,6 +150,14 @@ class Architecture(Generic[AnyConfig]):
     def layers(self, config: AnyConfig) -> int:
         """Returns how many layers --freeze N counts."""
         return getattr(config, "layers", 0)
+
+    def frozen_below(self, config: AnyConfig, depths: dict[str, int]) -> int:
+        """Returns the depth below which weights are always kept."""
+        return 0
+
+    def learned(self, model: keras.Model) -> dict[str, float]:
+        """Returns what is shown of a model beside its scores as it learns, by name."""
+        return {}
 
     def depths(self, model: keras.Model, head: Iterable[str]) -> dict[str, int]:
         """Returns {name of a layer: its depth} of a model with its head, for freezing and layer-wise decay.

@@ -27,6 +27,7 @@ class Recurrent(units.Units[Config]):
     name, title = "rnn", "recurrent network"
     gives = (*units.Units.gives, "states")
     builder = builder.rnn
+    reads_features = True
     config_class = Config
     sizes: ClassVar = {
         "rnn": {"cell": "rnn"},

@@ -7,6 +7,8 @@ from trainer.architectures.bag import Bag
 from trainer.architectures.base import Architecture, Config
 from trainer.architectures.bert import Bert
 from trainer.architectures.elmo import ELMo
+from trainer.architectures.features import NAME as FEATURES
+from trainer.architectures.features import Features
 from trainer.architectures.gpt import GPT
 from trainer.architectures.rnn import Recurrent
 from trainer.architectures.seq2seq import Seq2Seq
@@ -53,5 +55,13 @@ def read(folder: str | Path) -> tuple[Architecture, Config]:
         FileNotFoundError, ValueError: No such file; no architecture of ours; a setting that it does not have.
     """
     settings, path = pretrained.read_config(folder)
-    architecture = ARCHITECTURES.get(settings.get("model_type", ""), ARCHITECTURES["bert"])
+    architecture = _of_settings(settings)
     return architecture, architecture.from_settings(settings, path)
+
+
+def _of_settings(settings):
+    """Returns the architecture of the settings of a model; one of features is made of those of its parts."""
+    kind, parts = settings.get("model_type", ""), [settings.get(part) for part in ("encoder", "top")]
+    if kind == FEATURES and parts[0]:
+        return Features(*(part and _of_settings(part) for part in parts))
+    return ARCHITECTURES.get(kind, ARCHITECTURES["bert"])

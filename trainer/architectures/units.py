@@ -31,7 +31,10 @@ class Units(base.Architecture[AnyConfig]):
         return type(self).builder(**arguments, **self.always, **wants, seed=seed)
 
     def build_pair(self, config: AnyConfig, wants: dict[str, Any], *, seed: int) -> keras.Model:
-        encoder, width = self.build(config, wants, seed=seed), config.pair_width
-        return pairs.pair(
-            encoder, width=width, attention=config.pair_attention, dropout=config.dropout, seed=seed, **wants
-        )
+        return paired(self.build(config, wants, seed=seed), config, wants, seed=seed)
+
+
+def paired(encoder: keras.Model, config: Config, wants: dict[str, Any], *, seed: int) -> keras.Model:
+    """Returns the model of two texts, of an encoder of one, as a configuration says; other args as `Units.build`."""
+    width, attention = config.pair_width, config.pair_attention
+    return pairs.pair(encoder, width=width, attention=attention, dropout=config.dropout, seed=seed, **wants)

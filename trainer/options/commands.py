@@ -67,6 +67,7 @@ class Finetune(
             doc_stride=doc_stride,
             max_answer_length=max_answer_length,
             freeze=None if self.freeze is None else str(self.freeze),  # YAML has numbers
+            layers=None if self.layers is None else str(self.layers),  # likewise
             unknown=None if self.unknown is None else str(self.unknown),  # likewise
             labels=labels_of(self.labels) if self.labels else list(task.labels) if task.labels else None,
             column=self.column and column_of(self.column),

@@ -7,6 +7,7 @@ from trainer.options.base import without_effect
 from trainer.options.checks import more_than_special, one_of, positive, search, within_seeds
 from trainer.tasks.table import BEAMS, LABEL_SMOOTHING, LENGTH_PENALTY, Task
 
+FEATURES = ("frozen", "finetune")  # values of --features
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 UNITS = (
     "pieces",
@@ -66,6 +67,10 @@ class ModelOptions:
 
     init: str | None = None
     """Pretrained weights: a folder of Hugging Face's or of Google's form, a short name (`python -m trainer weights` lists them), or OWNER/NAME[@REVISION] on the Hugging Face hub."""
+    features: str | None = None
+    """Read the layers of --init as features: frozen, it keeps its weights; finetune, it is trained as well. They are read by the head of the task, or by --model, a recurrent network, beside embeddings of its own (--settings embedding_width=0: without)."""
+    layers: str | int | None = None
+    """With --features, what is read: mix (the default: a sum of all layers, whose weights are learned), last, or a layer by its number, 0 the embeddings."""
     model: str | None = None
     """Instead of --init, random weights: bag (of embeddings), rnn, lstm, gru, bilstm, bigru, transformer, elmo, gpt; of translation seq2seq, seq2seq-attention, transformer-seq2seq; of BERT a size: tiny, mini, small, medium, minilm, base, large."""
     settings: list[str] | None = None
@@ -100,7 +105,8 @@ class ModelOptions:
     """What keeps its weights: embeddings, or a number N for embeddings and the first N layers."""
 
     def check_model(self, task_name: str, task: Task) -> None:
-        if (self.init is None) == (self.model is None):
+        self._check_features(task_name, task)
+        if not self.features and (self.init is None) == (self.model is None):
             raise Mistake(f"expected either --init or --model, received {'both' if self.init else 'neither'}")
         for name in ("vocabulary", "vocabulary_size", "vocabulary_min_count", "unit", "unknown"):
             if self.init is not None and getattr(self, name) is not None:
@@ -125,6 +131,21 @@ class ModelOptions:
             raise Mistake(f"--dropout: expected a rate from 0, below 1, received {self.dropout}")
         if self.freeze is not None and str(self.freeze) != "embeddings" and not str(self.freeze).isdecimal():
             raise Mistake(f"--freeze: expected embeddings or a number of layers, received {self.freeze}")
+
+    def _check_features(self, task_name, task):
+        one_of("features", self.features, (None, *FEATURES))
+        if self.layers is not None and not self.features:
+            raise Mistake("--layers: expected with --features, received without")
+        if self.layers is not None and str(self.layers) not in ("mix", "last") and not str(self.layers).isdecimal():
+            raise Mistake(f"--layers: expected mix, last or a number, received {self.layers}")
+        if not self.features:
+            return
+        if self.init is None:
+            raise Mistake("--features: expected with --init, whose layers are read, received without")
+        if task.kind == "write":
+            raise Mistake(f"--features: expected for tasks that read, received for {task_name}")
+        if self.freeze is not None and self.features == FEATURES[0]:
+            raise Mistake(f"--freeze: expected without --features {self.features}, which freezes all of --init")
 
     def _check_text(self, task):
         one_of("unit", self.unit, (None, *UNITS))

@@ -11,6 +11,8 @@ import keras
 
 from trainer.architectures import table
 from trainer.architectures.base import GIVES, Architecture, Config
+from trainer.architectures.features import HEAD_DROPOUT, Features
+from trainer.architectures.features import Config as FeaturesConfig
 from trainer.errors import Mistake, described
 from trainer.tasks.kind import Kind
 from trainer.tasks.kinds import kind_of
@@ -83,6 +85,42 @@ class Blueprint:
             except ValueError as error:
                 raise Mistake(f"--settings: {error}") from None
         return cls(architecture, config, _tokenizer(config, unit, vocabulary, lower_case, fallback))
+
+    def as_features(self, layers: str, frozen: bool, model: str | None, settings: Iterable[str]) -> Blueprint:
+        """Returns that of a model that reads the layers of this one.
+
+        Args:
+            layers: See `models.features.features`.
+            frozen: This one keeps its weights.
+            model, settings: Of what reads them, see `new`; None: the head of the task.
+
+        Raises:
+            Mistake: No such model, setting or layers; one that reads no features; this one is such a model itself, or writes texts.
+        """
+        if "hidden_states" not in self.architecture.gives or isinstance(self.architecture, Features):
+            raise Mistake(f"--features: expected a pretrained encoder as --init, received {self.architecture.title}")
+        top = config = None
+        if model:
+            top, size = table.named(model)
+            if not top.reads_features:
+                raise Mistake(f"--features: expected a recurrent network as --model, received {model}")
+            config = top.configuration(size, self.config.vocabulary_size)
+        architecture = Features(self.architecture, top)
+        try:
+            if top:
+                config = top.with_settings(config, settings)
+            made = FeaturesConfig(
+                vocabulary_size=self.config.vocabulary_size,
+                dropout=HEAD_DROPOUT,
+                encoder=self.config,
+                top=config,
+                layers=layers,
+                frozen=frozen,
+            )
+            architecture.build(made, {}, seed=0)  # builders check their arguments
+        except ValueError as error:
+            raise Mistake(f"--{'settings' if settings else 'layers'}: {error}") from None
+        return replace(self, architecture=architecture, config=made)
 
     def with_dropout(self, rate: float) -> Blueprint:
         return replace(self, config=self.architecture.with_dropout(self.config, rate))

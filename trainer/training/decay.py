@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import keras
 
 EPSILON = 1e-6  # of Adam in google-research/bert; Keras has 1e-7, transformers 1e-8
-UNDECAYED = r"(bias|gamma|beta)$"  # biases and layer normalisation
+UNDECAYED = r"(bias|gamma|beta|mix/(logits|scale))$"  # biases, layer normalisation, and how layers are mixed
 
 
 def falling(step: Any, warmup: int, total: int) -> Any:
@@ -30,7 +30,7 @@ def linear(step: int, *, peak: float, warmup: int, total: int) -> float:
 
 
 def is_decayed(variable: keras.Variable) -> bool:
-    """Says whether weights decay: all but biases and layer normalisation."""
+    """Says whether weights decay; see `UNDECAYED`."""
     return not re.search(UNDECAYED, variable.path)
 
 

@@ -267,13 +267,17 @@ class Training:
         """Scores the epoch that ended; returns the beginning of the line that says how it went."""
         work, state = self.work, self.state
         score, line = {work.period: epoch, "step": state.step}, ""
+        learned = work.learned() if work.learned else {}
         if work.score:
             self.progress.note(f"{work.period} {epoch}: scoring on dev ...")
             score |= self.workers.shared(work.score(self._stop_if_asked) if self.workers.is_chief else None)
+            score |= learned
             self._note({"dev": score})
-            shown = [name for name in score if name in (work.metric, "loss", *work.shown) or name.endswith("_f1")]
+            shown = [
+                name for name in score if name in (work.metric, "loss", *work.shown, *learned) or name.endswith("_f1")
+            ]
             line = f"dev {', '.join(f'{name} {score[name]:.4f}' for name in shown)}; "
-        state.scores.append(score)
+        state.scores.append(score | learned)
         if not self.log:
             return line
         if work.average:

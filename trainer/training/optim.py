@@ -174,8 +174,9 @@ def optimizer(
 def freeze(model: keras.Model, depths: Mapping[str, int], below: int) -> None:
     """Freezes the weights of all layers of `model` whose depth is less than `below`; `depths`: see `Architecture.depths`."""
     for layer in layers_of(model):
-        if layer.name in depths:
-            layer.trainable = depths[layer.name] >= below
+        scope = next((variable.path.split("/")[0] for variable in layer.weights), "")
+        if scope in depths:
+            layer.trainable = depths[scope] >= below
 
 
 def layers_of(model: keras.Model) -> Iterator[keras.Layer]:

@@ -31,6 +31,7 @@ class Work:
         to_bytes: model -> content of its file of weights.
         score: (function to call now and then) -> scores of the model as it is; None: there is nothing to score on.
         report: () -> where the model fails, as `score` last saw it.
+        learned: () -> what is shown of the model beside the scores of an epoch, and kept with them, by name.
         carried: What else passes from step to step, as the states of a language model do.
         workers: That make the steps together.
         metric: The score by which epochs are compared, more is better, unless `less_is_better`.
@@ -48,6 +49,7 @@ class Work:
     to_bytes: Callable[[keras.Model], bytes]
     score: Callable[[Callable[[], None]], Scores] | None = None
     report: Callable[[], dict[str, Any]] | None = None
+    learned: Callable[[], dict[str, float]] | None = None
     metric: str = ""
     patience: int | None = None
     keep_best: bool = False

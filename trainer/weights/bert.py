@@ -74,7 +74,7 @@ def check_config(config: dict[str, Any], path: str | Path) -> None:
 def table(model: keras.Model) -> dict[str, Stored]:
     """Returns {path of a variable: where Hugging Face stores it} of a model of `models.bert`, with or without a head."""
     names = {layer.name for layer in model.layers}
-    layers = 1 + max(int(name.split("_")[1]) for name in names if name.startswith("layer_"))
+    layers = 1 + max((int(name.split("_")[1]) for name in names if name.startswith("layer_")), default=-1)
     stored = encoder_table(layers) | _dense("classifier", "classifier") | _dense("qa_outputs", "qa_outputs")
     stored |= _dense("masked_dense", "cls.predictions.transform.dense")
     stored |= _norm("masked_norm", "cls.predictions.transform.LayerNorm")

@@ -7,7 +7,7 @@ import pytest
 
 from serving.export import export
 from tests.conftest import answers_of_export, cli, write_examples, write_questions, write_treebank
-from trainer.commands import finetune
+from trainer.finetuning import plan
 from trainer.tasks.table import TASKS
 from trainer.training import loop
 from trainer.training import step as step_of
@@ -128,7 +128,7 @@ def test_a_run_that_broke_off_ends_as_one_that_did_not(capsys, monkeypatch, tmp_
     undisturbed, expected, _ = train(capsys, "sentiment", path, tmp_path / "undisturbed", **options)
     with monkeypatch.context() as patch:
         patch.setattr(loop, "SHARE", float("inf"))  # a checkpoint after every step, however long it takes
-        patch.setattr(finetune, "training_step", breaking_off_after(4))
+        patch.setattr(plan, "training_step", breaking_off_after(4))
         with pytest.raises(AssertionError, match="broke off"):
             train(capsys, "sentiment", path, tmp_path, **options)
     run, result, err = train(capsys, "sentiment", path, tmp_path, **options)

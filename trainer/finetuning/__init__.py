@@ -1,0 +1,1 @@
+"""Fine-tuning: what a run trains, on what, and how; and the lines that say so."""
