@@ -68,32 +68,42 @@ if ! have sst2; then
     small_bilstm="--epochs 30 --batch_size 8"
     echo "sentiment is trained on the 80 sentences in trainer/samples (we wrote them; SST-2 is unavailable)"
 fi
-learn sentiment sentiment $train $dev "$small" "--epochs 3" --init minilm --learning_rate 1e-4
+english=minilm rate=1e-4 rate_of_tags=3e-4 # learning rates of that size
+if ! python -c "from trainer.weights import hub; hub.folder_of('minilm', fetch=not '$offline')" 2>/dev/null; then
+    english=nano rate=5e-4 rate_of_tags=1e-3
+    echo "English begins with nano, the small BERT that comes with the program (MiniLM is unavailable)"
+fi
+learn sentiment sentiment $train $dev "$small" "--epochs 3" --init $english --learning_rate $rate
 learn sentiment-bilstm sentiment $train $dev "$small_bilstm" "" --recipe sentiment-bilstm
 learn tagging tagging ud-en-ewt ud-en-ewt "--limit 1500 --dev_limit 200 --epochs 1 --dropout 0" "--epochs 2" \
-    --init minilm --learning_rate 3e-4
+    --init $english --learning_rate $rate_of_tags
 sick=nli-en/sick/SICK mnli=nli-en/mnli/multinli # neither has a public address that we could check
 if [ ! -f "$data/${sick}_train.txt" ]; then
     left_out+=(nli)
 elif [ $size = small ]; then
-    learn nli nli "$data/$sick"_{train,trial}.txt "--limit 2500 --epochs 1 --dropout 0" "" --init minilm --learning_rate 1e-4
+    learn nli nli "$data/$sick"_{train,trial}.txt "--limit 2500 --epochs 1 --dropout 0" "" --init $english --learning_rate $rate
 else
     learn nli nli "$data/$mnli"_{train_sample12988,dev_matched.first3000}.jsonl \
-        "" "--epochs 2" --init minilm --learning_rate 1e-4
+        "" "--epochs 2" --init $english --learning_rate $rate
 fi
 learn qa qa squad1 squad1 "--limit 1000 --dev_limit 100 --max_length 192" \
-    "${QUESTIONS:+--limit $QUESTIONS} --dev_limit 1000" --init minilm --learning_rate 1e-4 --epochs 1 --epsilon 1e-8 --dropout 0
-chinese=(--vocabulary bert-base-chinese)
-if python -c "from trainer.weights import hub; hub.vocabulary_of('${chinese[1]}')" 2>/dev/null; then
-    learn sentiment-zh sentiment chnsenticorp "$(either sentiment-zh/chnsenticorp/dev.not-in-train.tsv chnsenticorp)" \
-        "--model tiny --limit 6000 --epochs 1 --learning_rate 1e-3" "--model mini --epochs 6 --learning_rate 5e-4 --max_length 192" "${chinese[@]}"
-    treebank=tagging-zh/UD_Chinese-simplified-hankcs # tags of UD v1, in both parts or in none
-    [ -f "$data/$treebank/train.conll" ] || treebank=none
-    learn tagging-zh tagging "$(either $treebank/train.conll ud-zh-gsdsimp)" "$(either $treebank/dev.conll ud-zh-gsdsimp)" \
-        "--model tiny --dev_limit 100 --epochs 2 --learning_rate 2e-3" "--model mini --epochs 20 --learning_rate 1e-3" "${chinese[@]}"
-else
-    left_out+=(sentiment-zh tagging-zh)
+    "${QUESTIONS:+--limit $QUESTIONS} --dev_limit 1000" --init $english --learning_rate $rate --epochs 1 --epsilon 1e-8 --dropout 0
+echo; echo "Chinese begins with nano, the small BERT that comes with the program"
+train=chnsenticorp dev=$(either sentiment-zh/chnsenticorp/dev.not-in-train.tsv chnsenticorp)
+small="--limit 2000 --dev_limit 300 --epochs 1 --dropout 0 --max_length 96"
+if ! have chnsenticorp; then
+    train=trainer/samples/sentiment-zh.train.txt dev=trainer/samples/sentiment-zh.dev.txt small="--epochs 8 --batch_size 8"
+    echo "sentiment-zh is trained on the 80 sentences in trainer/samples (we wrote them; ChnSentiCorp is unavailable)"
 fi
+learn sentiment-zh sentiment $train $dev "$small" "--epochs 3 --max_length 192" --init nano --learning_rate 5e-4
+treebank=tagging-zh/UD_Chinese-simplified-hankcs # tags of UD v1, in both parts or in none
+[ -f "$data/$treebank/train.conll" ] || treebank=none
+learn tagging-zh tagging "$(either $treebank/train.conll ud-zh-gsdsimp)" "$(either $treebank/dev.conll ud-zh-gsdsimp)" \
+    "--limit 1500 --dev_limit 100 --epochs 1 --dropout 0" "--epochs 8" --init nano --learning_rate 1e-3
+
+echo; echo "== fill_mask: nano as it is"
+[ -d "$exports/fill_mask/1" ] || run -m serving.export nano --to "$exports/fill_mask"
+models+=(fill_mask)
 
 echo; echo "== Serve all in one process"
 {
@@ -123,6 +133,8 @@ ask qa qa --question "When was the tower finished?" \
     --context "The Eiffel Tower in Paris was designed by Gustave Eiffel's company. It was finished in March 1889 and is 330 metres tall."
 ask sentiment-zh sentiment --text "房间很干净，服务员非常热情，下次还会来。"
 ask tagging-zh tagging --text "她在上海学习机器学习。"
+ask fill_mask fill_mask --text "今天天气很[MASK]。" --top_k 3
+ask fill_mask fill_mask --text "She opened the [MASK] and walked into the room." --top_k 3
 
 echo; echo "== Stop"
 kill "$server"

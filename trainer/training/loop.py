@@ -271,13 +271,14 @@ class Training:
         if work.score:
             self.progress.note(f"{work.period} {epoch}: scoring on dev ...")
             score |= self.workers.shared(work.score(self._stop_if_asked) if self.workers.is_chief else None)
-            score |= learned
+        score |= learned
+        state.scores.append(score)
+        if work.score:
             self._note({"dev": score})
             shown = [
                 name for name in score if name in (work.metric, "loss", *work.shown, *learned) or name.endswith("_f1")
             ]
             line = f"dev {', '.join(f'{name} {score[name]:.4f}' for name in shown)}; "
-        state.scores.append(score | learned)
         if not self.log:
             return line
         if work.average:
