@@ -8,8 +8,8 @@ transposed weights, which takes an LSTM twice the time, and adds to the gradient
 - a step back has one product too, by weights that were transposed once, and keeps the gradients of the gates;
 - the gradient of the weights is one product over all steps.
 
-Four fifths of a training step are then in products that run as fast as the processor multiplies. All is written in `keras.ops`,
-but the gradient is called as TensorFlow calls one, with the gradients of all outputs one after the other.
+Four fifths of a training step are then in products that run as fast as the processor multiplies. All is written in `keras.ops`;
+TensorFlow calls the gradient with those of all outputs one after the other, JAX with all of them in a tuple.
 
 Glossary of shapes: B batch, S sequence length, E width of the input, D width, G width of all gates: D, 4*D (LSTM), 3*D (GRU).
 
@@ -241,7 +241,8 @@ def recur(
         empty = [ops.zeros_like(first[0])] * cell.kept if training else []
         last, saved = _loop(forward, (*first, *empty), a)
 
-        def gradient(dh, *of_last):
+        def gradient(*of_outputs):
+            dh, *of_last = keras.tree.flatten(of_outputs)
             behind, kept = saved[: cell.states], saved[cell.states :]
             before = [ops.concatenate([x[None], y[:-1]]) for x, y in zip(first, behind, strict=True)]  # each [S, B, D]
             transposed = [ops.transpose(matrix) for matrix in reversed(weights)]  # [G, D]; or [G, P] and [P, D]

@@ -27,7 +27,8 @@ from trainer.corpora import making
 from trainer.data.plain_text import PlainText
 from trainer.pretraining.language import model_of
 from trainer.pretraining.next_units import TARGETS, Carried, NextUnits
-from trainer.pretraining.windows import Stream, Windows
+from trainer.pretraining.source import StreamSource
+from trainer.pretraining.windows import Stream
 from trainer.runs.blueprint import Blueprint
 from trainer.text import counted
 from trainer.training import batches, optim
@@ -49,7 +50,7 @@ def main():
     settings = [f"width={options.width}", f"embedding_width={options.width}", "dropout=0.0"]
     blueprint = Blueprint.new("lstm", vocabulary, unit="words", settings=settings)
     corpus = making.corpus(text, blueprint.tokenizer, stream=True)
-    source = Windows(Stream(corpus), LENGTH, ROWS, carried=True, end=3, padding=0)
+    source = StreamSource(Stream(corpus), LENGTH, ROWS, carried=True, end=3, padding=0)
     data = [*islice(batches.dataset(source, source.plan(ROWS, seed=0, epoch=0)), options.batches)]
     frequencies = corpus.frequencies(len(vocabulary)) + 1.0
 

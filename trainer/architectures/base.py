@@ -1,18 +1,21 @@
-"""What an architecture is: a model of the lineage, as training, evaluation and export see it."""
+"""What an architecture is: a model of the lineage, as training, evaluation and export see it. TensorFlow is imported where text is read."""
 
-from collections.abc import Callable, Iterable
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from types import NoneType
-from typing import Any, ClassVar, Generic, TypeVar, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, get_args, get_type_hints
 
 import keras
-import yaml
 
 from models import heads
-from trainer.text.reader import Reader
-from trainer.text.tokenizer import Tokenizer
 from trainer.weights import pretrained, tensors
+
+if TYPE_CHECKING:
+    from trainer.text.reader import Reader
+    from trainer.text.tokenizer import Tokenizer
 
 # What an encoder may do, which kinds of tasks may need (`trainer.tasks.kind.Kind.needs`)
 GIVES = {
@@ -51,7 +54,6 @@ class Architecture(Generic[AnyConfig]):
     gives: ClassVar[tuple[str, ...]]  # of `GIVES`
 
     # Defaults
-    reader_class: ClassVar[type[Reader]] = Reader
     family: ClassVar[str | None] = None  # of classes in transformers, `Bert`, if it has this architecture
     language_model: ClassVar[str | None] = None  # the class in transformers of what `pretrain lm` trains, if it has one
     directions: ClassVar[int] = 1  # that its language model reads in
@@ -70,6 +72,8 @@ class Architecture(Generic[AnyConfig]):
         Raises:
             ValueError: There is no setting of that name; a value is of another type.
         """
+        import yaml
+
         types = {name: hint for name, hint in get_type_hints(self.config_class).items() if name not in UNSET}
         values: dict[str, Any] = {}
         for setting in settings:
@@ -116,7 +120,9 @@ class Architecture(Generic[AnyConfig]):
 
     def reader(self, tokenizer: Tokenizer, max_length: int) -> Reader:
         """Returns how it reads text."""
-        return self.reader_class(tokenizer, max_length)
+        from trainer.text.reader import Reader
+
+        return Reader(tokenizer, max_length)
 
     def to_settings(self, config: AnyConfig) -> dict[str, Any]:
         """Returns what `config.json` holds of a configuration."""
@@ -194,3 +200,12 @@ class Architecture(Generic[AnyConfig]):
     def to_bytes(self, model: keras.Model) -> bytes:
         """Returns the weights as the content of a `model.safetensors`."""
         return tensors.to_bytes(model, self.table(model))
+
+
+def layers_of(model: keras.Model) -> Iterator[keras.Layer]:
+    """Yields the layers of a model, and of the models in it."""
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from layers_of(layer)
+        else:
+            yield layer

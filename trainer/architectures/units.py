@@ -1,13 +1,18 @@
 """What the models of the lineage before BERT have in common: they read plain units, and two texts apart."""
 
+from __future__ import annotations
+
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import keras
 
 from models import pairs
 from trainer.architectures import base
-from trainer.text.plain_reader import PlainReader
+
+if TYPE_CHECKING:
+    from trainer.text.reader import Reader
+    from trainer.text.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +29,11 @@ AnyConfig = TypeVar("AnyConfig", bound=Config)
 
 class Units(base.Architecture[AnyConfig]):
     gives: ClassVar[tuple[str, ...]] = ("pooled", "hidden_states", "pairs")
-    reader_class = PlainReader
+
+    def reader(self, tokenizer: Tokenizer, max_length: int) -> Reader:
+        from trainer.text.plain_reader import PlainReader
+
+        return PlainReader(tokenizer, max_length)
 
     def build(self, config: AnyConfig, wants: dict[str, Any], *, seed: int) -> keras.Model:
         arguments = {name: value for name, value in asdict(config).items() if not name.startswith("pair_")}

@@ -1,16 +1,20 @@
 """What models that write a text have in common: an encoder and a decoder, which are trained as one model of both."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterable
 from dataclasses import asdict
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import keras
 
 from models import seq2seq
 from trainer.architectures import base
-from trainer.text.writing_reader import WritingReader
-from trainer.training.optim import layers_of
+
+if TYPE_CHECKING:
+    from trainer.text.reader import Reader
+    from trainer.text.tokenizer import Tokenizer
 
 AnyConfig = TypeVar("AnyConfig", bound=base.Config)
 NUMBERED = re.compile(r"(encoder_)?(?:layer_)?(\d+)_")
@@ -20,7 +24,11 @@ class Writer(base.Architecture[AnyConfig]):
     """`builder` returns (encoder, decoder), as `models.seq2seq.seq2seq` does."""
 
     gives: ClassVar[tuple[str, ...]] = ("writes",)
-    reader_class = WritingReader
+
+    def reader(self, tokenizer: Tokenizer, max_length: int) -> Reader:
+        from trainer.text.writing_reader import WritingReader
+
+        return WritingReader(tokenizer, max_length)
 
     def build(self, config: AnyConfig, wants: dict[str, Any], *, seed: int) -> keras.Model:
         """Returns the model of both, with the layers `encoder` and `decoder`; see `models.seq2seq.joined`."""
@@ -32,7 +40,7 @@ class Writer(base.Architecture[AnyConfig]):
     def depths(self, model: keras.Model, head: Iterable[str]) -> dict[str, int]:
         """Returns {name of a layer: its depth}: embeddings 0, the layers of the encoder, then those of the decoder, and one more
         what has no number."""
-        names = [layer.name for layer in layers_of(model)]
+        names = [layer.name for layer in base.layers_of(model)]
         numbers = {name: match for name in names if (match := NUMBERED.match(name))}
         layers = 1 + max(int(match[2]) for match in numbers.values())
         depths = {name: 1 + int(match[2]) + (not match[1]) * layers for name, match in numbers.items()}

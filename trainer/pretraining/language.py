@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,8 @@ from trainer.generation import text as generation
 from trainer.options import Pretrain
 from trainer.pretraining.next_units import TARGETS, Carried, NextUnits, Scorer
 from trainer.pretraining.rounds import Finished, Rounds, Settings, weights_line
-from trainer.pretraining.windows import BothWays, Stream, Windows, divided
+from trainer.pretraining.source import StreamSource
+from trainer.pretraining.windows import Stream, streams_of
 from trainer.progress import say
 from trainer.runs import PRETRAINING
 from trainer.runs.blueprint import Blueprint, vocabulary_of
@@ -30,7 +31,7 @@ from trainer.text.segmenter import segmenter
 from trainer.text.tokenizer import Tokenizer
 from trainer.text.units import UNITS
 from trainer.text.verbatim import Verbatim
-from trainer.text.vocabulary import PADDING, SEPARATOR, SPECIAL
+from trainer.text.vocabulary import letters_of_entries
 from trainer.training import decay, loop, machine
 from trainer.training.step import training_step
 from trainer.training.workers import ALONE, Workers
@@ -51,7 +52,7 @@ class Plan:
     def __init__(self, options: Pretrain, text: PlainText, inputs: dict[str, Path], workers: Workers = ALONE) -> None:
         self.options, self.text, self.inputs = options, text, inputs
         self.values = asdict(options)
-        self.blueprint = _blueprint(options, text, inputs)
+        self.blueprint = blueprint_of(options, text, inputs)
         keras.utils.set_random_seed(options.seed)
         try:
             with machine.computing_in(options.precision):
@@ -62,12 +63,8 @@ class Plan:
         if init := inputs.get("init"):
             new = self.blueprint.absent(self.model, init, HEAD)
             self.unused = self.blueprint.load(self.model, init, ignore=new)
-        self.corpus = stream_of(text, self.blueprint.tokenizer)
-        train, held_out = self._streams()
-        if len(train) <= options.max_length:
-            raise Mistake(
-                f"--text {text.paths[0]}: expected more than --max_length {options.max_length} units to train on, found {len(train)}"
-            )
+        self.corpus, *others = corpora_of(options, text, self.blueprint.tokenizer)
+        train, held_out = streams_of([self.corpus, *others], options.held_out)
         self.source = self._windows(train, shifted=True)
         if self.source.carried and workers.number > 1:
             raise Mistake(
@@ -82,13 +79,6 @@ class Plan:
             windows = self._windows(held_out)
             self.scorer = Scorer(self.model, windows, options.dev_limit, self.frequencies, self.letters)
         self.unit = self.blueprint.tokenizer.unit.replace("_", " ")
-
-    def _streams(self) -> tuple[Stream, Stream]:
-        """Returns (what is trained on, what is scored)."""
-        if not self.options.dev:
-            return divided(self.corpus, self.options.held_out)
-        dev = PlainText(self.options.dev, "--dev")
-        return Stream(self.corpus), Stream(stream_of(dev, self.blueprint.tokenizer))
 
     def _windows(self, stream, *, shifted=False):
         return windows_of(stream, self.blueprint, self.values, self.options.batch_size, shifted=shifted)
@@ -124,13 +114,9 @@ class Plan:
 
     def settings(self) -> dict[str, Any]:
         """Returns the run's `config.json`; `Folder.start` adds its options."""
-        architecture = self.blueprint.architecture
-        settings = architecture.to_settings(self.blueprint.config)
-        if architecture.language_model:
-            settings["architectures"] = [architecture.language_model]
         names = {"text": [Path(path).name for path in self.text.paths], "init": self.options.init}
         lineage = {"task": PRETRAINING, "max_length": self.options.max_length, "names": names}
-        return settings | {"lineage": lineage}
+        return settings_of(self.blueprint) | {"lineage": lineage}
 
     def files(self) -> dict[str, str]:
         """Returns {name: content} of the files beside `config.json` that a run has from its first moment."""
@@ -161,24 +147,42 @@ def model_of(blueprint: Blueprint, seed: int, dropout: float | None = None) -> k
     return trained_as.architecture.build_language_model(trained_as.config, seed=seed)
 
 
+def settings_of(blueprint: Blueprint) -> dict[str, Any]:
+    """Returns what `config.json` says of a language model."""
+    architecture = blueprint.architecture
+    settings = architecture.to_settings(blueprint.config)
+    return settings | ({"architectures": [architecture.language_model]} if architecture.language_model else {})
+
+
+def corpora_of(options: Pretrain, text: PlainText, tokenizer: Tokenizer) -> list[Corpus]:
+    """Returns the text of a run as a stream of units, and behind it, where --dev is given, that which is scored.
+
+    Raises:
+        Mistake: There is too little of it.
+    """
+    corpora = [stream_of(text, tokenizer)]
+    if options.dev:
+        corpora.append(stream_of(PlainText(options.dev, "--dev"), tokenizer))
+    train, _ = streams_of(corpora, options.held_out)
+    if len(train) <= options.max_length:
+        raise Mistake(
+            f"--text {text.paths[0]}: expected more than --max_length {options.max_length} units to train on, found {len(train)}"
+        )
+    return corpora
+
+
 def windows_of(
     stream: Stream, blueprint: Blueprint, settings: Settings, rows: int, *, shifted: bool = False
-) -> Windows | BothWays:
-    """Returns the windows of a stream, as a run with these options reads them: of what is scored, fewer rows where there are fewer
-    windows."""
-    vocabulary, length = blueprint.tokenizer.vocabulary, settings["max_length"]
-    of_one = partial(
-        Windows,
-        stream,
-        length,
-        rows if shifted else max(min(rows, -(-len(stream) // length)), 1),
-        carried=blueprint.architecture.longest(blueprint.config) is None,
-        end=vocabulary.index(SEPARATOR),
-        padding=vocabulary.index(PADDING),
-        shifted=shifted,
-        seed=settings["seed"],
-    )
-    return BothWays(of_one(), of_one(reversed=True)) if blueprint.architecture.directions == 2 else of_one()
+) -> StreamSource:
+    """See `trainer.pretraining.windows.Windows.of`."""
+    vocabulary = blueprint.tokenizer.vocabulary
+    return StreamSource.of(stream, vocabulary, settings, rows, shifted=shifted, **reading_of(blueprint))
+
+
+def reading_of(blueprint: Blueprint) -> dict[str, Any]:
+    """Returns how a model reads a stream: the arguments `carried` and `directions` of `Windows`."""
+    architecture = blueprint.architecture
+    return {"carried": architecture.longest(blueprint.config) is None, "directions": architecture.directions}
 
 
 def stream_of(text: PlainText, tokenizer: Tokenizer) -> Corpus:
@@ -192,19 +196,14 @@ def plain(tokenizer: Tokenizer) -> Tokenizer:
 
 
 def letters_of(blueprint: Blueprint) -> np.ndarray | None:
-    """Returns the letters of the units of a vocabulary, int32 [V, L], None where they are not read; see `trainer.text.letters`."""
-    count = blueprint.tokenizer.letters
-    if not count:
+    """Returns the letters of the units of a vocabulary, int32 [V, L], None where they are not read."""
+    tokenizer = blueprint.tokenizer
+    if not tokenizer.letters:
         return None
-    table = np.zeros([blueprint.config.vocabulary_size, count], np.int32)
-    for number, entry in enumerate(blueprint.tokenizer.vocabulary):
-        if entry not in SPECIAL:
-            content = np.frombuffer(entry.encode()[:count], np.uint8)
-            table[number, : len(content)] = 1 + content.astype(np.int32)
-    return table
+    return letters_of_entries(tokenizer.vocabulary, tokenizer.letters, blueprint.config.vocabulary_size)
 
 
-def _blueprint(options: Pretrain, text: PlainText, inputs: dict[str, Path]) -> Blueprint:
+def blueprint_of(options: Pretrain, text: PlainText, inputs: dict[str, Path]) -> Blueprint:
     """Returns the blueprint of the model.
 
     Raises:

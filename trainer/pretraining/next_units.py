@@ -11,12 +11,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from trainer.pretraining.windows import NOTHING, Windows
+from trainer.pretraining.source import StreamSource
+from trainer.pretraining.windows import NOTHING
 from trainer.training import batches
 from trainer.training.step import in_float32
 
 TARGETS = tf.TensorSpec([None, None, None], tf.int32)  # [K, B, S]
-WORDLESS = 20  # characters a word on average, above which a text has no spaces between its words
 
 
 class Carried:
@@ -137,16 +137,13 @@ class Scorer:
     def __init__(
         self,
         model: keras.Model,
-        source: Any,
+        source: StreamSource,
         limit: int | None = None,
         frequencies: np.ndarray | None = None,
         letters: np.ndarray | None = None,
     ) -> None:
-        self.source: Windows = source
+        self.source, self.plan = source, source.scored(limit)
         self.frequencies, self.carried = frequencies, Carried(model, source.rows, letters)
-        self.directions = len(model.output["logits"])
-        plan = source.plan(source.rows, seed=0, epoch=0)
-        self.plan = plan[: None if limit is None else max(limit // source.rows, 1)]
         self.step = tf.function(self._step, input_signature=[self.carried.signature, TARGETS], autograph=False)
 
     def _step(self, inputs, targets):
@@ -159,7 +156,8 @@ class Scorer:
 
     def __call__(self, tick: Callable[[], None] = lambda: None) -> dict[str, Any]:
         """Returns the scores; `tick` is called between batches."""
-        loss = right = unigram = count = 0.0
+        loss = right = unigram = 0.0
+        count = 0
         for inputs, targets in batches.dataset(self.source, self.plan):
             of_batch, right_of_batch = self.step(inputs, targets)
             gold = targets.numpy()
@@ -168,16 +166,4 @@ class Scorer:
             if self.frequencies is not None:
                 unigram -= float(np.sum(np.log(self.frequencies[gold])))
             tick()
-        stream, mean = self.source.stream, loss / count
-        scores = {"loss": mean, "perplexity": _e(mean), "accuracy": right / count}
-        scores["bits_per_character"] = mean * len(stream) / stream.characters / math.log(2)
-        if stream.characters / stream.words < WORDLESS:
-            scores["word_perplexity"] = _e(mean * len(stream) / stream.words)
-        if self.frequencies is not None:
-            scores["unigram_loss"] = unigram / count
-        rounded = {name: round(value, 6) for name, value in scores.items()}
-        return rounded | {"units": round(count / self.directions)}
-
-
-def _e(nats):
-    return math.exp(min(nats, 700.0))  # JSON has no infinity
+        return self.source.scores(loss, right, count, None if self.frequencies is None else unigram)

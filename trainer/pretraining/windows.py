@@ -1,18 +1,21 @@
-"""The text of language models: a stream of units, read in windows that follow each other.
+"""The text of language models: a stream of units, read in windows that follow each other. Imports no framework.
 
-Glossary of shapes: B rows of a batch, S length of a window, N units of a stream.
+Glossary of shapes: K directions, B rows of a batch, S length of a window, N units of a stream.
 """
 
+import math
 from bisect import bisect_right
+from collections.abc import Sequence
 from itertools import accumulate
+from typing import Any, Self
 
 import numpy as np
-import tensorflow as tf
 
-from models.elmo import BACKWARD
 from trainer.corpora.shards import Corpus
 from trainer.pretraining.masking import NOTHING  # here the target of a place behind the end of the text
-from trainer.training import batches
+from trainer.text.vocabulary import PADDING, SEPARATOR
+
+WORDLESS = 20  # characters a word on average, above which a text has no spaces between its words
 
 
 class Stream:
@@ -66,35 +69,16 @@ def divided(corpus: Corpus, share: float) -> tuple[Stream, Stream]:
     return Stream(corpus, 0, paragraph), Stream(corpus, paragraph)
 
 
-class BothWays:
-    """Windows of a stream in both directions at once, for ELMo; a `trainer.training.batches.Source`.
-
-    Args:
-        forward, backward: `Windows` of one stream, the second one reversed.
-    """
-
-    asked: float | None = None
-
-    def __init__(self, forward: "Windows", backward: "Windows") -> None:
-        self.forward, self.backward = forward, backward
-        self.stream, self.length, self.rows, self.carried = (
-            forward.stream,
-            forward.length,
-            forward.rows,
-            forward.carried,
-        )
-        self.number, self.steps, self.plan = forward.number, forward.steps, forward.plan
-
-    def batch(self, rows: tf.Tensor, epoch: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
-        """See `Windows.batch`; also `backward_token_ids`, and targets int32 [2, B, S]."""
-        inputs, targets = self.forward.batch(rows, epoch)
-        turned, of_turned = self.backward.batch(rows, epoch)
-        return inputs | {BACKWARD + "token_ids": turned["token_ids"]}, tf.concat([targets, of_turned], 0)
+def streams_of(corpora: Sequence[Corpus], share: float) -> tuple[Stream, Stream]:
+    """Returns (what is trained on, what is scored): of one corpus see `divided`; of two, all of each."""
+    if len(corpora) == 1:
+        return divided(corpora[0], share)
+    train, held_out = map(Stream, corpora)
+    return train, held_out
 
 
 class Windows:
-    """Windows of a stream, each of them one behind the other: what stands in a row, and what follows it; a
-    `trainer.training.batches.Source`.
+    """Windows of a stream, each of them one behind the other: what stands in a row, and what follows it.
 
     A window is read behind what stands before it, the first one of all behind the end of a line. What goes beyond the end of the
     stream is padding, of which nothing is asked.
@@ -107,12 +91,10 @@ class Windows:
             next; else batches are windows at random.
         end: Id of the end of a line.
         padding: Id of what stands behind the end.
+        directions: K: 1; or 2, for ELMo: the second one reads from the end to the beginning.
         shifted: In each pass the windows begin elsewhere, at random.
-        reversed: Read from the end to the beginning.
         seed: Of all draws.
     """
-
-    asked: float | None = None
 
     def __init__(
         self,
@@ -123,40 +105,86 @@ class Windows:
         carried: bool,
         end: int,
         padding: int,
+        directions: int = 1,
         shifted: bool = False,
-        reversed: bool = False,
         seed: int = 0,
     ) -> None:
         self.stream, self.length, self.rows, self.carried = stream, length, rows, carried
-        self.end, self.padding, self.shifted, self.reversed, self.seed = end, padding, shifted, reversed, seed
+        self.end, self.padding, self.directions, self.shifted, self.seed = end, padding, directions, shifted, seed
         self.number = -(-len(stream) // length)
         self.steps = -(-self.number // rows)  # of a pass
 
-    def plan(self, batch_size: int, *, seed: int, epoch: int) -> batches.Plan:
-        """See `batches.Source`."""
+    @classmethod
+    def of(
+        cls,
+        stream: Stream,
+        vocabulary: list[str],
+        settings: dict[str, Any],
+        rows: int,
+        *,
+        carried: bool,
+        directions: int,
+        shifted: bool = False,
+    ) -> Self:
+        """Returns the windows of a stream, as a run with these options reads them: `shifted` what it learns from; of what is scored
+        fewer rows, where there are fewer windows."""
+        length = settings["max_length"]
+        return cls(
+            stream,
+            length,
+            rows if shifted else max(min(rows, -(-len(stream) // length)), 1),
+            carried=carried,
+            end=vocabulary.index(SEPARATOR),
+            padding=vocabulary.index(PADDING),
+            directions=directions,
+            shifted=shifted,
+            seed=settings["seed"],
+        )
+
+    def scored(self, limit: int | None = None) -> list[np.ndarray]:
+        """Returns the windows of each batch that is scored: of all, or of so many at most."""
+        plan = self.plan(self.rows, seed=0, epoch=0)
+        return plan[: None if limit is None else max(limit // self.rows, 1)]
+
+    def scores(self, loss: float, right: float, count: int, unigram: float | None = None) -> dict[str, Any]:
+        """Returns scores by name, see `trainer.pretraining.next_units.Scorer`.
+
+        Args:
+            loss: Sum of the nats of all targets.
+            right: How many of them were the most likely.
+            count: Of the targets.
+            unigram: Sum of the nats by how often each unit is.
+        """
+        stream, mean = self.stream, loss / count
+        scores = {"loss": mean, "perplexity": _e(mean), "accuracy": right / count}
+        scores["bits_per_character"] = mean * len(stream) / stream.characters / math.log(2)
+        if stream.characters / stream.words < WORDLESS:
+            scores["word_perplexity"] = _e(mean * len(stream) / stream.words)
+        if unigram is not None:
+            scores["unigram_loss"] = unigram / count
+        rounded = {name: round(value, 6) for name, value in scores.items()}
+        return rounded | {"units": round(count / self.directions)}
+
+    def plan(self, batch_size: int, *, seed: int, epoch: int) -> list[np.ndarray]:
+        """Returns the windows of each batch of a pass, see `trainer.training.batches.Source`."""
         if self.carried:
             row = np.arange(self.rows) * self.steps
             return [row + step for step in range(self.steps)]
         order = np.random.default_rng([seed, epoch]).permutation(self.number)
         return [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
 
-    def batch(self, rows: tf.Tensor, epoch: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
-        """See `batches.Source`: ({`token_ids` int32 [B, S], `begins` bool [], whether a pass begins}, targets int32 [1, B, S])."""
-        ids = tf.numpy_function(self._windows, [rows, epoch], tf.int32, stateful=False)  # [2, B, S]
-        ids.set_shape([2, None, self.length])
-        return {"token_ids": ids[0], "begins": rows[0] == 0}, ids[1:]
-
-    def _windows(self, rows, epoch):
+    def arrays(self, rows: np.ndarray, epoch: int) -> np.ndarray:
+        """Returns windows as they are in a pass, int32 [2, K, B, S]: what is read, and what follows each."""
         shift = int(np.random.default_rng([self.seed, int(epoch)]).integers(self.length)) if self.shifted else 0
-        return np.stack([self._window(int(row) * self.length - shift) for row in rows], axis=1)
+        starts = [int(row) * self.length - shift for row in rows]
+        directions = [[self._window(start, turned) for start in starts] for turned in range(self.directions)]
+        return np.array(directions, np.int32).transpose(2, 0, 1, 3)
 
-    def _window(self, start):
-        """Returns what is read from a place on, and what follows each, int32 [2, S]."""
+    def _window(self, start, turned):
+        """Returns what is read from a place on, and what follows each, int32 [2, S]; `turned`: from the end to the beginning."""
         first, last = max(start - 1, 0), min(start + self.length, len(self.stream))
-        if self.reversed:
-            ids = self.stream[len(self.stream) - last : len(self.stream) - first][::-1]
-        else:
-            ids = self.stream[first:last]
+        size = len(self.stream)
+        ids = self.stream[size - last : size - first][::-1] if turned else self.stream[first:last]
         row = np.full(self.length + 1, NOTHING, np.int32)  # the unit before the place, and those behind it
         place = first - (start - 1)
         row[place : place + len(ids)] = ids
@@ -164,3 +192,7 @@ class Windows:
         if place:
             read[place - 1] = self.end  # before the first unit of all
         return np.stack([read, row[1:]])
+
+
+def _e(nats):
+    return math.exp(min(nats, 700.0))  # JSON has no infinity

@@ -1,6 +1,9 @@
 """Vocabularies: the pieces of a `vocab.txt`, one a line; special tokens. Imports no framework."""
 
+from collections.abc import Sequence
 from pathlib import Path
+
+import numpy as np
 
 UNKNOWN, PADDING, START, SEPARATOR, MASK = "[UNK]", "[PAD]", "[CLS]", "[SEP]", "[MASK]"
 SPECIAL = (PADDING, UNKNOWN, START, SEPARATOR, MASK)  # the first ids of a vocabulary that is made here
@@ -27,3 +30,19 @@ def read_vocabulary(path: str | Path, content: bytes | None = None) -> list[str]
         if first_line.setdefault(piece, number) != number:
             raise ValueError(f"{path}:{number}: piece {piece!r} stands already in line {first_line[piece]}")
     return pieces
+
+
+def letters_of_entries(vocabulary: Sequence[str], count: int, size: int) -> np.ndarray:
+    """Returns the first letters of the entries of a vocabulary, int32 [V, L]; see `trainer.text.letters`.
+
+    Args:
+        vocabulary: The entries; special tokens have none.
+        count: L.
+        size: V.
+    """
+    table = np.zeros([size, count], np.int32)
+    for number, entry in enumerate(vocabulary):
+        if entry not in SPECIAL:
+            content = np.frombuffer(entry.encode()[:count], np.uint8)
+            table[number, : len(content)] = 1 + content.astype(np.int32)
+    return table

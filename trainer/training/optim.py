@@ -1,12 +1,13 @@
 """Optimisers with decoupled decay, schedules of the learning rate, clipping by global norm; by default as BERT is fine-tuned."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from trainer.architectures.base import layers_of
 from trainer.training.decay import EPSILON, falling, is_decayed
 
 MOMENTUM = 0.9  # of SGD
@@ -177,15 +178,6 @@ def freeze(model: keras.Model, depths: Mapping[str, int], below: int) -> None:
         scope = next((variable.path.split("/")[0] for variable in layer.weights), "")
         if scope in depths:
             layer.trainable = depths[scope] >= below
-
-
-def layers_of(model: keras.Model) -> Iterator[keras.Layer]:
-    """Yields the layers of a model, and of the models in it."""
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            yield from layers_of(layer)
-        else:
-            yield layer
 
 
 def layer_scales(

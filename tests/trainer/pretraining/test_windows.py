@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from trainer.corpora.shards import Shard, Size
-from trainer.pretraining.windows import NOTHING, BothWays, Stream, Windows, divided
+from trainer.pretraining.source import StreamSource
+from trainer.pretraining.windows import NOTHING, Stream, divided
 from trainer.training import batches
 
 END, PADDING = 3, 0
@@ -31,7 +32,7 @@ STREAM = Stream(corpus())
 
 
 def windows(stream=STREAM, rows=3, **options):
-    return Windows(stream, 8, rows, **({"carried": True, "end": END, "padding": PADDING} | options))
+    return StreamSource(stream, 8, rows, **({"carried": True, "end": END, "padding": PADDING} | options))
 
 
 def read(source, epoch=0, seed=1):
@@ -76,7 +77,7 @@ def test_rows_go_on_where_they_ended():
 
 
 def test_both_ways_read_the_same_text():
-    source = BothWays(windows(), windows(reversed=True))
+    source = windows(directions=2)
     found = read(source)
     assert found[0][1].shape == (2, 3, 8)
     for direction in (0, 1):
