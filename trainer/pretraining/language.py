@@ -54,11 +54,8 @@ class Plan:
         self.values = asdict(options)
         self.blueprint = blueprint_of(options, text, inputs)
         keras.utils.set_random_seed(options.seed)
-        try:
-            with machine.computing_in(options.precision):
-                self.model = model_of(self.blueprint, options.seed, options.dropout)
-        except ValueError as error:
-            raise Mistake(f"--settings: {error}") from None
+        with machine.computing_in(options.precision):
+            self.model = model_of(self.blueprint, options.seed, options.dropout)
         self.unused: list[str] = []
         if init := inputs.get("init"):
             new = self.blueprint.absent(self.model, init, HEAD)
@@ -142,9 +139,16 @@ class Plan:
 
 
 def model_of(blueprint: Blueprint, seed: int, dropout: float | None = None) -> keras.Model:
-    """Returns the model of a run, untrained, with another dropout, if one is given; see `models.heads.next_units`."""
+    """Returns the model of a run, untrained, with another dropout, if one is given; see `models.heads.next_units`.
+
+    Raises:
+        Mistake: It reads in both directions.
+    """
     trained_as = blueprint if dropout is None else blueprint.with_dropout(dropout)
-    return trained_as.architecture.build_language_model(trained_as.config, seed=seed)
+    try:
+        return trained_as.architecture.build_language_model(trained_as.config, seed=seed)
+    except ValueError as error:
+        raise Mistake(f"--settings: {error}") from None
 
 
 def settings_of(blueprint: Blueprint) -> dict[str, Any]:

@@ -1,43 +1,27 @@
 """Folders that hold all that a model is pretrained from: settings, vocabulary, corpora. No framework is needed to read one.
 
 config.json  vocab.txt  tokenizer_config.json    of the model
-prepared.json                                    the corpora, and how their text is masked and divided
+prepared.json                                    the method, the corpora, and how their text is read and divided
 corpora/0/ ...                                   see `trainer.corpora.shards`
 """
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, Generic, NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
 
-from trainer.corpora.shards import Corpus, shares
+from trainer.corpora.shards import Corpus
 from trainer.errors import Mistake
-from trainer.pretraining.elsewhere.mixture import Mixture, Part
-from trainer.pretraining.masking import Masking
-from trainer.pretraining.passages import Passages, divided
 from trainer.runs import PRETRAINING
-from trainer.text.vocabulary import MASK, read_vocabulary
+from trainer.text.vocabulary import read_vocabulary
 from trainer.weights import pretrained
-from trainer.weights.bert import ARGUMENTS, check_config
 
 FACTS = "prepared.json"
-# What `prepared.json` says beside the corpora: options of `pretrain`, by which their text is read
-READING = (
-    *(
-        "model",
-        "objectives",
-        "masking",
-        "segment",
-        "max_length",
-        "max_predictions",
-        "masked_share",
-        "short",
-        "held_out",
-        "seed",
-    ),
-)
+EXPECTED = "expected what `trainer.pretraining.elsewhere.prepare` writes"
+B = TypeVar("B")
+AnyBatch = TypeVar("AnyBatch", covariant=True)
 
 
 class Source(NamedTuple):
@@ -48,100 +32,106 @@ class Source(NamedTuple):
     corpus: Corpus
 
 
+class Batches(Protocol[AnyBatch]):
+    """What a model is trained on."""
+
+    of_pass: float
+    """Batches of a pass over the text."""
+
+    def batch(self, number: int) -> AnyBatch:
+        """Returns a batch by its number, counted over all passes."""
+
+
 @dataclass(frozen=True)
-class Prepared:
-    """What such a folder holds.
+class Prepared(Generic[B]):
+    """What such a folder holds. A subclass says how the corpora of its methods are read.
 
     Args:
         settings: The content of its `config.json`.
         files: {name: content} of its other small files.
-        reading: The options of `READING`.
-        vocabulary: Its pieces.
+        facts: The content of its `prepared.json`: the method, what the corpora are, options of `pretrain` by which they are read.
+        vocabulary: Its units.
         sources: Its corpora.
     """
 
+    READING: ClassVar[tuple[str, ...]]
+    """Options of `pretrain` by which text is read."""
+
     settings: dict[str, Any]
     files: dict[str, str]
-    reading: dict[str, Any]
+    facts: dict[str, Any]
     vocabulary: list[str]
     sources: list[Source]
 
     @classmethod
-    def of(cls, folder: Path) -> "Prepared":
+    def of(cls, folder: Path) -> Self:
         """Reads one.
 
         Raises:
             Mistake: It is none.
         """
         try:
-            facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+            facts = facts_of(folder)
             settings, path = pretrained.read_config(folder)
-            check_config(settings, path)
-            sources = [
-                Source(facts["names"][i], facts["times"][i], Corpus(folder / "corpora" / str(i)))
-                for i in range(len(facts["names"]))
-            ]
+            names, times = facts["names"], facts["times"]
+            sources = [Source(names[i], times[i], Corpus(folder / "corpora" / str(i))) for i in range(len(names))]
             files = {name: (folder / name).read_text("utf-8") for name in ("vocab.txt", "tokenizer_config.json")}
-            vocabulary = read_vocabulary(folder / "vocab.txt")
-            return cls(settings, files, {name: facts[name] for name in READING}, vocabulary, sources)
+            found = cls(settings, files, facts, read_vocabulary(folder / "vocab.txt"), sources)
+            found.check(path)
+            missing = [name for name in cls.READING if name not in facts]
+            if missing:
+                raise ValueError(f"{FACTS} without {', '.join(missing)}")
         except (OSError, ValueError, KeyError) as error:
-            raise Mistake(
-                f"{folder}: expected what `trainer.pretraining.elsewhere.prepare` writes, found {error}"
-            ) from None
+            raise Mistake(f"{folder}: {EXPECTED}, found {error}") from None
+        return found
 
-    def arguments(self, dropout: float) -> dict[str, Any]:
-        """Returns the arguments of `models.bert.bert`."""
-        given = {name: self.settings[theirs] for theirs, name in ARGUMENTS.items()}
-        return given | {"vocabulary_size": len(self.vocabulary), "dropout": dropout, "attention_dropout": dropout}
+    def check(self, path: Path) -> None:
+        """Refuses settings that no model of the method has; `path`: their file.
+
+        Raises:
+            ValueError, KeyError: Which, and why.
+        """
+
+    @property
+    def method(self) -> str:
+        return self.facts.get("method", "bert")  # folders from before there were others do not say
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        return {name: self.facts[name] for name in self.READING}
 
     def settings_of_run(self) -> dict[str, Any]:
         """Returns the `config.json` of a run; `trainer.runs.folder.Folder.start` adds its options."""
         names = [Path(path).name for source in self.sources for path in source.corpus.index["files"]]
-        kind = "ForPreTraining" if self.pairs else "ForMaskedLM"
         lineage = {
             "task": PRETRAINING,
-            "max_length": self.reading["max_length"],
+            "max_length": self.facts["max_length"],
             "names": {"text": names, "init": None},
         }
-        return self.settings | {"architectures": [f"Bert{kind}"], "lineage": lineage}
+        return self.settings | {"lineage": lineage}
 
-    @property
-    def pairs(self) -> bool:
-        return "nsp" in self.reading["objectives"]
+    def batches(self, size: int) -> Batches[B]:
+        """Returns what is trained on, so many rows at once."""
+        raise NotImplementedError
 
-    def divided(self, source: Source) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the documents of a corpus: (those that are scored, those that are trained on)."""
-        return divided(source.corpus.documents, self.reading["held_out"], least=1 + self.pairs)
+    def held_out(self, size: int) -> dict[str, list[B]]:
+        """Returns what is scored: batches, of so many rows, by the name of what they are scored as."""
+        raise NotImplementedError
 
-    def mixtures(self) -> tuple[Mixture, Mixture]:
-        """Returns what is trained on, and what is scored."""
-        parts: tuple[list[Part], list[Part]] = ([], [])
-        for name, times, corpus in self.sources:
-            held_out, trained = self.divided(Source(name, times, corpus))
-            parts[0].append(Part(name, self._passages(corpus, trained), times))
-            parts[1].append(Part(name, self._passages(corpus, held_out)))
-        how = {"max_length": self.reading["max_length"], "most": self.reading["max_predictions"]}
-        train, dev = (Mixture(of, seed=self.reading["seed"], **how) for of in parts)
-        return train, dev
+    def summary(self) -> dict[str, Any]:
+        """Returns how much there is, by name."""
+        raise NotImplementedError
 
-    def _passages(self, corpus, documents):
-        reading = self.reading
-        mask = self.vocabulary.index(MASK)
-        return Passages(
-            corpus,
-            self.vocabulary,
-            Masking(mask, len(self.vocabulary), reading["masked_share"], reading["max_predictions"]),
-            max_length=reading["max_length"],
-            pairs=self.pairs,
-            whole_words=reading["masking"] == "words",
-            short=reading["short"],
-            documents=documents,
-            seed=reading["seed"],
-        )
 
-    def frequencies(self) -> dict[str, np.ndarray]:
-        """Returns, for the corpora of each name, the share of each piece, see `trainer.corpora.shards.shares`."""
-        counts: dict[str, np.ndarray] = {}
-        for name, _, corpus in self.sources:
-            counts[name] = counts.get(name, 0) + corpus.frequencies(len(self.vocabulary))
-        return {name: shares(count) for name, count in counts.items()}
+def facts_of(folder: Path) -> dict[str, Any]:
+    """Returns the content of a folder's `prepared.json`.
+
+    Raises:
+        OSError, ValueError: It cannot be read.
+    """
+    return json.loads((folder / FACTS).read_text(encoding="utf-8"))
+
+
+def nats(shares: np.ndarray, units: np.ndarray) -> float:
+    """Returns the sum of the losses of units by how often they are: what is known without a look at the text."""
+    return float(-np.sum(np.log(shares[units])))

@@ -1,7 +1,7 @@
-"""`KERAS_BACKEND=jax python -m trainer.pretraining.elsewhere.train FOLDER --out RUN`: pretrains a BERT from a folder that
+"""`KERAS_BACKEND=jax python -m trainer.pretraining.elsewhere.train FOLDER --out RUN`: pretrains a model from a folder that
 `trainer.pretraining.elsewhere.prepare` wrote, on a machine that has JAX, and neither TensorFlow nor the text.
 
-The steps are those of `python -m trainer pretrain bert`, on batches of one shape, drawn by other processes; the run folder is one
+The steps are those of `python -m trainer pretrain` bert, lm or elmo, on batches of one shape, drawn by other processes; the run folder is one
 that every other command reads. The same command again goes on where it was interrupted.
 """
 
@@ -12,8 +12,10 @@ from typing import Any
 
 from trainer.errors import Failure, Interrupted, Mistake
 from trainer.pretraining.elsewhere.choices import Options
-from trainer.pretraining.elsewhere.mixture import Makers
-from trainer.pretraining.elsewhere.prepared import FACTS, Prepared
+from trainer.pretraining.elsewhere.documents import Documents
+from trainer.pretraining.elsewhere.makers import Makers
+from trainer.pretraining.elsewhere.prepared import EXPECTED, FACTS, Prepared, facts_of
+from trainer.pretraining.elsewhere.streams import Streams
 from trainer.progress import say
 from trainer.runs.folder import Folder, lineage
 from trainer.writing import print_json
@@ -50,9 +52,8 @@ def train(options: Options) -> dict[str, Any]:
     Raises:
         Mistake, Failure, Interrupted: See `trainer.errors`.
     """
-    prepared = Prepared.of(Path(options.folder))
-    size = options.batch_size
-    given = prepared.reading | options.of_result() | {"method": "bert", "accumulate": 1}
+    prepared = prepared_of(Path(options.folder))
+    given = prepared.reading | options.of_result() | {"method": prepared.method, "accumulate": 1}
     inputs = {"prepared": Path(options.folder) / FACTS, "vocabulary": Path(options.folder) / "vocab.txt"}
     begun = Path(options.out) / "config.json"
     if options.steps is None and begun.is_file() and not options.overwrite:
@@ -60,13 +61,39 @@ def train(options: Options) -> dict[str, Any]:
     folder = Folder(options.out, given, inputs, overwrite=options.overwrite)
     if finished := folder.finished():
         return finished
-    mixture, held_out = prepared.mixtures()
-    with Makers(lambda number: mixture.batch(number, size), options.processes) as batches:
+    source = prepared.batches(options.batch_size)
+    with Makers(source.batch, options.processes) as batches:
+        held_out = prepared.held_out(options.batch_size)
         # Not before the processes are forked: their copies of the threads of a framework would not run
         from trainer.pretraining.elsewhere.training import Training
 
         with folder.owned():
-            return Training(options, given, prepared, mixture, held_out, batches, folder).run()
+            objective = objective_of(prepared, held_out)
+            return Training(options, given, prepared, objective, source.of_pass, batches, held_out, folder).run()
+
+
+def prepared_of(folder: Path) -> Prepared[Any]:
+    """Returns what a folder holds.
+
+    Raises:
+        Mistake: Nothing that was prepared.
+    """
+    try:
+        method = facts_of(folder).get("method", "bert")
+    except (OSError, ValueError) as error:
+        raise Mistake(f"{folder}: {EXPECTED}, found {error}") from None
+    return (Documents if method == "bert" else Streams).of(folder)
+
+
+def objective_of(prepared: Prepared[Any], held_out: dict[str, list]) -> Any:
+    """Returns what is learned of it, a `trainer.pretraining.elsewhere.steps.Objective`."""
+    if isinstance(prepared, Documents):
+        from trainer.pretraining.elsewhere.masked import Masked
+
+        return Masked(prepared, held_out)
+    from trainer.pretraining.elsewhere.next_units import NextUnits
+
+    return NextUnits(prepared, held_out)
 
 
 def main() -> None:

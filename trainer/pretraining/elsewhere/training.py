@@ -1,6 +1,6 @@
 """The run of `trainer.pretraining.elsewhere.train`: how many steps it takes, its steps, scores and checkpoints.
 
-Glossary of shapes: B batch, S sequence length.
+Glossary of shapes: B batch.
 """
 
 import json
@@ -8,9 +8,10 @@ import os
 import time
 from collections import deque
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import jax
+import keras
 import numpy as np
 from safetensors.numpy import load, save
 
@@ -18,8 +19,8 @@ from trainer import writing
 from trainer.errors import Interrupted, Mistake
 from trainer.pretraining.elsewhere import steps as compiled
 from trainer.pretraining.elsewhere.choices import Options
-from trainer.pretraining.elsewhere.held_out import HeldOut, measures_of
-from trainer.pretraining.elsewhere.mixture import Batch, Makers, Mixture
+from trainer.pretraining.elsewhere.held_out import HeldOut
+from trainer.pretraining.elsewhere.makers import Makers
 from trainer.pretraining.elsewhere.prepared import Prepared
 from trainer.progress import Progress, say
 from trainer.runs import PRETRAINING
@@ -27,7 +28,6 @@ from trainer.runs.folder import Folder
 from trainer.training import checkpoint, decay
 from trainer.training.signals import Signals
 from trainer.weights import tensors
-from trainer.weights.bert import table
 
 LOG_EVERY = 50  # steps between lines of metrics.jsonl
 BEHIND = 8  # steps that the device may have before it; their losses are not waited for
@@ -35,7 +35,8 @@ TRIAL, WARM = 100, 40  # steps by which the rate is measured; the first ones are
 SPARE = 0.03  # of the time, kept back
 
 Scores = dict[str, float]
-Waiting = deque[tuple[int, float, Any]]  # step, learning rate, what `steps.sums` gives
+Waiting = deque[tuple[int, float, Any]]  # step, learning rate, sums of the objective
+B = TypeVar("B", bound=compiled.Rows)
 
 
 @dataclass
@@ -44,21 +45,23 @@ class Progressed:
 
     total: int  # steps in all
     step: int = 0  # steps made
-    tokens: int = 0  # real ones, read in them
+    tokens: int = 0  # units, real ones, read in them
     scores: list[Scores] = field(default_factory=list)
     measures: list[Scores] = field(default_factory=list)  # of the steps since the last line of metrics.jsonl
     log_bytes: int = 0  # length of metrics.jsonl
     seconds: float = 0.0
 
 
-class Training:
+class Training(Generic[B]):
     """A run from where it stands to its end.
 
     Args:
         options, given: Of the command; what of them the run folder records.
         prepared: What is read.
-        mixture, held_out: What is trained on and scored.
-        batches: Makes the batches of `mixture` by number.
+        objective: What is learned.
+        of_pass: Batches of a pass over the text.
+        batches: Makes them by number.
+        held_out: What is scored.
         folder: Held by this process, without a finished run.
     """
 
@@ -66,25 +69,26 @@ class Training:
         self,
         options: Options,
         given: dict[str, Any],
-        prepared: Prepared,
-        mixture: Mixture,
-        held_out: Mixture,
-        batches: Makers[Batch],
+        prepared: Prepared[B],
+        objective: compiled.Objective[B],
+        of_pass: float,
+        batches: Makers[B],
+        held_out: dict[str, list[B]],
         folder: Folder,
     ) -> None:
         self.began = time.monotonic()
         self.options, self.given, self.prepared, self.folder, self.batches = options, given, prepared, folder, batches
-        self.mixture, self.size = mixture, options.batch_size
+        self.objective, self.of_pass = objective, of_pass
         self.place = folder.out / "checkpoint"
-        self.model = compiled.model_of(
-            prepared.arguments(options.dropout), pairs=prepared.pairs, seed=given["seed"], policy=options.precision
-        )
+        self.model = objective.model(options.dropout, options.precision)
         self.optimizer = compiled.optimizer_of(
             self.model, weight_decay=options.weight_decay, clip_norm=options.clip_norm
         )
-        self.variables = [*self.model.variables, *self.optimizer.variables]
-        self.step = compiled.training_step(self.model, self.optimizer)
-        self.held_out = HeldOut(prepared, held_out, options.batch_size)
+        states = objective.states(self.model, options.batch_size)
+        self.carried = {name: keras.Variable(value, trainable=False, name=name) for name, value in states.items()}
+        self.variables = [*self.model.variables, *self.optimizer.variables, *self.carried.values()]
+        self.step = compiled.training_step(self.model, objective, self.optimizer)
+        self.held_out = HeldOut(objective, held_out)
 
     def run(self) -> dict[str, Any]:
         """Trains, and writes the run folder; returns its result.
@@ -94,7 +98,7 @@ class Training:
             Mistake: The loss is no number any more.
         """
         before = None if self.folder.overwrite else checkpoint.load(self.place, self.variables)
-        self.state = compiled.state_of(self.model, self.optimizer)
+        self.state = self._state()
         self.done = Progressed(**(before or {"total": self.given.get("steps") or self._steps_in(self.options.seconds)}))
         self.given |= {"steps": self.done.total}
         self._say_plan()
@@ -112,7 +116,7 @@ class Training:
             self._note({"dev": final})
         self.done.seconds = time.monotonic() - self.began
         result = {
-            **{"task": PRETRAINING, "model": "bert", "seed": self.given["seed"], "steps": self.done.step},
+            **{"task": PRETRAINING, "model": self.prepared.method, "seed": self.given["seed"], "steps": self.done.step},
             **{"tokens": self.done.tokens, "device": _device(), "final": final, "best": final},
             **{"seconds": round(self.done.seconds, 1), "parameters": self.model.count_params()},
         }
@@ -125,7 +129,7 @@ class Training:
         begun = time.monotonic()
         self.held_out(self._kept())
         a_round = time.monotonic() - begun
-        state = compiled.state_of(self.model, self.optimizer)
+        state = self._state()
         for number, batch in enumerate(self.batches(range(TRIAL))):
             if number == WARM:
                 jax.block_until_ready(state)
@@ -142,14 +146,14 @@ class Training:
         done, total = self.done, self.done.total
         borders = [round(total * (i + 1) / self.options.rounds) for i in range(self.options.rounds)]
         warmup = round(self.options.warmup * total)
-        progress = Progress(total, unit="tokens")
+        progress = Progress(total, unit=self.objective.unit)
         self.waiting: Waiting = deque()
         self.saved_at = time.monotonic()
         for batch in self.batches(range(done.step, total)):
             rate = decay.linear(done.step, peak=self.options.learning_rate, warmup=warmup, total=total)
             self.state, sums = self.step(self.state, batch, rate)
             done.step += 1
-            read = int(np.sum(batch.lengths))
+            read = self.objective.read(batch)
             done.tokens += read
             self.waiting.append((done.step, rate, sums))
             measures = self._seen(BEHIND)
@@ -169,7 +173,7 @@ class Training:
         measures = {}
         while len(self.waiting) > behind:
             step, rate, sums = self.waiting.popleft()
-            measures = measures_of(np.asarray(sums))
+            measures = self.objective.measures(np.asarray(sums))
             if not np.isfinite(measures["loss"]):
                 kept = checkpoint.newest(self.place)
                 left = f"; the last good checkpoint is {kept}" if kept else ""
@@ -186,12 +190,10 @@ class Training:
         scores = {"round": number, "step": self.done.step, "tokens": self.done.tokens} | self.held_out(self._kept())
         self.done.scores.append(scores)
         self._note({"dev": scores})
-        shown = "; ".join(
-            f"{name}: masked_loss {scores[f'{name}_masked_loss']:.4f}, masked_accuracy {scores[f'{name}_masked_accuracy']:.4f}"
-            + (f", next_accuracy {scores[f'{name}_next_accuracy']:.4f}" if self.prepared.pairs else "")
-            for name in self.held_out.names
-        )
-        say(f"round {number}/{self.options.rounds}: {shown}; {self._clock():.0f} s")
+        say(f"round {number}/{self.options.rounds}: {self.objective.said(scores)}; {self._clock():.0f} s")
+
+    def _state(self):
+        return compiled.state_of(self.model, self.optimizer, self.carried)
 
     def _kept(self):
         """Returns {name: tensor} of the weights as they are kept."""
@@ -199,8 +201,8 @@ class Training:
 
     def _weights(self):
         """Returns the weights as the content of a file."""
-        compiled.put_back(self.state, self.model, self.optimizer)
-        content = tensors.to_bytes(self.model, table(self.model))
+        compiled.put_back(self.state, self.model, self.optimizer, self.carried)
+        content = tensors.to_bytes(self.model, self.objective.table(self.model))
         if not self.options.float16:
             return content
         return save({name: value.astype(np.float16) for name, value in load(content).items()}, {"format": "pt"})
@@ -226,20 +228,11 @@ class Training:
     def _say_plan(self):
         """Says what will be trained, on what, and how."""
         options, done = self.options, self.done
-        for source, part in zip(self.prepared.sources, self.mixture.parts, strict=True):
-            of, times = part.passages, f", {part.times} times a pass" if part.times > 1 else ""
-            say(
-                f"train     {source.name}: {of.number:,} sequences of {len(of.documents):,} documents, "
-                f"{source.corpus.pieces:,} pieces{times}"
-            )
-        for part in self.held_out.mixture.parts:
-            say(
-                f"dev       {part.name}: {part.passages.number:,} sequences of {len(part.passages.documents):,} other documents"
-            )
+        for line in self.objective.plan():
+            say(line)
         say(f"model     {self.model.count_params():,} parameters; {decay.describe(self.model.trainable_variables)}")
-        passes = done.total * self.size / self.mixture.number
         say(
-            f"steps     {done.total:,} of batches of {self.size}, {passes:.2f} passes over the text; learning rate "
+            f"steps     {done.total:,} of batches of {options.batch_size}, {done.total / self.of_pass:.2f} passes over the text; learning rate "
             f"{options.learning_rate:g} after {round(options.warmup * done.total)} steps, then linearly to 0"
         )
         say(f"device    {_device()}, {options.precision}, {options.processes} processes that draw batches")
