@@ -67,6 +67,11 @@ class Documents(Prepared[Batch]):
                 batches.setdefault(part.name, []).append(mixture.of(examples, size))
         return batches
 
+    def objective(self, held_out: dict[str, list[Batch]]) -> Any:
+        from trainer.pretraining.elsewhere.masked import Masked
+
+        return Masked(self, held_out)
+
     def summary(self) -> dict[str, Any]:
         train, dev = self.mixtures()
         pieces = sum(source.corpus.pieces for source in self.sources)

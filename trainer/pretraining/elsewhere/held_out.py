@@ -30,8 +30,9 @@ class HeldOut(Generic[B]):
         Args:
             weights: {name: tensor}, as the run keeps them.
         """
-        readers = {name: value.copy for name, value in weights.items()}
-        file = tensors.TensorFile(Path(), readers, {name: name for name in weights}, 0)
+        file = tensors.TensorFile(
+            Path(), {name: value.copy for name, value in weights.items()}, {name: name for name in weights}, 0
+        )
         tensors.load(self.model, file, self.objective.table(self.model))
         trainable, fixed = map(compiled.values, (self.model.trainable_variables, self.model.non_trainable_variables))
         found = {}

@@ -35,8 +35,9 @@ class Source(NamedTuple):
 class Batches(Protocol[AnyBatch]):
     """What a model is trained on."""
 
-    of_pass: float
-    """Batches of a pass over the text."""
+    @property
+    def of_pass(self) -> float:
+        """Batches of a pass over the text."""
 
     def batch(self, number: int) -> AnyBatch:
         """Returns a batch by its number, counted over all passes."""
@@ -116,6 +117,14 @@ class Prepared(Generic[B]):
 
     def held_out(self, size: int) -> dict[str, list[B]]:
         """Returns what is scored: batches, of so many rows, by the name of what they are scored as."""
+        raise NotImplementedError
+
+    def objective(self, held_out: dict[str, list[B]]) -> Any:
+        """Returns what is learned, a `trainer.pretraining.elsewhere.steps.Objective`; imports a framework.
+
+        Args:
+            held_out: What is scored.
+        """
         raise NotImplementedError
 
     def summary(self) -> dict[str, Any]:

@@ -27,9 +27,10 @@ class Rows(Protocol):
 
 
 B = TypeVar("B", bound=Rows)
+Read = TypeVar("Read", bound=Rows, contravariant=True)
 
 
-class Objective(Protocol[B]):
+class Objective(Protocol[Read]):
     """What a model learns of batches."""
 
     unit: str
@@ -44,13 +45,13 @@ class Objective(Protocol[B]):
     def states(self, model: keras.Model, rows: int) -> dict[str, Any]:
         """Returns the states that a batch of so many rows leaves to the next one, zero, float32 [B, ...], by the names of inputs."""
 
-    def inputs(self, model: keras.Model, batch: B) -> dict[str, Any]:
+    def inputs(self, model: keras.Model, batch: Read) -> dict[str, Any]:
         """Returns the model's inputs, all but those states."""
 
-    def begins(self, batch: B) -> Any:
+    def begins(self, batch: Read) -> Any:
         """Says whether the states are zero before a batch, bool []."""
 
-    def sums(self, outputs: dict[str, Any], batch: B) -> Any:
+    def sums(self, outputs: dict[str, Any], batch: Read) -> Any:
         """Returns float32 [P, 3]: of each part the sum of the losses, how many are right, and how many there are. The loss is the sum
         of the means of the parts."""
 
@@ -60,7 +61,7 @@ class Objective(Protocol[B]):
     def scores(self, found: dict[str, np.ndarray]) -> dict[str, Any]:
         """Returns the scores of held-out text of several names, of the sums of each."""
 
-    def read(self, batch: B) -> int:
+    def read(self, batch: Read) -> int:
         """Returns how many units are read in a batch."""
 
     def plan(self) -> list[str]:

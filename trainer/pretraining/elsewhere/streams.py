@@ -67,6 +67,11 @@ class Streams(Prepared[Batch]):
             return {}
         return {TEXT: [filled(windows, rows) for rows in windows.scored(self.facts["dev_limit"])]}
 
+    def objective(self, held_out: dict[str, list[Batch]]) -> Any:
+        from trainer.pretraining.elsewhere.next_units import NextUnits
+
+        return NextUnits(self, held_out)
+
     def summary(self) -> dict[str, Any]:
         train, dev = self.streams()
         return {"units": self.facts["units"], "train": len(train), "held_out": len(dev), "vocabulary": self.entries}

@@ -68,7 +68,7 @@ def train(options: Options) -> dict[str, Any]:
         from trainer.pretraining.elsewhere.training import Training
 
         with folder.owned():
-            objective = objective_of(prepared, held_out)
+            objective = prepared.objective(held_out)
             return Training(options, given, prepared, objective, source.of_pass, batches, held_out, folder).run()
 
 
@@ -83,17 +83,6 @@ def prepared_of(folder: Path) -> Prepared[Any]:
     except (OSError, ValueError) as error:
         raise Mistake(f"{folder}: {EXPECTED}, found {error}") from None
     return (Documents if method == "bert" else Streams).of(folder)
-
-
-def objective_of(prepared: Prepared[Any], held_out: dict[str, list]) -> Any:
-    """Returns what is learned of it, a `trainer.pretraining.elsewhere.steps.Objective`."""
-    if isinstance(prepared, Documents):
-        from trainer.pretraining.elsewhere.masked import Masked
-
-        return Masked(prepared, held_out)
-    from trainer.pretraining.elsewhere.next_units import NextUnits
-
-    return NextUnits(prepared, held_out)
 
 
 def main() -> None:

@@ -9,7 +9,8 @@ import pytest
 from tests.conftest import VOCABULARY
 from tests.trainer.pretraining.test_passages import Numbers
 from trainer.errors import Failure
-from trainer.pretraining.elsewhere.mixture import Makers, Mixture, Part
+from trainer.pretraining.elsewhere.makers import Makers
+from trainer.pretraining.elsewhere.mixture import Mixture, Part
 from trainer.pretraining.masking import NOTHING, Masking
 from trainer.pretraining.passages import Passages
 

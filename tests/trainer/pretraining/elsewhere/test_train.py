@@ -1,8 +1,5 @@
 """What is prepared for another machine, and trained there: the same numbers as here."""
 
-import importlib.util
-import json
-import os
 import subprocess
 import sys
 
@@ -12,21 +9,26 @@ from safetensors.numpy import load, load_file
 
 from tests.conftest import ROOT, VOCABULARY
 from tests.trainer.commands.test_pretrain import of_few_words
+from tests.trainer.pretraining.elsewhere.processes import (
+    BATCH,
+    RATE,
+    STEPS,
+    WARMUP,
+    check_it_goes_on,
+    needs_jax,
+    trained,
+    write_start,
+)
 from trainer.errors import Mistake
 from trainer.pretraining import masked
 from trainer.pretraining import run as of_run
 from trainer.pretraining.elsewhere import prepare, train
-from trainer.pretraining.elsewhere.prepared import Prepared
+from trainer.pretraining.elsewhere.documents import Documents
 from trainer.pretraining.masking import NOTHING
 from trainer.pretraining.source import SIGNATURE, TARGETS, Source
 from trainer.runs.blueprint import Blueprint
 from trainer.training import batches, optim
 from trainer.training.step import training_step
-
-# A Python that has JAX: this one, or that of LINEAGE_JAX
-PYTHON = os.environ.get("LINEAGE_JAX") or (sys.executable if importlib.util.find_spec("jax") else None)
-needs_jax = pytest.mark.skipif(not PYTHON, reason="needs JAX (LINEAGE_JAX: a Python that has it)")
-STEPS, BATCH, RATE = 6, 8, 1e-3
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +51,7 @@ def options(folder, *more):
 
 def test_what_is_prepared_is_what_would_be_read_here(folder):
     folder, made = folder
-    prepared = Prepared.of(folder / "prepared")
+    prepared = Documents.of(folder / "prepared")
     train_set, dev = prepared.mixtures()
     assert (made["sequences"], made["held_out_sequences"]) == (train_set.number, dev.number)
     assert [(part.name, part.times) for part in train_set.parts] == [("en", 1), ("zh", 2)]
@@ -72,7 +74,7 @@ def test_mistakes_are_said(folder, tmp_path, capsys):
     with pytest.raises(Mistake, match="expected NAME=FILE"):
         prepare.prepare(options(folder, "--corpus", "no-name", "--to", f"{tmp_path}/x"))
     with pytest.raises(Mistake, match=r"expected what `trainer[.]pretraining[.]elsewhere[.]prepare` writes"):
-        Prepared.of(folder)
+        Documents.of(folder)
     for wrong in ([], ["--steps", "1", "--seconds", "1"], ["--steps", "1", "--precision", "float8"]):
         with pytest.raises(SystemExit):
             train.parsed([str(folder), "--out", "x", *wrong])
@@ -87,27 +89,6 @@ def test_it_needs_no_tensorflow():
 def source_of(prepared, passages):
     how = {"max_length": 32, "pairs": True, "whole_words": True, "short": 0.1, "seed": 0}
     return Source(passages.corpus, prepared.vocabulary, passages.masking, documents=passages.documents, **how)
-
-
-def trained(folder, out, *more):
-    command = [
-        PYTHON,
-        "-m",
-        "trainer.pretraining.elsewhere.train",
-        folder / "prepared",
-        "--out",
-        out,
-        "--steps",
-        STEPS,
-        "--batch_size",
-    ]
-    command += [BATCH, "--rounds", 2, "--learning_rate", RATE, "--warmup", 0.34, "--processes", 2, *more]
-    environment = os.environ | {"KERAS_BACKEND": "jax"}
-    done = subprocess.run(
-        [*map(str, command)], cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=300
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout), done.stderr
 
 
 def whole(batch):
@@ -125,27 +106,15 @@ def whole(batch):
 @needs_jax
 def test_its_steps_are_those_of_here(folder, tmp_path):
     folder, _ = folder
-    result, _ = trained(folder, tmp_path / "run", "--float16")
-    exact, _ = trained(folder, tmp_path / "exact")
-    prepared = Prepared.of(folder / "prepared")
+    result, _ = trained(folder / "prepared", tmp_path / "run", "--float16")
+    exact, _ = trained(folder / "prepared", tmp_path / "exact")
+    prepared = Documents.of(folder / "prepared")
     train_set, dev = prepared.mixtures()
-    # From its first weights, which it makes of its own seed
-    start = tmp_path / "start.safetensors"
-    code = (
-        "import sys; from pathlib import Path; from trainer.pretraining.elsewhere import steps; from trainer.pretraining.elsewhere.prepared import Prepared;"
-        "from trainer.weights import bert, tensors; p = Prepared.of(Path(sys.argv[1]));"
-        "m = steps.model_of(p.arguments(0.0), pairs=True, seed=0); Path(sys.argv[2]).write_bytes(tensors.to_bytes(m, bert.table(m)))"
-    )
-    environment = os.environ | {"KERAS_BACKEND": "jax"}
-    subprocess.run([PYTHON, "-c", code, folder / "prepared", start], cwd=ROOT, env=environment, check=True)
+    write_start(folder / "prepared", tmp_path / "start")
     blueprint = Blueprint.of_weights(tmp_path / "exact").with_dropout(0.0)
     model = of_run.model_of(blueprint, {"seed": 0, "objectives": "mlm,nsp"})
-    (tmp_path / "start").mkdir()
-    for name in ("config.json", "vocab.txt", "tokenizer_config.json"):
-        (tmp_path / "start" / name).write_bytes((tmp_path / "exact" / name).read_bytes())
-    start.rename(tmp_path / "start" / "model.safetensors")
     blueprint.load(model, tmp_path / "start")
-    schedule = optim.Schedule(RATE, round(0.34 * STEPS), STEPS)
+    schedule = optim.Schedule(RATE, round(WARMUP * STEPS), STEPS)
     optimizer = optim.optimizer(model.trainable_variables, schedule, weight_decay=0.01)
     step = training_step(model, masked.loss, optimizer, [SIGNATURE, TARGETS])
     for number in range(STEPS):
@@ -164,37 +133,5 @@ def test_its_steps_are_those_of_here(folder, tmp_path):
 
 @needs_jax
 def test_it_goes_on_where_it_was(folder, tmp_path):
-    """A run whose last steps are lost ends with the same bytes."""
     folder, _ = folder
-    result, _ = trained(folder, tmp_path / "whole", "--dropout", 0.1)
-    often, _ = trained(folder, tmp_path / "often", "--dropout", 0.1, "--checkpoint_every", 0, "--processes", 0)
-    assert often["final"] == result["final"]
-    code = (
-        "from trainer.pretraining.elsewhere import train, training; seen = training.Training._save\n"
-        "def save(run):\n"
-        "    seen(run)\n"
-        "    if run.done.step == 3: raise SystemExit(7)\n"
-        "training.Training._save = save; train.main()"
-    )
-    command = [
-        PYTHON,
-        "-c",
-        code,
-        folder / "prepared",
-        "--out",
-        tmp_path / "cut",
-        "--steps",
-        STEPS,
-        "--batch_size",
-        BATCH,
-    ]
-    command += ["--rounds", 2, "--learning_rate", RATE, "--warmup", 0.34, "--processes", 0, "--dropout", 0.1]
-    environment = os.environ | {"KERAS_BACKEND": "jax"}
-    cut = subprocess.run([*map(str, command), "--checkpoint_every", "0"], cwd=ROOT, env=environment, check=False)
-    assert cut.returncode == 7 and not (tmp_path / "cut" / "metrics.json").exists()
-    again, shown = trained(folder, tmp_path / "cut", "--dropout", 0.1)
-    assert "resume    from step 3" in shown and again["final"] == result["final"]
-    for name in ("model.safetensors", "metrics.jsonl"):
-        assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
-    _, shown = trained(folder, tmp_path / "cut", "--dropout", 0.1)
-    assert "finished" in shown
+    check_it_goes_on(folder / "prepared", tmp_path)
