@@ -58,14 +58,9 @@ FORBIDDEN = {
     "trainer/pretraining/elsewhere/prepared.py": {"tensorflow", "keras", "jax"},
     "trainer/pretraining/elsewhere/choices.py": {"tensorflow", "keras", "jax"},
     "trainer/pretraining/elsewhere/train.py": {"tensorflow", "keras", "jax"},
-    "trainer/pretraining/elsewhere/steps.py": {"tensorflow"},
-    "trainer/pretraining/elsewhere/held_out.py": {"tensorflow"},
-    "trainer/pretraining/elsewhere/masked.py": {"tensorflow"},
-    "trainer/pretraining/elsewhere/next_units.py": {"tensorflow"},
-    "trainer/architectures": {"tensorflow"},
-    "trainer/pretraining/elsewhere/training.py": {"tensorflow"},
     "trainer/weights/hub.py": {"models", "tensorflow", "keras"},
 }
+PACKAGES = {"models", "trainer", "serving"}
 
 
 def imported(path):
@@ -86,6 +81,36 @@ def test_one_way(place):
     assert files
     for path in files:
         assert not set(imported(path)) & FORBIDDEN[place], path
+
+
+def loaded(name):
+    """Yields the modules that are loaded with a module of ours, their own ones and so on; not what a function imports."""
+    seen, waiting = set(), [name]
+    while waiting:
+        name = waiting.pop()
+        parts = name.split(".")
+        # A package is loaded before what is in it; the last part may be no module
+        for module in (".".join(parts[: i + 1]) for i in range(len(parts))):
+            path = ROOT.joinpath(*module.split("."))
+            file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+            if module in seen or (parts[0] in PACKAGES and not file.is_file()):
+                continue
+            seen.add(module)
+            yield module
+            if parts[0] in PACKAGES:
+                for node in ast.parse(file.read_text(encoding="utf-8")).body:
+                    if isinstance(node, ast.Import):
+                        waiting += [found.name for found in node.names]
+                    elif isinstance(node, ast.ImportFrom):
+                        waiting += [f"{node.module}.{found.name}" for found in node.names]
+
+
+@pytest.mark.parametrize("module", ["train", "training", "masked", "next_units"])
+def test_where_jax_is_nothing_else_is_needed(module):
+    found = {*loaded(f"trainer.pretraining.elsewhere.{module}")}
+    others = {name.split(".")[0] for name in found} - {*sys.stdlib_module_names} - PACKAGES
+    assert others <= {"numpy", "safetensors", *([] if module == "train" else ["keras", "jax"])}, others
+    assert "trainer.weights.tensors" in found
 
 
 def test_nothing_but_a_picture_needs_matplotlib():

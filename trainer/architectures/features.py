@@ -1,17 +1,21 @@
 """A pretrained encoder whose layers are features, which a task reads by itself or through a recurrent network: `--features`."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 
 from models import features as builder
 from trainer.architectures import base, units
-from trainer.text.reader import Reader
-from trainer.text.tokenizer import Tokenizer
 from trainer.weights import tensors
+
+if TYPE_CHECKING:
+    from trainer.text.reader import Reader
+    from trainer.text.tokenizer import Tokenizer
 
 NAME = "features"
 HEAD_DROPOUT = 0.1  # where no other model reads the features
