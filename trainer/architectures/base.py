@@ -157,6 +157,10 @@ class Architecture(Generic[AnyConfig]):
         """Returns how many layers --freeze N counts."""
         return getattr(config, "layers", 0)
 
+    def reads_ids(self, config: AnyConfig) -> bool:
+        """Says whether the encoder reads units by their numbers in its vocabulary; else by their letters alone."""
+        return True
+
     def frozen_below(self, config: AnyConfig, depths: dict[str, int]) -> int:
         """Returns the depth below which weights are always kept."""
         return 0

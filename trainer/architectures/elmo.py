@@ -27,3 +27,6 @@ class ELMo(units.Units[Config]):
         "elmo": {},
         "elmo-original": {"width": 512, "cell_width": 4096, "letters": 50},  # the paper's
     }
+
+    def reads_ids(self, config: Config) -> bool:
+        return not config.letters

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from trainer.text.tokenizer import Tokenizer
 
 NAME = "features"
+READ = ("vocabulary_size", "layers", "frozen", "dropout")  # fields of a configuration that are settings
 HEAD_DROPOUT = 0.1  # where no other model reads the features
 
 
@@ -87,16 +88,15 @@ class Features(base.Architecture[Config]):
     def to_settings(self, config: Config) -> dict[str, Any]:
         top = self.top.to_settings(config.top) if self.top and config.top else None
         settings = {"model_type": self.name, "encoder": self.encoder.to_settings(config.encoder), "top": top}
-        return settings | {name: getattr(config, name) for name in ("layers", "frozen", "dropout")}
+        return settings | {name: getattr(config, name) for name in READ}
 
     def from_settings(self, settings: dict[str, Any], path: Path) -> Config:
-        missing = [name for name in ("layers", "frozen", "dropout") if name not in settings]
+        missing = [name for name in READ if name not in settings]
         if missing:
             raise ValueError(f"{path}: {', '.join(missing)} missing")
         encoder = self.encoder.from_settings(settings["encoder"], path)
         top = self.top.from_settings(settings["top"], path) if self.top else None
-        given = {name: settings[name] for name in ("layers", "frozen", "dropout")}
-        return Config(vocabulary_size=encoder.vocabulary_size, encoder=encoder, top=top, **given)
+        return Config(encoder=encoder, top=top, **{name: settings[name] for name in READ})
 
     def with_dropout(self, config: Config, rate: float) -> Config:
         encoder = config.encoder if config.frozen else self.encoder.with_dropout(config.encoder, rate)

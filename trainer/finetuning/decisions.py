@@ -20,7 +20,7 @@ def decisions(plan: Plan) -> list[str]:
         f"train     {sources.train}: {plan.train_set}",
         *_of_classes(plan),
         f"dev       {sources.dev}: {plan.scorer}" if plan.scorer else "dev       none: no scores",
-        f"text      {fresh.describe(tokenizer, None if sources.init or sources.vocabulary else plan.texts)}",
+        f"text      {fresh.describe(tokenizer, plan.texts if plan.makes_vocabulary else None)}",
         *_of_work(plan),
     ]
 
@@ -39,6 +39,7 @@ def _of_weights(plan):
     if options.features:
         kept = "which keep their weights" if options.features == "frozen" else "which are trained as well"
         read = f"; read by {size}" if options.model else "; read by the head"
+        read += f", whose vocabulary is {fresh.origin(options, 'words')}" if plan.makes_vocabulary else ""
         lines.append(f"features  {plan.blueprint.config.shown()}, {kept}{read}")
     if sources.embeddings:
         known = f"{plan.known_words:,} of {len(vocabulary):,} words of the vocabulary"

@@ -1,5 +1,6 @@
 """What a run of `finetune` will train, on what, and how."""
 
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -35,7 +36,7 @@ class Plan:
         self.options, self.sources, self.workers = options, sources, together
         self.task = TASKS[options.task]
         self.kind = kind_of(self.task, options.decoder)
-        self.blueprint = _blueprint(options, sources, lambda: self.texts)
+        self.blueprint, self.makes_vocabulary = _blueprint(options, sources, lambda: self.texts)
         fields = self.task.fields_of(self.train_rows[0])
         self.blueprint.check(options.task, self.task, len(fields))
         setup = Setup(
@@ -176,19 +177,23 @@ class Plan:
 
 
 def _blueprint(options, sources, texts):
-    """Returns the blueprint of the model to train; `texts()`: those that a vocabulary is made of, where none is given.
+    """Returns (the blueprint of the model to train, whether its vocabulary is made of `texts()`).
 
     Raises:
         Mistake: It cannot be read, lacks what the task needs, or has fewer positions than --max_length.
     """
-    task = TASKS[options.task]
-    blueprint = (
-        Blueprint.of_weights(sources.init) if sources.init else fresh.blueprint(options, sources.vocabulary, texts)
-    )
+    task, top = TASKS[options.task], None
+    fresh_one = lambda unit: fresh.blueprint(replace(options, unit=unit), sources.vocabulary, texts)
+    blueprint = Blueprint.of_weights(sources.init) if sources.init else fresh_one(options.unit)
+    makes_vocabulary = not (sources.init or sources.vocabulary)
     blueprint.check(options.task, task)
+    if options.features and options.model:
+        if blueprint.architecture.reads_ids(blueprint.config):
+            top = fresh.reading_as(blueprint, options)
+        else:
+            top, makes_vocabulary = fresh_one(options.unit or blueprint.tokenizer.unit), not sources.vocabulary
     if options.features:
-        how = options.layers or MIX
-        blueprint = blueprint.as_features(how, options.features == "frozen", options.model, options.settings or ())
+        blueprint = blueprint.as_features(options.layers or MIX, options.features == "frozen", top)
     if options.dropout is not None:
         blueprint = blueprint.with_dropout(options.dropout)
     positions = blueprint.architecture.longest(blueprint.config)
@@ -196,7 +201,7 @@ def _blueprint(options, sources, texts):
         raise Mistake(
             f"--max_length {options.max_length} is more than the {positions} positions of {sources.init or options.model}"
         )
-    return blueprint
+    return blueprint, makes_vocabulary
 
 
 def _training_rows(options: Finetune, path: Path) -> list[Row]:

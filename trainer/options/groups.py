@@ -109,11 +109,11 @@ class ModelOptions:
         if not self.features and (self.init is None) == (self.model is None):
             raise Mistake(f"expected either --init or --model, received {'both' if self.init else 'neither'}")
         for name in ("vocabulary", "vocabulary_size", "vocabulary_min_count", "unit", "unknown"):
-            if self.init is not None and getattr(self, name) is not None:
+            if self.model is None and getattr(self, name) is not None:
                 raise Mistake(f"--{name}: expected with --model, received with --init, whose vocabulary is its own")
         self._check_text(task)
-        if self.embeddings and (self.init is not None or self.unit != "words"):
-            received = "--init" if self.init is not None else f"--unit {self.unit or UNITS[0]}"
+        if self.embeddings and (self.model is None or self.unit != "words"):
+            received = "--init" if self.model is None else f"--unit {self.unit or UNITS[0]}"
             raise Mistake(f"--embeddings: expected with --model and --unit words, received with {received}")
         if self.settings and not self.model:
             raise Mistake("--settings: expected with --model, received with --init, whose settings are its own")

@@ -86,41 +86,39 @@ class Blueprint:
                 raise Mistake(f"--settings: {error}") from None
         return cls(architecture, config, _tokenizer(config, unit, vocabulary, lower_case, fallback))
 
-    def as_features(self, layers: str, frozen: bool, model: str | None, settings: Iterable[str]) -> Blueprint:
+    def as_features(self, layers: str, frozen: bool, top: Blueprint | None = None) -> Blueprint:
         """Returns that of a model that reads the layers of this one.
 
         Args:
             layers: See `models.features.features`.
             frozen: This one keeps its weights.
-            model, settings: Of what reads them, see `new`; None: the head of the task.
+            top: Of what reads them, whose vocabulary is the model's; None: the head of the task.
 
         Raises:
-            Mistake: No such model, setting or layers; one that reads no features; this one is such a model itself, or writes texts.
+            Mistake: No such layers; `top` reads no features; this one is such a model itself, or writes texts.
         """
         if "hidden_states" not in self.architecture.gives or isinstance(self.architecture, Features):
             raise Mistake(f"--features: expected a pretrained encoder as --init, received {self.architecture.title}")
-        top = config = None
-        if model:
-            top, size = table.named(model)
-            if not top.reads_features:
-                raise Mistake(f"--features: expected a recurrent network as --model, received {model}")
-            config = top.configuration(size, self.config.vocabulary_size)
-        architecture = Features(self.architecture, top)
+        if top and not top.architecture.reads_features:
+            raise Mistake(f"--features: expected a recurrent network as --model, received {top.architecture.title}")
+        config = FeaturesConfig(
+            vocabulary_size=(top or self).config.vocabulary_size,
+            dropout=HEAD_DROPOUT,
+            encoder=self.config,
+            top=top.config if top else None,
+            layers=layers,
+            frozen=frozen,
+        )
+        if (letters := getattr(config.top, "letters", 0)) not in (0, config.letters):
+            raise Mistake(f"--settings letters: expected {config.letters}, as --init reads, received {letters}")
+        architecture = Features(self.architecture, top.architecture if top else None)
         try:
-            if top:
-                config = top.with_settings(config, settings)
-            made = FeaturesConfig(
-                vocabulary_size=self.config.vocabulary_size,
-                dropout=HEAD_DROPOUT,
-                encoder=self.config,
-                top=config,
-                layers=layers,
-                frozen=frozen,
-            )
-            architecture.build(made, {}, seed=0)  # builders check their arguments
+            architecture.build(config, {}, seed=0)  # builders check their arguments
         except ValueError as error:
-            raise Mistake(f"--{'settings' if settings else 'layers'}: {error}") from None
-        return replace(self, architecture=architecture, config=made)
+            raise Mistake(f"--layers: {error}") from None
+        read = (top or self).tokenizer
+        tokenizer = _tokenizer(config, read.unit, read.vocabulary, read.lower_case, read.fallback)
+        return Blueprint(architecture, config, tokenizer)
 
     def with_dropout(self, rate: float) -> Blueprint:
         return replace(self, config=self.architecture.with_dropout(self.config, rate))

@@ -6,6 +6,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from models.features import TOP
 from trainer.errors import Mistake
 from trainer.text import vectors
 
@@ -16,7 +17,7 @@ def begin_with(model: keras.Model, vocabulary: list[str], path: Path) -> int:
     """Sets the embeddings of the words that a file has; the others stay as they are, at random.
 
     Args:
-        model: It has a layer `token_embedding` whose rows begin with those of the vocabulary.
+        model: It has a layer `token_embedding` whose rows begin with those of the vocabulary; or what reads features in it has.
         vocabulary: In the order of the rows.
         path: A file of vectors, see `trainer.text.vectors`, or a run of word2vec.
 
@@ -26,7 +27,7 @@ def begin_with(model: keras.Model, vocabulary: list[str], path: Path) -> int:
     Raises:
         Mistake: The file cannot be read, its vectors have another width than the model's, or it has none of the words.
     """
-    layer = model.get_layer(LAYER)
+    layer = (model.get_layer(TOP) if TOP in {layer.name for layer in model.layers} else model).get_layer(LAYER)
     table, rows = layer.embeddings.numpy(), {word: i for i, word in enumerate(vocabulary)}
     found = 0
     for word, vector in _vectors(path):

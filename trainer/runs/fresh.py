@@ -55,6 +55,26 @@ def blueprint(options: Finetune, path: Path | None, texts: Callable[[], counted.
     )
 
 
+def reading_as(encoder: Blueprint, options: Finetune) -> Blueprint:
+    """Returns the blueprint of --model that reads the units of an encoder, whose features it reads as well.
+
+    Raises:
+        Mistake: No such model; options say how text is read.
+    """
+    for name in ("vocabulary", "vocabulary_size", "vocabulary_min_count", "unit", "unknown", "embeddings"):
+        if getattr(options, name) is not None:
+            raise Mistake(f"--{name}: expected without --init, or with one that reads words by their letters alone")
+    tokenizer = encoder.tokenizer
+    return Blueprint.new(
+        options.model or "",
+        tokenizer.vocabulary,
+        lower_case=tokenizer.lower_case,
+        unit=tokenizer.unit,
+        fallback=tokenizer.fallback,
+        settings=options.settings or (),
+    )
+
+
 def of_counts(unit: str, counts: Mapping[str, int], size: int, minimum: int) -> list[str]:
     """Returns the vocabulary of words that were counted in plain text, see `trainer.text.counted.of_counts`.
 

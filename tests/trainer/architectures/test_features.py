@@ -15,7 +15,7 @@ from trainer.training import loop
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "film", "very", "good", "bad", "中", "国", "人", "好", "坏"]
 SIZES = ["layers=1", "width=8", "cell_width=8", "letters=4"]
-TOP = ["--model=gru", "--settings", "width=8", "embedding_width=8", "letters=4"]
+TOP = ["--model=gru", "--settings", "pooling=maximum", "width=8", "embedding_width=8", "letters=4"]
 
 
 @pytest.fixture(scope="module")
@@ -40,11 +40,12 @@ def train(capsys, task, out, *flags, epochs=2):
 
 def test_elmo_for_a_gru(encoder, capsys, monkeypatch, tmp_path):
     """The encoder keeps its weights to the bit; what was mixed is said; an interrupted run ends as another; exports answer."""
-    path = write_examples(tmp_path / "train.txt", 160)
+    path = write_examples(tmp_path / "train.txt", 240)
     flags = [f"--train={path}", f"--dev={path}", "--dev_limit=24", f"--init={encoder}", "--features=frozen", *TOP]
     result, err = train(capsys, "sentiment", tmp_path / "undisturbed", *flags)
     assert "new: mix, top, classifier; in the file but not used: none" in err
     assert "features  a mix of all layers, whose weights are learned, which keep their weights; read by gru" in err
+    assert "whose vocabulary is made of the training texts" in err  # the encoder reads letters alone
     assert result["final"]["accuracy"] > 0.8
     shares = [result["final"][f"weight_{i}"] for i in range(2)]
     assert sum(shares) == pytest.approx(1, abs=2e-4) and len({*shares}) > 1 and result["final"]["scale"] != 1
@@ -94,6 +95,11 @@ def test_what_makes_no_sense(encoder, capsys, tmp_path):
         (["--init=nano", "--layers=mix"], "--layers: expected with --features, received without"),
         (["--init=nano", "--features=cold"], "--features: expected frozen or finetune, received cold"),
         ([f"--init={encoder}", "--features=frozen", "--layers=2"], "to 1, received 2"),
+        ([f"--init={encoder}", "--features=frozen", *TOP, "letters=5"], "--settings letters: expected 4"),
+        (
+            ["--init=nano", "--features=frozen", "--model=gru", "--unit=words"],
+            "--unit: expected without --init, or with",
+        ),
         ([f"--init={encoder}", "--features=frozen", "--layers=top"], "expected mix, last or a number, received top"),
         ([f"--init={encoder}", "--features=frozen", "--model=bag"], "expected a recurrent network as --model"),
         ([f"--init={encoder}", "--features=frozen", "--freeze=1"], "--freeze: expected without --features frozen"),
