@@ -262,23 +262,35 @@ class Pooling(keras.layers.Layer):
 
 @register
 class ScalarMix(keras.layers.Layer):
-    """Sums tensors of one shape, weighted: a list of N [B, S, D] -> scale * sum_i softmax(weights)_i * x_i, [B, S, D].
+    """Sums tensors of one shape, weighted: a list of N [B, S, D] -> scale * sum_i softmax(logits)_i * size * norm(x_i), [B, S, D].
 
-    What a task reads of a pretrained encoder's layers (Peters et al. 2018, arXiv 1802.05365, equation 1): at first all the same,
-    at scale 1.
+    What a task reads of a pretrained encoder's layers (Peters et al. 2018, arXiv 1802.05365, equation 1): at first all the same, at
+    scale 1. A vector is normalised to mean 0 and variance 1, as the paper does "in some cases", and made as large as embeddings
+    are at first: vectors several times as large as those that stand beside them would keep these from learning.
+
+    Args:
+        size: Standard deviation of the elements of a vector at scale 1; on the dev part of SST-2 0.15 was better than 0.1 and 0.6.
     """
+
+    def __init__(self, size: float = 0.15, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.size = size
+        self.norm = keras.layers.LayerNormalization(center=False, scale=False, name="norm")
 
     def build(self, shapes: list[tuple[int | None, ...]]) -> None:
         self.logits = self.add_weight(shape=(len(shapes),), initializer="zeros", name="logits")
         self.scale = self.add_weight(shape=(), initializer="ones", name="scale")
 
     def call(self, tensors):
-        weights = self.scale * self.weights_of_tensors()
-        return sum(weights[i] * x for i, x in enumerate(tensors))
+        weights = self.scale * self.size * self.weights_of_tensors()
+        return sum(weights[i] * self.norm(x) for i, x in enumerate(tensors))
 
     def weights_of_tensors(self) -> Any:
-        """Returns softmax(weights) [N]."""
+        """Returns softmax(logits) [N]."""
         return ops.softmax(self.logits)
+
+    def get_config(self):
+        return super().get_config() | {"size": self.size}
 
     def compute_output_spec(self, tensors):
         return keras.KerasTensor(tensors[0].shape, dtype=tensors[0].dtype)

@@ -11,15 +11,19 @@ from models.rnn import rnn
 from tests.models.inputs import batch, wider
 
 
+def norm(x):
+    return (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-3)
+
+
 def test_the_equation_of_the_mix():
     layer, random = ScalarMix(), np.random.default_rng(0)
-    tensors = random.normal(size=[3, 2, 5, 4]).astype("float32")
-    np.testing.assert_allclose(layer([*tensors]), tensors.mean(0), atol=1e-6)  # at first
+    tensors = random.normal(1.0, 3.0, size=[3, 2, 5, 4]).astype("float32")
+    np.testing.assert_allclose(layer([*tensors]), 0.15 * norm(tensors).mean(0), atol=1e-6)  # at first
     logits = random.normal(size=3)
     layer.logits.assign(logits)
     layer.scale.assign(1.7)
     shares = np.exp(logits) / np.exp(logits).sum()
-    np.testing.assert_allclose(layer([*tensors]), 1.7 * np.einsum("i,ibsd->bsd", shares, tensors), atol=1e-5)
+    np.testing.assert_allclose(layer([*tensors]), 0.255 * np.einsum("i,ibsd->bsd", shares, norm(tensors)), atol=1e-5)
 
 
 @pytest.mark.parametrize(("layers", "expected"), [("last", 2), (0, 0), ("1", 1)])
@@ -41,7 +45,7 @@ def test_another_model_reads_them_beside_its_own_embeddings():
     model = features(encoder, top)
     names = {variable.path for variable in model.weights}
     assert {"mix/logits", "top/layer_0_forward/lstm_cell/kernel", "layer_0_forward/kernel"} < names
-    mixed = np.mean([np.array(x) for x in encoder(inputs)["hidden_states"]], axis=0)
+    mixed = 0.15 * np.mean([norm(np.array(x)) for x in encoder(inputs)["hidden_states"]], axis=0)
     expected = top({"token_ids": inputs["token_ids"], "mask": inputs["mask"], "features": mixed})
     found, of_padded = model(inputs), model(wider(inputs))
     np.testing.assert_allclose(found["pooled"], expected["pooled"], atol=1e-6)
