@@ -174,7 +174,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name, (kind, _, task) in ANSWERING.items():
         parser.add_argument(f"--{name}", type=kind, help=f"of {task}, as for `python -m trainer evaluate`")
     parser.add_argument(
-        "--runtime", choices=("litert",), help="beside TensorFlow: an encoder for LiteRT, which our server takes for short requests"
+        "--runtime",
+        choices=("litert",),
+        help="beside TensorFlow: an encoder for LiteRT, which our server takes for short requests",
     )
     parser.add_argument("--precision", choices=("fp32", "int8"), help="of its weights; by default fp32")
     parser.add_argument("--data", help="labelled rows, a file or a data set by name, on which both runtimes are scored")

@@ -32,10 +32,10 @@ def write(folder: Path, run: Run, precision: str) -> bytes:
     """
     model, parts = run.apart()
     content = converted(model, precision)
-    module, functions = tf.Module(), {}
+    functions: dict[str, Any] = {}
     for name, each in parts.items():
         functions |= {name + kind: function for kind, function in _functions(each, model).items()}
-    tf.saved_model.save(module, str(folder / FOLDER), signatures=functions)
+    tf.saved_model.save(tf.Module(), str(folder / FOLDER), signatures=functions)
     (folder / FOLDER / ENCODER).write_bytes(content)
     return content
 
@@ -59,7 +59,7 @@ def converted(model: keras.Model, precision: str) -> bytes:
 
     # Else the converter would leave the weights variables, which LiteRT does not pack in advance
     frozen = convert_variables_to_constants_v2(encode.get_concrete_function())
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen])
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen], tf.Module())
     if precision == "int8":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     return converter.convert()

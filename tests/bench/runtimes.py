@@ -1,10 +1,11 @@
 """How fast short texts are answered: strings through our server, beside bare encoders that are fed with ids.
 
-    python -m tests.bench.runtimes --run RUN [--rounds 5] [--only WORDS]        (in the environment of requirements-peers.txt)
+    python -m tests.bench.runtimes --run RUN [--rounds 5] [--threads 2] [--cpu_time]     (in the environment of requirements-peers.txt)
 
 RUN is a run of sentiment, on a BERT of 12 heads. It is exported for LiteRT in both precisions and served, three times: int8,
 fp32, and TensorFlow alone. All contenders take turns, with the same ids; of each the fastest run counts, for a busy machine
-delays some. Prints first what the served graph of TensorFlow spends its time on, and what reading the weights would take; its
+delays some. On one that is very busy, CPU seconds of one thread say more: --threads 1 --cpu_time, of which the mean of the best
+round counts, client and server together. Prints first what the served graph of TensorFlow spends its time on, and what reading the weights would take; its
 tables last.
 """
 
@@ -15,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "2")
@@ -24,7 +26,6 @@ from trainer import quiet  # noqa: F401  isort: skip  before anything else impor
 import grpc
 import numpy as np
 import onnx
-import onnxruntime
 import tensorflow as tf
 import torch
 from onnxruntime.quantization import QuantType, quantize_dynamic
@@ -33,17 +34,17 @@ from transformers import BertModel
 from serving import tensors
 from serving.export import export
 from serving.messages import PREDICT, PredictRequest, PredictResponse
-from serving.server.models.apart import ENCODER, FOLDER, TEXT
+from serving.server.models.apart import ENCODER, FOLDER, SEQUENCES, TEXT
 from serving.server.models.encoder import Encoder
 from serving.server.models.servable import Servable
-from tests.bench.speed import THREADS, onnx_encoder, table, torch_inputs
+from tests.bench.speed import onnx_encoder, onnx_session, table, torch_inputs
 from trainer.data import datasets, files
 from trainer.runs.run import Run
 from trainer.tasks.table import TASKS
 
 PIECES = (8, 16, 32, 128)
 SENTENCES = 32
-WORDS = "a film with good actors that you should see this year or the next one for it is fine and not bad at all".split()
+WORDS = ["a", "good", "film", "that", "you", "should", "see", "this", "year", "or", "the", "next", "one"]
 NAME = "serving_default"
 
 
@@ -52,16 +53,24 @@ def main():
     parser.add_argument("--run", type=Path, required=True, help="run of sentiment")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=0.5, help="of each contender in a round")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--cpu_time", action="store_true", help="count CPU seconds")
     options = parser.parse_args()
-    torch.set_num_threads(THREADS)
+    torch.set_num_threads(options.threads)
+    tf.config.threading.set_intra_op_parallelism_threads(options.threads)
     rows = files.read(datasets.path_of("sst2", "dev"), TASKS["sentiment"], Run(options.run).labels, limit=SENTENCES)
-    texts = {f"1 x {length} pieces": [" ".join((WORDS * 9)[: length - 2])] for length in PIECES}
+    texts = {f"1 x {length} pieces": [" ".join((WORDS * 10)[: length - 2])] for length in PIECES}
     texts[f"{SENTENCES} sentences"] = [row["text"] for row in rows]
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder:
         results, profiled = measure(options, texts, Path(folder))
-    print(f"\n{THREADS} threads; load of the machine {load:.1f} before, {os.getloadavg()[0]:.1f} after")
-    print(f"\nthe graph that TensorFlow serves, ms: {'matrix products':>18} {'other operations':>18} {'text, decoding':>16}")
+    clock = "CPU time" if options.cpu_time else "time"
+    print(
+        f"\n{clock}; threads: {options.threads}; load of the machine {load:.1f} before, {os.getloadavg()[0]:.1f} after"
+    )
+    print(
+        f"\nthe graph that TensorFlow serves, ms: {'matrix products':>18} {'other operations':>18} {'text, decoding':>16}"
+    )
     for title, parts in profiled.items():
         print(f"{title:37} {parts[0]:>18.2f} {parts[1]:>18.2f} {parts[2]:>16.2f}")
     print(f"\n{limit(options.run)}")
@@ -71,32 +80,25 @@ def main():
 
 def measure(options, texts, folder):
     """Returns ({title: {contender: milliseconds}}, {title: parts of TensorFlow's})."""
+    threads = options.threads
     paths = {name: export(options.run, folder / name, precision=name)["path"] for name in ("fp32", "int8")}
     reference = BertModel.from_pretrained(options.run).eval().requires_grad_(False)
-    peers = {"fp32": onnx_encoder(reference, folder), "int8": quantized(folder)}
-    encoders = {name: Encoder((Path(path) / FOLDER / ENCODER).read_bytes(), THREADS) for name, path in paths.items()}
+    peers = {"fp32": onnx_encoder(reference, folder, threads), "int8": quantized(folder, threads)}
+    encoders = {name: Encoder((Path(path) / FOLDER / ENCODER).read_bytes(), threads) for name, path in paths.items()}
     parts = Servable(Path(paths["fp32"]) / FOLDER)
     results, whole, servers = {}, Servable(paths["fp32"]), {}
     try:
         for name, runtime in (("int8", "auto"), ("fp32", "auto"), ("TensorFlow", "tensorflow")):
             base = folder / (name if name in paths else "fp32")
-            servers[name] = started(base, f"unix:{folder / name}.socket", runtime)
+            servers[name] = started(base, f"unix:{folder / name}.socket", runtime, threads)
+        asked = [*servers.values()] if options.cpu_time else []
         for title, strings in texts.items():
             array = np.array([text.encode() for text in strings], object)
-            ids = parts.predict(NAME + TEXT, {"text": array})
-            inputs = {name: ids[f"sequences_{name}"] for name in ("token_ids", "segment_ids")}
-            lengths = ids["lengths"]
-            padded = inputs | {"mask": np.arange(lengths.max()) < lengths[:, None]}
-            ready = torch_inputs(padded)
             contenders = {
                 f"ours, strings by gRPC, {name}": asker(f"unix:{folder / name}.socket", array) for name in servers
             }
-            for name, encoder in encoders.items():
-                contenders[f"ours, bare encoder, {name}"] = lambda encoder=encoder: encoder(inputs, lengths)
-            for name, run in peers.items():
-                contenders[f"ONNX Runtime {name}, ids"] = lambda run=run: run(padded)
-            contenders["transformers, ids"] = lambda: transformers(reference, ready)
-            results[title] = fastest(contenders, options.rounds, options.seconds)
+            contenders |= bare(parts.predict(NAME + TEXT, {"text": array}), encoders, peers, reference)
+            results[title] = fastest(contenders, options.rounds, options.seconds, asked)
         profiled = {title: profile(whole, strings) for title, strings in texts.items() if len(strings) == 1}
     finally:
         for server in servers.values():
@@ -104,27 +106,46 @@ def measure(options, texts, folder):
     return results, profiled
 
 
-def fastest(contenders, rounds, seconds):
-    """Returns the milliseconds of the fastest run of each; they take turns, each for so many seconds."""
+def bare(read, encoders, peers, reference):
+    """Returns the contenders that are fed with ids: {name: function}."""
+    inputs, lengths = {name: read[SEQUENCES + name] for name in ("token_ids", "segment_ids")}, read["lengths"]
+    padded = inputs | {"mask": np.arange(lengths.max()) < lengths[:, None]}
+    ready = torch_inputs(padded)
+    return {
+        **{f"ours, bare encoder, {name}": partial(encoder, inputs, lengths) for name, encoder in encoders.items()},
+        **{f"ONNX Runtime {name}, ids": partial(run, padded) for name, run in peers.items()},
+        "transformers, ids": lambda: transformers(reference, ready),
+    }
+
+
+def fastest(contenders, rounds, seconds, servers=()):
+    """Returns the milliseconds of the fastest run of each; they take turns, each for so many seconds. With `servers`, which some of
+    them ask, the mean CPU time of the best round."""
     best = dict.fromkeys(contenders, float("inf"))
     for number in range(rounds + 1):
         for name, run in contenders.items():
             ends = time.perf_counter() + (seconds if number else 0)  # the first round warms up
-            while True:
-                began = time.perf_counter()
+            cpu, runs = cpu_seconds(servers), 0
+            while not runs or time.perf_counter() < ends:
+                began, runs = time.perf_counter(), runs + 1
                 run()
-                ended = time.perf_counter()
-                if number:
-                    best[name] = min(best[name], 1000 * (ended - began))
-                if ended > ends:
-                    break
+                if number and not servers:
+                    best[name] = min(best[name], 1000 * (time.perf_counter() - began))
+            if number and servers:
+                best[name] = min(best[name], 1000 * (cpu_seconds(servers) - cpu) / runs)
     return best
 
 
-def started(base, address, runtime):
+def cpu_seconds(servers):
+    """Returns the CPU seconds of this process and of servers."""
+    tasks = [path for server in servers for path in Path(f"/proc/{server.pid}/task").glob("*/schedstat")]
+    return time.process_time() + sum(int(path.read_text().split()[0]) for path in tasks) / 1e9
+
+
+def started(base, address, runtime, threads):
     """Starts a server, and returns its process when it has loaded the model."""
     flags = [f"--model_base_path={base}", "--port=0", f"--grpc_socket_path={address.removeprefix('unix:')}"]
-    flags += [f"--runtime={runtime}", f"--tensorflow_intra_op_parallelism={THREADS}"]
+    flags += [f"--runtime={runtime}", f"--tensorflow_intra_op_parallelism={threads}"]
     command = [sys.executable, "-m", "serving.server", *flags]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     for line in process.stderr:
@@ -146,22 +167,12 @@ def asker(address, array):
     return lambda: method(request)
 
 
-def quantized(folder):
+def quantized(folder, threads):
     """Returns ONNX Runtime's encoder with weights in int8, and activations quantized as they come."""
     types = {"DefaultTensorType": onnx.TensorProto.FLOAT}  # fused operations do not tell theirs
-    quantize_dynamic(
-        folder / "fused.onnx", folder / "int8.onnx", weight_type=QuantType.QInt8, extra_options=types
-    )
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = THREADS
-    session = onnxruntime.InferenceSession(str(folder / "int8.onnx"), options, providers=["CPUExecutionProvider"])
-    used = {argument.name for argument in session.get_inputs()}
-
-    def run(inputs):
-        feed = {name: value.numpy() for name, value in torch_inputs(inputs).items() if name in used}
-        return session.run(None, feed)[0]
-
-    return run
+    fused, path = folder / "fused.onnx", folder / "int8.onnx"
+    quantize_dynamic(fused, path, weight_type=QuantType.QInt8, extra_options=types)
+    return onnx_session(path, threads)
 
 
 def transformers(model, inputs):

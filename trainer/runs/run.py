@@ -185,7 +185,9 @@ class Run:
             Mistake: The architecture has no such form, or the functions of the task do not fall apart.
         """
         if self.blueprint.architecture.alone is None:
-            raise Mistake(f"expected a model that reads each text by itself (BERT), received {self.blueprint.architecture.title}")
+            raise Mistake(
+                f"expected a model that reads each text by itself (BERT), received {self.blueprint.architecture.title}"
+            )
         if self.kind.parts is None:
             what = f"{self.task_name} --decoder {self.setup.decoder}" if self.setup.decoder else self.task_name
             raise Mistake(f"expected a task whose answers are found in one look of the model, received {what}")

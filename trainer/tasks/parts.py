@@ -7,6 +7,7 @@ runtime computes the model, it takes each sequence by itself, at its exact lengt
 Glossary of shapes: B batch, N sequences, S length of the longest, T places of all sequences, C outputs of a place.
 """
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import tensorflow as tf
@@ -15,11 +16,13 @@ import tensorflow as tf
 class Parts(Protocol):
     """Both parts of one signature; the methods are parts of a graph."""
 
-    signature: list[tf.TensorSpec]
-    """Of the strings."""
+    @property
+    def signature(self) -> list[tf.TensorSpec]:
+        """Of the strings."""
 
-    def read(self, *strings: tf.Tensor) -> Any:
-        """Returns what was read of strings [B], any nest of tensors."""
+    @property
+    def read(self) -> Callable[..., Any]:
+        """From strings to what was read of them, any nest of tensors."""
 
     def frame(self, read: Any) -> dict[str, tf.Tensor]:
         """Returns the inputs of the model, `mask` among them, [N, S] each: all sequences, padded to the longest."""

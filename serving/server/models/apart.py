@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -65,13 +66,13 @@ class Apart(Servable):
         """See `Servable.run`."""
         if not self._most or signature_name not in self._apart:
             return super().run(signature_name, inputs, outputs)
-        if any(isinstance(value, tensors.Flat) or not value.ndim or len(value) > self._most for value in inputs.values()):
+        if any(
+            isinstance(value, tensors.Flat) or not value.ndim or len(value) > self._most for value in inputs.values()
+        ):
             return super().run(signature_name, inputs, outputs)
-        read = self._parts.run(signature_name + TEXT, inputs, self._texts[signature_name])
+        read: dict[str, Any] = self._parts.run(signature_name + TEXT, inputs, self._texts[signature_name])
         lengths = read.pop("lengths")
-        sequences = {
-            name.removeprefix(SEQUENCES): read.pop(name) for name in list(read) if name.startswith(SEQUENCES)
-        }
+        sequences = {name.removeprefix(SEQUENCES): read.pop(name) for name in list(read) if name.startswith(SEQUENCES)}
         try:
             computed = self._encoder(sequences, lengths)
         except (RuntimeError, ValueError) as error:
@@ -132,9 +133,11 @@ class Apart(Servable):
         for record in tf.compat.v1.io.tf_record_iterator(recorded):
             request = prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
             name = request.model_spec.signature_name
-            inputs = {field: tensors.to_array(proto)[:1] for field, proto in request.inputs.items()}
+            inputs: dict[str, Any] = {field: tensors.to_array(proto) for field, proto in request.inputs.items()}
             if name in self._apart and inputs and all(x.dtype == object and x.ndim == 1 for x in inputs.values()):
-                (length,) = self._parts.run(name + TEXT, inputs, ["lengths"])["lengths"]
+                inputs = {field: x[:1] for field, x in inputs.items()}
+                read: dict[str, Any] = self._parts.run(name + TEXT, inputs, ["lengths"])
+                length = read["lengths"][0]
                 times = max(PIECES // int(length), 1)
                 return name, {field: np.array([b" ".join([x[0]] * times)], object) for field, x in inputs.items()}
         return None

@@ -46,7 +46,7 @@ class Encoder:
             RuntimeError, ValueError: The model does not take these sequences.
         """
         lengths = lengths.tolist()
-        results: list[np.ndarray | None] = [None] * len(lengths)
+        results: dict[int, np.ndarray] = {}
         left = deque(sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True))  # the longest first
 
         def take(interpreter):
@@ -73,7 +73,8 @@ class Encoder:
                 helper.result()
         if not results:
             return np.zeros([0, self._width()], np.float32)
-        return np.concatenate([x if x.ndim == 2 else x[0] for x in results])
+        in_order = [results[i] for i in range(len(lengths))]
+        return np.concatenate([x if x.ndim == 2 else x[0] for x in in_order])
 
     def close(self) -> None:
         """Forgets the interpreters."""
@@ -110,8 +111,8 @@ class _Interpreter:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that it will move to another package
             self._interpreter = lite.Interpreter(model_content=content, num_threads=threads)
-        details = self._interpreter.get_input_details()
-        self._inputs = {detail["name"].partition(":")[0]: detail["index"] for detail in details}
+        runner = self._interpreter.get_signature_runner()
+        self._inputs = {name: detail["index"] for name, detail in runner.get_input_details().items()}
         (output,) = self._interpreter.get_output_details()
         self._output, self.width = output["index"], int(output["shape"][-1])
         self._shapes: dict[str, tuple[int, ...]] = {}

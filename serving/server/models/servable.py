@@ -215,7 +215,9 @@ def load(path: str, settings: Settings = DEFAULTS) -> Servable:
         from serving.server.models.lite import Lite  # takes a second to import
 
         return Lite(path, settings)
-    if settings.runtime != "tensorflow" and files.is_file(os.path.join(path, "assets.extra", "litert", "encoder.tflite")):
+    if settings.runtime != "tensorflow" and files.is_file(
+        os.path.join(path, "assets.extra", "litert", "encoder.tflite")
+    ):
         from serving.server.models.apart import Apart  # likewise
 
         return Apart(path, settings)

@@ -101,7 +101,7 @@ def _logits(model, tagger, of_rows):
 class _Parts:
     """See `trainer.tasks.parts.Parts`; what is read of the strings has `tokens`, and `answer` makes answers of their logits."""
 
-    signature: list[tf.TensorSpec]
+    signature: ClassVar[list[tf.TensorSpec]]
 
     def __init__(self, tagger: Tagger) -> None:
         self.tagger = tagger
