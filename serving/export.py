@@ -52,6 +52,7 @@ def export(
     from trainer.answerers import load
 
     finished, to, litert = load(run, **answering), Path(to), {}
+    apart = _apart(finished) if precision else None
     versions = [
         int(path.name) for path in to.glob("*") if re.fullmatch(r"[0-9]{1,18}", path.name)
     ]  # as servers read them
@@ -70,8 +71,8 @@ def export(
         # Functions, not what was traced of them: only they have the defaults of inputs
         tf.saved_model.save(module, str(temporary), signatures=functions)
         _write_warm_up(temporary, finished)
-        if precision:
-            litert = _write_litert(temporary, finished, precision, data)
+        if apart:
+            litert = {"litert": _write_litert(temporary, finished, apart, precision, data)}
         while True:
             try:
                 temporary.rename(to / str(version))
@@ -100,26 +101,34 @@ def export(
     }
 
 
-def _write_litert(folder, run, precision, data):
-    """Writes what LiteRT computes, and scores it; returns what is to be said of it."""
-    from serving import litert
-    from trainer.data import datasets, files
+def _apart(run):
+    """Returns the model of a run and what stands around it, for LiteRT."""
     from trainer.runs.run import Run
 
     if not isinstance(run, Run):
         raise Mistake(f"--runtime litert: expected a run of a task, received one of {run.task_name}")
     try:
-        content = litert.write(folder, run, precision)
+        return run.apart()
     except Mistake as mistake:
         raise Mistake(f"--runtime litert: {mistake}") from None
+
+
+def _write_litert(folder, run, apart, precision, data):
+    """Writes what LiteRT computes, and scores it; returns what is to be said of it."""
+    from serving import litert
+    from trainer.data import datasets, files
+
+    content = litert.write(folder, *apart, precision)
     said = {"precision": precision, "bytes": len(content)}
     if data:
         path = datasets.path_of(data, "dev", run.task_name)
         rows = files.read(path, run.task, run.labels, column=run.column)
-        quantized = litert.Quantized(run.model, content, os.cpu_count() or 1)
-        models = {"tensorflow fp32": run.model, f"litert {precision}": quantized}
+        models = {
+            "tensorflow fp32": run.model,
+            f"litert {precision}": litert.Quantized(run.model, content, os.cpu_count() or 1),
+        }
         said["scores"] = {name: run.scorer(rows, BATCH, model)() for name, model in models.items()}
-    return {"litert": said}
+    return said
 
 
 def _write_warm_up(folder, run):

@@ -11,26 +11,23 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 
 from serving.server.models.apart import DECODE, ENCODER, FOLDER, SEQUENCES, TEXT
 from serving.server.models.encoder import OUTPUT, Encoder
-from trainer.runs.run import Run
 from trainer.tasks.parts import Parts
 from trainer.training.step import in_float32
 
 PRECISIONS = ("fp32", "int8")
 
 
-def write(folder: Path, run: Run, precision: str) -> bytes:
-    """Writes encoder and parts of a run below the folder of a version; returns the encoder.
+def write(folder: Path, model: keras.Model, parts: Mapping[str, Parts], precision: str) -> bytes:
+    """Writes the encoder and its parts below the folder of a version; returns the encoder.
 
     Args:
         folder: With the SavedModel.
-        run: Its run.
+        model, parts: Of `trainer.runs.run.Run.apart`.
         precision: Of `PRECISIONS`: of the weights; int8: activations are quantized as they come, row by row.
 
     Raises:
-        Mistake: The run has no such parts, see `trainer.runs.run.Run.apart`.
         OSError, tf.errors.OpError: Writing failed.
     """
-    model, parts = run.apart()
     content = converted(model, precision)
     functions: dict[str, Any] = {}
     for name, each in parts.items():

@@ -1,6 +1,7 @@
 """LiteRT between the text and the decoding of TensorFlow gives TensorFlow's answers; who answers, and what is refused."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +10,17 @@ import pytest
 from serving.client import Client
 from serving.export import export, main
 from serving.server.configuration.settings import Settings
+from serving.server.models.encoder import Encoder
 from serving.server.models.servable import Servable, load
+from serving.server.observation import metrics
+from serving.server.refusal import Refused
 from tests.conftest import Server, encoded
+from trainer.architectures.bert import Bert
 from trainer.data import files
 from trainer.runs.run import Run
 from trainer.tasks.table import requests
 
-LITERT, EITHER, TENSORFLOW = (Settings(runtime=name) for name in ("litert", "auto", "tensorflow"))
+LITERT = Settings(runtime="litert")
 LONG = {"text": "ab 人 . " * 50, "context": "a film and 中国 . " * 20, "question": "good " * 40}
 
 
@@ -35,19 +40,91 @@ def test_answers_are_those_of_tensorflow(exports, name):
     folder, data, path = exports[name]
     task = Run(folder).task
     rows = files.read(data, task, files.ANY if name == "tagging" else None, lines=files.LABELLED)[:20]
-    rows = [row if field in row else row for row in rows for field in ("text",)]
-    inputs = {"sentiment": ["text"], "tagging": ["text"], "qa": ["question", "context"]}[name]
-    rows += [{field: text for field in inputs} for text in ("", "👍 ab\t。\u200b")]
-    rows.append({field: LONG[field] for field in inputs})
+    fields = {"qa": ["question", "context"]}.get(name, ["text"])
+    rows += [{field: text for field in fields} for text in ("", "👍 ab\t。\u200b")]
+    rows.append({field: LONG[field] for field in fields})
     batches = [batch for key in (None, *task.more) for batch in requests(task, rows, 8, key)]
     if name == "tagging":
         batches += requests(task, [{"words": ["a", "\u200b", "b.c", "人"] * 20}, {"words": ["好"]}], 8)
+    signature, inputs, _ = batches[0]
+    batches.append((signature, {field: values[:0] for field, values in inputs.items()}, []))
     ours, theirs = load(path, LITERT), Servable(path)
     assert ours.signatures.keys() == theirs.signatures.keys()
-    for signature, given, _ in [*batches, (batches[0][0], {key: x[:0] for key, x in batches[0][1].items()}, [])]:
-        answered, expected = (model.predict(signature, encoded(given)) for model in (ours, theirs))
+    for signature, inputs, _ in batches:
+        answered, expected = (model.predict(signature, encoded(inputs)) for model in (ours, theirs))
         for output, value in expected.items():
             if value.dtype == object:
                 np.testing.assert_array_equal(answered[output], value)
             else:
                 np.testing.assert_allclose(answered[output], value, atol=1e-5, rtol=1e-5)
+
+
+def test_int8_is_smaller_and_scores_alike(exports, tmp_path, capsys):
+    run, data, path = exports["sentiment"]
+    main([str(run), "--to", str(tmp_path), "--runtime", "litert", "--precision", "int8", "--data", str(data)])
+    said = json.loads(capsys.readouterr().out)["litert"]
+    fp32 = (Path(path) / "assets.extra" / "litert" / "encoder.tflite").stat().st_size
+    assert said["precision"] == "int8" and said["bytes"] < fp32
+    before, after = said["scores"]["tensorflow fp32"], said["scores"]["litert int8"]
+    assert before["examples"] == after["examples"] == 40 and before["loss"] != after["loss"]
+    assert abs(before["accuracy"] - after["accuracy"]) <= 0.05 and abs(before["loss"] - after["loss"]) < 0.05
+
+
+def test_either_runtime_answers_and_it_is_said(exports):
+    _, _, path = exports["sentiment"]
+    texts = np.array([b"a good film", "坏 片".encode()] * 30, object)
+    expected = Servable(path).predict("serving_default", {"text": texts})
+    model = load(path, Settings())
+    assert model.note.startswith("LiteRT answers ")
+    for most, runtime in ((1, "tensorflow"), (60, "litert")):
+        model._most, before = most, set(metrics.RUNS.lines())
+        answered = model.predict("serving_default", {"text": texts})
+        (counted,) = set(metrics.RUNS.lines()) - before
+        assert f'runtime="{runtime}"' in counted
+        assert answered["label"].tolist() == expected["label"].tolist()
+        np.testing.assert_allclose(answered["probabilities"], expected["probabilities"], atol=1e-5)
+    with pytest.raises(Refused, match="not compatible with expected shape"):
+        model.predict("serving_default", {"text": np.array([[b"a"]], object)})
+    assert type(load(path, Settings(runtime="tensorflow"))) is Servable
+
+
+def test_sequences_at_once_are_those_one_by_one(exports):
+    _, _, path = exports["tagging"]
+    content = (Path(path) / "assets.extra" / "litert" / "encoder.tflite").read_bytes()
+    random = np.random.default_rng(0)
+    lengths = random.integers(2, 17, 24)
+    sequences = {"token_ids": random.integers(5, 40, [24, 16], np.int32), "segment_ids": np.zeros([24, 16], np.int32)}
+    single, several = Encoder(content, 1), Encoder(content, 3)
+    expected = single(sequences, lengths)
+    assert expected.shape[0] == lengths.sum()
+    with ThreadPoolExecutor(6) as pool:
+        for answered in pool.map(lambda _: several(sequences, lengths), range(12)):
+            np.testing.assert_allclose(answered, expected, atol=1e-5)
+
+
+def test_what_cannot_be_taken_apart_is_one_line(run_folder, tmp_path, monkeypatch, capsys):
+    def refused(*arguments):
+        with pytest.raises(SystemExit) as end:
+            main([*arguments, "--to", str(tmp_path / "model")])
+        assert end.value.code == 2
+        return capsys.readouterr().err
+
+    assert "--precision: expected --runtime litert" in refused(str(run_folder), "--precision", "int8")
+    line = refused("nano", "--runtime", "litert")
+    assert "--runtime litert: expected a run of a task, received one of fill_mask" in line and line.count("\n") == 1
+    monkeypatch.setattr(Bert, "alone", None)
+    assert "expected a model that reads each text by itself (BERT), received BERT" in refused(
+        str(run_folder), "--runtime", "litert"
+    )
+    assert not any(path.name != "model" for path in tmp_path.iterdir()) and not [*(tmp_path / "model").glob("*")]
+
+
+def test_a_server_says_who_answers(exports):
+    _, _, path = exports["sentiment"]
+    server = Server("--model_name=sentiment", f"--model_base_path={Path(path).parent}")
+    try:
+        assert any(line.startswith("sentiment version 1: LiteRT answers") for line in server.log)
+        (answer,) = Client(server.address).answer("sentiment", [{"text": "a good film"}])
+        assert answer["label"] == "positive"
+    finally:
+        assert server.stop() == 0

@@ -25,6 +25,7 @@ from serving.server.configuration.settings import Settings
 from serving.server.models.encoder import OUTPUT, Encoder
 from serving.server.models.servable import Servable
 from serving.server.models.warm_up import RECORDED
+from serving.server.observation import metrics
 from serving.server.refusal import Refused
 
 FOLDER = os.path.join("assets.extra", "litert")
@@ -48,7 +49,7 @@ class Apart(Servable):
 
     def __init__(self, path: str | os.PathLike, settings: Settings) -> None:
         folder = os.path.join(os.fspath(path), FOLDER)
-        self._most = 0.0  # texts of a request that LiteRT answers
+        self._path, self._most = os.fspath(path), 0.0  # texts of a request that LiteRT answers
         parts_settings = replace(settings, bundle=_without_warm_up(settings.bundle))
         self._parts = Servable(folder, parts_settings)
         threads = settings.session.intra_op_parallelism_threads or CORES
@@ -64,12 +65,10 @@ class Apart(Servable):
         self, signature_name: str, inputs: Mapping[str, tensors.Value], outputs: Sequence[str]
     ) -> dict[str, tensors.Value]:
         """See `Servable.run`."""
-        if not self._most or signature_name not in self._apart:
+        if not self._suits(signature_name, inputs):
+            metrics.RUNS.add(1, self._path, "tensorflow")
             return super().run(signature_name, inputs, outputs)
-        if any(
-            isinstance(value, tensors.Flat) or not value.ndim or len(value) > self._most for value in inputs.values()
-        ):
-            return super().run(signature_name, inputs, outputs)
+        metrics.RUNS.add(1, self._path, "litert")
         read: dict[str, Any] = self._parts.run(signature_name + TEXT, inputs, self._texts[signature_name])
         lengths = read.pop("lengths")
         sequences = {name.removeprefix(SEQUENCES): read.pop(name) for name in list(read) if name.startswith(SEQUENCES)}
@@ -78,6 +77,17 @@ class Apart(Servable):
         except (RuntimeError, ValueError) as error:
             raise Refused("INTERNAL", f"Failed to run the encoder: {error}") from None
         return self._parts.run(signature_name + DECODE, {OUTPUT: computed, **read}, outputs)
+
+    def _suits(self, name, inputs):
+        """Says whether LiteRT answers a request; what cannot be read as rows is TensorFlow's, which says what is wrong."""
+        return (
+            bool(self._most)
+            and name in self._apart
+            and all(
+                not isinstance(value, tensors.Flat) and value.ndim and len(value) <= self._most
+                for value in inputs.values()
+            )
+        )
 
     def run_together(
         self, inputs: Mapping[str, tensors.Value], requested: Sequence[tuple[str, Sequence[str]]]

@@ -11,6 +11,7 @@ import numpy as np
 from tensorflow.lite.python import interpreter as lite
 
 OUTPUT = "outputs"
+MOST_THREADS = 4  # of one sequence: the matrices of a sentence are small
 
 
 class Encoder:
@@ -20,15 +21,16 @@ class Encoder:
 
     Args:
         content: The model.
-        threads: Sequences at once; a sequence that is alone has all of them.
+        threads: Sequences at once; a sequence that is alone has up to `MOST_THREADS` of them.
     """
 
     def __init__(self, content: bytes, threads: int) -> None:
         self._content, self._threads = content, threads
         self._places = threading.BoundedSemaphore(threads)
         self._idle = {1: deque([_Interpreter(content, 1)])}
-        if threads > 1:
-            self._idle[threads] = deque([_Interpreter(content, threads)])  # packs the weights again
+        self._wide = min(threads, MOST_THREADS)
+        if self._wide > 1:
+            self._idle[self._wide] = deque([_Interpreter(content, self._wide)])  # packs the weights again
         self._helpers = ThreadPoolExecutor(threads - 1, "encoder") if threads > 1 else None
 
     def __call__(self, sequences: Mapping[str, np.ndarray], lengths: np.ndarray) -> np.ndarray:
@@ -66,7 +68,7 @@ class Encoder:
         if self._helpers:
             helping = [self._helpers.submit(help_out) for _ in range(min(len(lengths), self._threads) - 1)]
         self._places.acquire()
-        with self._borrowed(self._threads if len(lengths) == 1 else 1) as interpreter:
+        with self._borrowed(self._wide if len(lengths) == 1 else 1) as interpreter:
             take(interpreter)
         for helper in helping:
             if not helper.cancel():  # one that has not begun is not needed any more
