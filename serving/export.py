@@ -118,7 +118,8 @@ def _write_litert(folder, run, apart, precision, data):
     from serving import litert
     from trainer.data import datasets, files
 
-    content = litert.write(folder, *apart, precision)
+    model, parts = apart
+    content = litert.write(folder, model, parts, precision)
     said = {"precision": precision, "bytes": len(content)}
     if data:
         path = datasets.path_of(data, "dev", run.task_name)

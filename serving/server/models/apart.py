@@ -22,14 +22,15 @@ from serving import tensors
 from serving.server import files
 from serving.server.configuration.flags import CORES
 from serving.server.configuration.settings import Settings
+from serving.server.models import servable
 from serving.server.models.encoder import OUTPUT, Encoder
 from serving.server.models.servable import Servable
 from serving.server.models.warm_up import RECORDED
 from serving.server.observation import metrics
 from serving.server.refusal import Refused
 
-FOLDER = os.path.join("assets.extra", "litert")
-ENCODER = "encoder.tflite"
+FOLDER = os.path.join(*servable.ENCODER[:-1])
+ENCODER = servable.ENCODER[-1]
 TEXT, DECODE, SEQUENCES = "_text", "_decode", "sequences_"
 ROWS = (32, 8, 2)  # texts of requests with which both runtimes are tried
 PIECES = 24  # about as long as a sentence

@@ -27,6 +27,7 @@ v1 = tf.compat.v1
 MAX_CALLABLES = 32
 MAX_CONSTANT_BYTES = 2**32  # of one constant, which takes a few bytes in the file if all of its values are equal
 INITIALIZE = "__saved_model_init_op"  # of TensorFlow, not to be called
+ENCODER = ("assets.extra", "litert", "encoder.tflite")  # see `serving.server.models.apart`
 DEFAULTS = Settings()
 
 
@@ -215,9 +216,7 @@ def load(path: str, settings: Settings = DEFAULTS) -> Servable:
         from serving.server.models.lite import Lite  # takes a second to import
 
         return Lite(path, settings)
-    if settings.runtime != "tensorflow" and files.is_file(
-        os.path.join(path, "assets.extra", "litert", "encoder.tflite")
-    ):
+    if settings.runtime != "tensorflow" and files.is_file(os.path.join(path, *ENCODER)):
         from serving.server.models.apart import Apart  # likewise
 
         return Apart(path, settings)
