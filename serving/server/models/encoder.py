@@ -21,13 +21,15 @@ class Encoder:
 
     Args:
         content: The model.
-        threads: Sequences at once; a sequence that is alone has up to `MOST_THREADS` of them.
+        threads: Sequences at once; a sequence that is alone, here and now, has up to `MOST_THREADS` of them.
     """
 
     def __init__(self, content: bytes, threads: int) -> None:
         self._content, self._threads = content, threads
         self._places = threading.BoundedSemaphore(threads)
-        self._idle = {1: deque([_Interpreter(content, 1)])}
+        self._callers, self._changing = 0, threading.Lock()
+        first = _Interpreter(content, 1)
+        self._idle, self._width = {1: deque([first])}, first.width
         self._wide = min(threads, MOST_THREADS)
         if self._wide > 1:
             self._idle[self._wide] = deque([_Interpreter(content, self._wide)])  # packs the weights again
@@ -67,14 +69,13 @@ class Encoder:
         helping = []
         if self._helpers:
             helping = [self._helpers.submit(help_out) for _ in range(min(len(lengths), self._threads) - 1)]
-        self._places.acquire()
-        with self._borrowed(self._wide if len(lengths) == 1 else 1) as interpreter:
+        with self._calling() as alone, self._borrowed(self._wide if alone and len(lengths) == 1 else 1) as interpreter:
             take(interpreter)
         for helper in helping:
             if not helper.cancel():  # one that has not begun is not needed any more
                 helper.result()
         if not results:
-            return np.zeros([0, self._width()], np.float32)
+            return np.zeros([0, self._width], np.float32)
         in_order = [results[i] for i in range(len(lengths))]
         return np.concatenate([x if x.ndim == 2 else x[0] for x in in_order])
 
@@ -83,6 +84,19 @@ class Encoder:
         if self._helpers:
             self._helpers.shutdown(wait=False)
         self._idle = {}
+
+    @contextmanager
+    def _calling(self) -> Iterator[bool]:
+        """Waits for a place; yields whether nobody else calls: several threads of one sequence would wait for those of others."""
+        with self._changing:
+            self._callers += 1
+            alone = self._callers == 1
+        try:
+            self._places.acquire()
+            yield alone
+        finally:
+            with self._changing:
+                self._callers -= 1
 
     @contextmanager
     def _borrowed(self, threads) -> Iterator["_Interpreter"]:
@@ -101,9 +115,6 @@ class Encoder:
             idle.append(interpreter)  # one that failed is not used again
         finally:
             self._places.release()
-
-    def _width(self):
-        return self._idle[1][0].width
 
 
 class _Interpreter:
