@@ -126,7 +126,7 @@ def _write_litert(folder, run, apart, precision, data):
         rows = files.read(path, run.task, run.labels, column=run.column)
         models = {
             "tensorflow fp32": run.model,
-            f"litert {precision}": litert.Quantized(run.model, content, os.cpu_count() or 1),
+            f"litert {precision}": litert.Computed(run.model, content, os.cpu_count() or 1),
         }
         said["scores"] = {name: run.scorer(rows, BATCH, model)() for name, model in models.items()}
     return said

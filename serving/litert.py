@@ -88,8 +88,8 @@ def _functions(parts: Parts, model: keras.Model) -> dict[str, Any]:
     return {TEXT: first, DECODE: tf.function(decode, input_signature=[of_model, *read], autograph=False)}
 
 
-class Quantized:
-    """Stands for a run's model where it is scored: calls the encoder, a sequence at a time, as a server does.
+class Computed:
+    """Stands for a run's model where it is scored: LiteRT computes it, a sequence at a time, as in a server.
 
     Args:
         model: That of the run, padded inputs [B, S] to [B, C] or [B, S, C].
