@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from serving.client import Client
 from serving.export import export, main
 from serving.server.configuration.settings import Settings
 from serving.server.models.encoder import Encoder
+from serving.server.models.loader import Loader
 from serving.server.models.servable import Servable, load
 from serving.server.observation import metrics
 from serving.server.refusal import Refused
-from tests.conftest import Server, encoded
+from tests.conftest import encoded
 from trainer.architectures.bert import Bert
 from trainer.data import files
 from trainer.runs.run import Run
@@ -70,12 +70,12 @@ def test_int8_is_smaller_and_scores_alike(exports, tmp_path, capsys):
     assert abs(before["accuracy"] - after["accuracy"]) <= 0.05 and abs(before["loss"] - after["loss"]) < 0.05
 
 
-def test_either_runtime_answers_and_it_is_said(exports):
+def test_either_runtime_answers_and_it_is_said(exports, capsys):
     _, _, path = exports["sentiment"]
     texts = np.array([b"a good film", "坏 片".encode()] * 30, object)
     expected = Servable(path).predict("serving_default", {"text": texts})
-    model = load(path, Settings())
-    assert model.note.startswith("LiteRT answers ")
+    model = Loader(Settings()).load(path, "sentiment version 1")
+    assert capsys.readouterr().err.startswith("sentiment version 1: LiteRT answers ")
     for most, runtime in ((1, "tensorflow"), (60, "litert")):
         model._most, before = most, set(metrics.RUNS.lines())
         answered = model.predict("serving_default", {"text": texts})
@@ -117,14 +117,3 @@ def test_what_cannot_be_taken_apart_is_one_line(run_folder, tmp_path, monkeypatc
         str(run_folder), "--runtime", "litert"
     )
     assert not any(path.name != "model" for path in tmp_path.iterdir()) and not [*(tmp_path / "model").glob("*")]
-
-
-def test_a_server_says_who_answers(exports):
-    _, _, path = exports["sentiment"]
-    server = Server("--model_name=sentiment", f"--model_base_path={Path(path).parent}")
-    try:
-        assert any(line.startswith("sentiment version 1: LiteRT answers") for line in server.log)
-        (answer,) = Client(server.address).answer("sentiment", [{"text": "a good film"}])
-        assert answer["label"] == "positive"
-    finally:
-        assert server.stop() == 0
