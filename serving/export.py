@@ -52,7 +52,7 @@ def export(
     from trainer.answerers import load
 
     finished, to, litert = load(run, **answering), Path(to), {}
-    apart = _apart(finished) if precision else None
+    apart = _apart(finished, data) if precision else None
     versions = [
         int(path.name) for path in to.glob("*") if re.fullmatch(r"[0-9]{1,18}", path.name)
     ]  # as servers read them
@@ -72,7 +72,7 @@ def export(
         tf.saved_model.save(module, str(temporary), signatures=functions)
         _write_warm_up(temporary, finished)
         if apart:
-            litert = {"litert": _write_litert(temporary, finished, apart, precision, data)}
+            litert = {"litert": _write_litert(temporary, finished, apart, precision)}
         while True:
             try:
                 temporary.rename(to / str(version))
@@ -101,29 +101,29 @@ def export(
     }
 
 
-def _apart(run):
-    """Returns the model of a run and what stands around it, for LiteRT."""
+def _apart(run, data):
+    """Returns the model of a run, what stands around it, for LiteRT, and the rows on which it is scored, or None."""
+    from trainer.data import datasets, files
     from trainer.runs.run import Run
 
     if not isinstance(run, Run):
         raise Mistake(f"--runtime litert: expected a run of a task, received one of {run.task_name}")
     try:
-        return run.apart()
+        model, parts = run.apart()
     except Mistake as mistake:
         raise Mistake(f"--runtime litert: {mistake}") from None
+    path = data and datasets.path_of(data, "dev", run.task_name)
+    return model, parts, path and files.read(path, run.task, run.labels, column=run.column)
 
 
-def _write_litert(folder, run, apart, precision, data):
+def _write_litert(folder, run, apart, precision):
     """Writes what LiteRT computes, and scores it; returns what is to be said of it."""
     from serving import litert
-    from trainer.data import datasets, files
 
-    model, parts = apart
+    model, parts, rows = apart
     content = litert.write(folder, model, parts, precision)
     said = {"precision": precision, "bytes": len(content)}
-    if data:
-        path = datasets.path_of(data, "dev", run.task_name)
-        rows = files.read(path, run.task, run.labels, column=run.column)
+    if rows:
         models = {
             "tensorflow fp32": run.model,
             f"litert {precision}": litert.Computed(run.model, content, os.cpu_count() or 1),

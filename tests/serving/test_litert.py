@@ -1,6 +1,8 @@
 """LiteRT between the text and the decoding of TensorFlow gives TensorFlow's answers; who answers, and what is refused."""
 
 import json
+import re
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 
 from serving.export import export, main
 from serving.server.configuration.settings import Settings
+from serving.server.models.apart import MOST_ROWS
 from serving.server.models.encoder import Encoder
 from serving.server.models.loader import Loader
 from serving.server.models.servable import Servable, load
@@ -48,10 +51,13 @@ def test_answers_are_those_of_tensorflow(exports, name):
         batches += requests(task, [{"words": ["a", "\u200b", "b.c", "人"] * 20}, {"words": ["好"]}], 8)
     signature, inputs, _ = batches[0]
     batches.append((signature, {field: values[:0] for field, values in inputs.items()}, []))
-    ours, theirs = load(path, LITERT), Servable(path)
-    assert ours.signatures.keys() == theirs.signatures.keys()
+    model = load(path, LITERT)
+    assert model._most == MOST_ROWS
     for signature, inputs, _ in batches:
-        answered, expected = (model.predict(signature, encoded(inputs)) for model in (ours, theirs))
+        model._most = MOST_ROWS
+        answered = model.predict(signature, encoded(inputs))
+        model._most = 0
+        expected = model.predict(signature, encoded(inputs))
         for output, value in expected.items():
             if value.dtype == object:
                 np.testing.assert_array_equal(answered[output], value)
@@ -73,9 +79,9 @@ def test_int8_is_smaller_and_scores_alike(exports, tmp_path, capsys):
 def test_either_runtime_answers_and_it_is_said(exports, capsys):
     _, _, path = exports["sentiment"]
     texts = np.array([b"a good film", "坏 片".encode()] * 30, object)
-    expected = Servable(path).predict("serving_default", {"text": texts})
     model = Loader(Settings()).load(path, "sentiment version 1")
-    assert capsys.readouterr().err.startswith("sentiment version 1: LiteRT answers ")
+    assert re.match(r"sentiment version 1: (LiteRT|TensorFlow) answers .* sentences: ", capsys.readouterr().err)
+    expected = Servable.run(model, "serving_default", {"text": texts}, ["label", "probabilities"])
     for most, runtime in ((1, "tensorflow"), (60, "litert")):
         model._most, before = most, set(metrics.RUNS.lines())
         answered = model.predict("serving_default", {"text": texts})
@@ -85,7 +91,23 @@ def test_either_runtime_answers_and_it_is_said(exports, capsys):
         np.testing.assert_allclose(answered["probabilities"], expected["probabilities"], atol=1e-5)
     with pytest.raises(Refused, match="not compatible with expected shape"):
         model.predict("serving_default", {"text": np.array([[b"a"]], object)})
-    assert type(load(path, Settings(runtime="tensorflow"))) is Servable
+
+
+def test_parts_that_cannot_be_used_leave_tensorflow(exports, tmp_path):
+    _, _, path = exports["sentiment"]
+    version = shutil.copytree(path, tmp_path / "1")
+    encoder = version / "assets.extra" / "litert" / "encoder.tflite"
+    whole, texts = encoder.read_bytes(), {"text": np.array([b"a good film"], object)}
+    for content in (b"", whole[: len(whole) // 2]):
+        encoder.write_bytes(content)
+        model = load(version, Settings())
+        assert model.note.startswith("TensorFlow answers, for LiteRT cannot: assets.extra/litert: ")
+        assert "\n" not in model.note
+        assert model.predict("serving_default", texts)["label"].shape == (1,)
+    with pytest.raises(ValueError, match="^LiteRT cannot answer, as --runtime says: assets.extra/litert: .*$"):
+        load(version, LITERT)
+    plain = load(version, Settings(runtime="tensorflow"))
+    assert type(plain) is Servable and not plain.note
 
 
 def test_sequences_at_once_are_those_one_by_one(exports):
@@ -110,6 +132,7 @@ def test_what_cannot_be_taken_apart_is_one_line(run_folder, tmp_path, monkeypatc
         return capsys.readouterr().err
 
     assert "--precision: expected --runtime litert" in refused(str(run_folder), "--precision", "int8")
+    assert "no-such-file" in refused(str(run_folder), "--runtime", "litert", "--data", "no-such-file.txt")
     line = refused("nano", "--runtime", "litert")
     assert "--runtime litert: expected a run of a task, received one of fill_mask" in line and line.count("\n") == 1
     monkeypatch.setattr(Bert, "alone", None)

@@ -70,7 +70,10 @@ class Encoder:
         if self._helpers:
             helping = [self._helpers.submit(help_out) for _ in range(min(len(lengths), self._threads) - 1)]
         with self._calling() as alone, self._borrowed(self._wide if alone and len(lengths) == 1 else 1) as interpreter:
-            take(interpreter)
+            try:
+                take(interpreter)
+            finally:
+                left.clear()  # of a request that failed, helpers begin no other sequence
         for helper in helping:
             if not helper.cancel():  # one that has not begun is not needed any more
                 helper.result()
@@ -80,10 +83,10 @@ class Encoder:
         return np.concatenate([x if x.ndim == 2 else x[0] for x in in_order])
 
     def close(self) -> None:
-        """Forgets the interpreters."""
+        """Forgets the interpreters and the model."""
         if self._helpers:
             self._helpers.shutdown(wait=False)
-        self._idle = {}
+        self._idle, self._content = {}, b""
 
     @contextmanager
     def _calling(self) -> Iterator[bool]:
