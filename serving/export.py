@@ -113,7 +113,7 @@ def _apart(run, data):
     except Mistake as mistake:
         raise Mistake(f"--runtime litert: {mistake}") from None
     path = data and datasets.path_of(data, "dev", run.task_name)
-    return model, parts, path and files.read(path, run.task, run.labels, column=run.column)
+    return model, parts, path and files.read(path, run.task, run.labels, inputs=[run.fields], column=run.column)
 
 
 def _write_litert(folder, run, apart, precision):
