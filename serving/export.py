@@ -20,17 +20,29 @@ from trainer.errors import Failure, Mistake, defect
 from trainer.options.answering import ANSWERING
 from trainer.writing import print_json
 
+BATCH = 32  # rows that are scored at once
 
-def export(run: str | os.PathLike, to: str | os.PathLike, **answering: Any) -> dict[str, Any]:
+
+def export(
+    run: str | os.PathLike,
+    to: str | os.PathLike,
+    *,
+    precision: str | None = None,
+    data: str | None = None,
+    **answering: Any,
+) -> dict[str, Any]:
     """Exports a finished run, or pretrained weights.
 
     Args:
         run: See `trainer.answerers.load`.
         to: Base path of the model; the new version is one more than the highest there.
+        precision: Of weights for LiteRT, see `serving.litert.PRECISIONS`; None: TensorFlow alone computes the model.
+        data: Labelled rows, a file or a data set by name, on which both are scored.
         **answering: See `trainer.runs.run.Run`.
 
     Returns:
-        {"task", "path", "version", "signatures"}; each input and output of a signature as [dtype, shape].
+        {"task", "path", "version", "signatures"}; each input and output of a signature as [dtype, shape]. With `precision` also
+        "litert": {"precision", "bytes"}, of the encoder, and with `data` {"scores": {runtime: scores}}.
 
     Raises:
         Mistake: Not a finished run; or `to` cannot be written.
@@ -39,7 +51,8 @@ def export(run: str | os.PathLike, to: str | os.PathLike, **answering: Any) -> d
     from trainer.quiet import tf  # isort: skip  before anything else imports TensorFlow
     from trainer.answerers import load
 
-    finished, to = load(run, **answering), Path(to)
+    finished, to, litert = load(run, **answering), Path(to), {}
+    apart = _apart(finished, data) if precision else None
     versions = [
         int(path.name) for path in to.glob("*") if re.fullmatch(r"[0-9]{1,18}", path.name)
     ]  # as servers read them
@@ -58,6 +71,8 @@ def export(run: str | os.PathLike, to: str | os.PathLike, **answering: Any) -> d
         # Functions, not what was traced of them: only they have the defaults of inputs
         tf.saved_model.save(module, str(temporary), signatures=functions)
         _write_warm_up(temporary, finished)
+        if apart:
+            litert = {"litert": _write_litert(temporary, finished, apart, precision)}
         while True:
             try:
                 temporary.rename(to / str(version))
@@ -82,7 +97,39 @@ def export(run: str | os.PathLike, to: str | os.PathLike, **answering: Any) -> d
             }
             for name, signature in signatures.items()
         },
+        **litert,
     }
+
+
+def _apart(run, data):
+    """Returns the model of a run, what stands around it, for LiteRT, and the rows on which it is scored, or None."""
+    from trainer.data import datasets, files
+    from trainer.runs.run import Run
+
+    if not isinstance(run, Run):
+        raise Mistake(f"--runtime litert: expected a run of a task, received one of {run.task_name}")
+    try:
+        model, parts = run.apart()
+    except Mistake as mistake:
+        raise Mistake(f"--runtime litert: {mistake}") from None
+    path = data and datasets.path_of(data, "dev", run.task_name)
+    return model, parts, path and files.read(path, run.task, run.labels, inputs=[run.fields], column=run.column)
+
+
+def _write_litert(folder, run, apart, precision):
+    """Writes what LiteRT computes, and scores it; returns what is to be said of it."""
+    from serving import litert
+
+    model, parts, rows = apart
+    content = litert.write(folder, model, parts, precision)
+    said = {"precision": precision, "bytes": len(content)}
+    if rows:
+        models = {
+            "tensorflow fp32": run.model,
+            f"litert {precision}": litert.Computed(run.model, content, os.cpu_count() or 1),
+        }
+        said["scores"] = {name: run.scorer(rows, BATCH, model)() for name, model in models.items()}
+    return said
 
 
 def _write_warm_up(folder, run):
@@ -136,15 +183,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--to", required=True, help="base path of the model; gets a new version folder")
     for name, (kind, _, task) in ANSWERING.items():
         parser.add_argument(f"--{name}", type=kind, help=f"of {task}, as for `python -m trainer evaluate`")
+    parser.add_argument(
+        "--runtime",
+        choices=("litert",),
+        help="beside TensorFlow: an encoder for LiteRT, which our server takes for short requests",
+    )
+    parser.add_argument("--precision", choices=("fp32", "int8"), help="of its weights; by default fp32")
+    parser.add_argument("--data", help="labelled rows, a file or a data set by name, on which both runtimes are scored")
     parser.add_argument("--target", help="image tensorflow/serving to lint for, see `python -m serving.lint --help`")
     options = parser.parse_args(arguments)
     try:
         lint.number_of(options.target)
+        for name in ("precision", "data"):
+            if getattr(options, name) and not options.runtime:
+                raise Mistake(f"--{name}: expected --runtime litert, which it is about; received none")
         from trainer.quiet import tf  # isort: skip  before anything else imports TensorFlow
 
         # Traced with a GPU, a graph may contain ops that a server without one lacks
         tf.config.set_visible_devices([], "GPU")
-        exported = export(options.run, options.to, **{name: getattr(options, name) for name in ANSWERING})
+        answering = {name: getattr(options, name) for name in ANSWERING}
+        precision = (options.precision or "fp32") if options.runtime else None
+        exported = export(options.run, options.to, precision=precision, data=options.data, **answering)
         print_json(exported)
         for line in lint.report(*lint.check(exported["path"], options.target), options.target):
             print(line, file=sys.stderr)

@@ -1,9 +1,10 @@
 """`make compatibility`: an export answers the same in the TensorFlow versions that the stock serving images hold.
 
-    python -m tests.bench.compatibility [--run RUN --data DATA] [--limit 200]
+    python -m tests.bench.compatibility [--run RUN --data DATA] [--limit 200] [--precision int8]
 
 Exports RUN (by default a tiny model, trained here for the purpose), asks `trainer predict`, and loads the export through a
-session in TF 2.12.1 + TF Text 2.12.1 and in 2.20.0 + 2.20.0 (virtual environments that `make compatibility` builds).
+session in TF 2.12.1 + TF Text 2.12.1 and in 2.20.0 + 2.20.0 (virtual environments that `make compatibility` builds). With
+--precision the export has an encoder for LiteRT beside it, of which none of them takes notice.
 """
 
 import argparse
@@ -50,11 +51,12 @@ def main():
     parser.add_argument("--run", help="run folder; default: a tiny model")
     parser.add_argument("--data", help="file of rows, or data set by name; default: what the tiny model was scored on")
     parser.add_argument("--limit", type=int, default=200)
+    parser.add_argument("--precision", choices=("fp32", "int8"), help="of an encoder for LiteRT beside the export")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         if not options.run:
             options.run, options.data = tiny_run(Path(folder))
-        expected, results = compare(options.run, options.data, options.limit, Path(folder))
+        expected, results = compare(options.run, options.data, options.limit, Path(folder), options.precision)
     print(f"\nexport of {options.run} against `trainer predict`; run by `make compatibility`")
     print(f"{'TensorFlow':>12} {'rows':>6} {'same':>6} {'largest difference of a number':>36}")
     failed = False
@@ -77,9 +79,9 @@ def tiny_run(folder):
     return run, dev
 
 
-def compare(run_folder, data, limit, folder):
+def compare(run_folder, data, limit, folder, precision=None):
     """Returns (answers of `trainer predict`, {TensorFlow version: answers of the export}); writes files to `folder`."""
-    path = export(run_folder, folder / "model")["path"]
+    path = export(run_folder, folder / "model", precision=precision)["path"]
     run = answerers.load(run_folder)
     rows = rows_of(run, datasets.path_of(str(data), "dev", run.task_name), limit)
     signatures = (None, *run.task.more)

@@ -221,8 +221,8 @@ class LastState(torch.nn.Module):
         return self.model(input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids).last_hidden_state
 
 
-def onnx_encoder(model, folder):
-    """Returns the model exported by PyTorch and fused by ONNX Runtime's optimizer for BERT."""
+def onnx_encoder(model, folder, threads=THREADS):
+    """Returns the model exported by PyTorch and fused by ONNX Runtime's optimizer for BERT; leaves it in `fused.onnx`."""
     padded = {name: np.tri(2, 8, 5, dtype=np.int32) for name in NAMES}  # without padding, the mask is traced away
     inputs = torch_inputs(padded)
     names = list(inputs)
@@ -238,9 +238,14 @@ def onnx_encoder(model, folder):
     optimized = optimize_model(plain, model_type="bert", num_heads=12, hidden_size=384)
     print("ONNX Runtime fused:", optimized.get_fused_operator_statistics())
     optimized.save_model_to_file(fused)
+    return onnx_session(fused, threads)
+
+
+def onnx_session(path, threads):
+    """Returns what runs a model of ONNX Runtime on the inputs of ours."""
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = THREADS
-    session = onnxruntime.InferenceSession(fused, options, providers=["CPUExecutionProvider"])
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     used = {argument.name for argument in session.get_inputs()}
 
     def run(inputs):

@@ -35,6 +35,7 @@ class Bert(base.Architecture[Config]):
     gives = ("pooled", "hidden_states", "pairs")
     optional = ("pooler",)  # a model of masked words alone has none
     prefix = published.PREFIX
+    alone: ClassVar = {"packed": False}
     sizes: ClassVar = {
         "tiny": {"layers": 2, "width": 128, "heads": 2},
         "mini": {"layers": 4, "width": 256, "heads": 4},
@@ -49,7 +50,7 @@ class Bert(base.Architecture[Config]):
         arguments = asdict(config)
         for name in ("classifier_dropout", "others"):
             del arguments[name]
-        return builder.bert(**arguments, **wants, packed=packed, seed=seed)
+        return builder.bert(**arguments, **({"packed": packed} | wants), seed=seed)
 
     def to_settings(self, config: Config) -> dict[str, Any]:
         values = asdict(config) | {"feed_forward": config.feed_forward or 4 * config.width}

@@ -140,13 +140,21 @@ class Blueprint:
         return self.architecture.reader(self.tokenizer, max_length)
 
     def model(
-        self, task: Task, classes: int, *, texts: int = 1, decoder: str | None = None, seed: int = 0
+        self,
+        task: Task,
+        classes: int,
+        *,
+        texts: int = 1,
+        decoder: str | None = None,
+        alone: bool = False,
+        seed: int = 0,
     ) -> keras.Model:
         """Returns the model of a task, untrained: the encoder of one text, or of two, and the head of the task's kind;
-        `decoder`: see `kind_of`."""
+        `decoder`: see `kind_of`; `alone`: in the form for one sequence at a time, of an architecture that has it."""
         kind = kind_of(task, decoder)
         build = self.architecture.build if texts == 1 else self.architecture.build_pair
-        encoder = build(self.config, kind.wants, seed=seed)
+        form = self.architecture.alone if alone else None
+        encoder = build(self.config, kind.wants | (form or {}), seed=seed)
         return kind.build(encoder, classes, dropout=self.architecture.head_dropout(self.config), seed=seed)
 
     def layers_of_task(self, kind: Kind, model: keras.Model) -> tuple[str, ...]:

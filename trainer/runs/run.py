@@ -2,10 +2,12 @@
 
 import json
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+import keras
 
 from trainer.data.schema import Row
 from trainer.errors import Mistake, described
@@ -14,6 +16,7 @@ from trainer.runs.blueprint import Blueprint
 from trainer.runs.folder import method_of
 from trainer.tasks.kind import Scorer
 from trainer.tasks.kinds import kind_of
+from trainer.tasks.parts import Parts
 from trainer.tasks.setup import Setup
 from trainer.tasks.table import BEAMS, LENGTH_PENALTY, TASKS
 from trainer.text.tokenizer import Tokenizer
@@ -157,7 +160,7 @@ class Run:
             fields for signature, fields in self.task.inputs if fields == self.fields or signature != trained
         ]  # that it answers
         self.column = self.lineage["options"].get("column")
-        self.model = self.blueprint.model(self.task, len(self.setup.labels), texts=len(self.fields), decoder=decoder)
+        self.model = self._build()
         self.blueprint.load(self.model, folder)
         draw = self.kind.draw
         self.draw: Callable[[Sequence[Row]], bytes] | None = draw and partial(draw, self.model, self.setup)
@@ -174,9 +177,34 @@ class Run:
         """Returns {signature: tf.function} from strings to outputs: text -> pieces -> features -> logits -> answers."""
         return self.kind.functions(self.model, self.setup)
 
-    def scorer(self, rows: Iterable[Row], batch_size: int) -> Scorer:
-        """Returns the kind's `Scorer` of rows with gold values."""
-        return self.kind.scorer(self.model, self.setup, list(rows), batch_size)
+    def apart(self) -> tuple[keras.Model, Mapping[str, Parts]]:
+        """Returns the model in the form for one sequence at a time, and what stands around it, by signature; for a runtime that
+        computes the model by itself.
+
+        Raises:
+            Mistake: The architecture has no such form, or the functions of the task do not fall apart.
+        """
+        if self.blueprint.architecture.alone is None:
+            raise Mistake(
+                f"expected a model that reads each text by itself (BERT), received {self.blueprint.architecture.title}"
+            )
+        if self.kind.parts is None:
+            what = f"{self.task_name} --decoder {self.setup.decoder}" if self.setup.decoder else self.task_name
+            raise Mistake(f"expected a task whose answers are found in one look of the model, received {what}")
+        model = self._build(alone=True)
+        for variable, trained in zip(model.variables, self.model.variables, strict=True):
+            variable.assign(trained)
+        return model, self.kind.parts(self.setup)
+
+    def _build(self, *, alone: bool = False) -> keras.Model:
+        setup = self.setup
+        return self.blueprint.model(
+            self.task, len(setup.labels), texts=len(self.fields), decoder=setup.decoder, alone=alone
+        )
+
+    def scorer(self, rows: Iterable[Row], batch_size: int, model: keras.Model | None = None) -> Scorer:
+        """Returns the kind's `Scorer` of rows with gold values; `model`: another one that is called instead of this."""
+        return self.kind.scorer(model or self.model, self.setup, list(rows), batch_size)
 
 
 def _what_is(folder):

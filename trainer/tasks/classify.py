@@ -62,9 +62,9 @@ def decode(logits: tf.Tensor, labels: list[str]) -> dict[str, tf.Tensor]:
     }
 
 
-def functions(model: keras.Model, setup: Setup) -> dict[str, Any]:
-    """Returns {"serving_default"}: a text [B], or two, -> what `decode` returns; `windows.WINDOWS` rows are read at once."""
-    return {"serving_default": texts.function(model, setup, lambda logits: decode(logits, setup.labels))}
+def parts(setup: Setup) -> dict[str, texts.Parts]:
+    """Returns {"serving_default"}: a text [B], or two, -> what `decode` returns."""
+    return {"serving_default": texts.Parts(setup, lambda logits: decode(logits, setup.labels))}
 
 
 class Scorer(texts.TextScorer):
@@ -122,7 +122,8 @@ KIND = Kind(
     examples=examples,
     loss=loss,
     weighted_loss=weighted_loss,
-    functions=functions,
+    functions=texts.functions(parts),
+    parts=parts,
     scorer=Scorer,
     transformers=texts.transformers(
         """\

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from trainer.data.schema import Row
 from trainer.reports.outcomes import Outcomes
+from trainer.tasks.parts import Parts
 from trainer.tasks.setup import Setup
 from trainer.training.batches import Source
 from trainer.training.step import Loss
@@ -80,6 +81,7 @@ class Kind:
         loss: (targets, what the model gives) -> (its sum over the batch, over how many): divided once, by all of a step.
         functions: (model, setup) -> what is exported, by signature: functions from raw strings to decoded answers.
         scorer: Of rows with gold values.
+        parts: The same functions without the model, by signature, where they fall apart into strings, model and answers.
         transformers: Its names elsewhere; None: transformers has no such model.
         begin: (model, examples): sets what the data say of a new head's weights, if they say anything.
         weighted_loss: Weights of the classes -> a loss in which each example counts as much as its class weighs.
@@ -99,6 +101,7 @@ class Kind:
     functions: Callable[[keras.Model, Setup], dict[str, Any]]
     scorer: MakeScorer
     transformers: Transformers | None
+    parts: Callable[[Setup], Mapping[str, Parts]] | None = None
     begin: Callable[[keras.Model, Any], None] | None = None
     weighted_loss: Callable[[Sequence[float]], Loss] | None = None
     smoothed_loss: Callable[[float], Loss] | None = None

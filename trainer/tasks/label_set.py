@@ -53,7 +53,7 @@ def loss(targets: tf.Tensor, logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return tf.reduce_sum(losses), tf.cast(tf.size(losses), tf.float32)
 
 
-def functions(model: keras.Model, setup: Setup) -> dict[str, Any]:
+def parts(setup: Setup) -> dict[str, texts.Parts]:
     """Returns {"serving_default"}: a text [B], or two, -> chosen [B, K] string, the labels above the threshold, the most probable
     first, padded with ""; probabilities [B, C], labels [B, C] string."""
 
@@ -66,7 +66,7 @@ def functions(model: keras.Model, setup: Setup) -> dict[str, Any]:
         labels = tf.tile(names[None], [tf.shape(logits)[0], 1])
         return {"chosen": chosen, "probabilities": probabilities, "labels": labels}
 
-    return {"serving_default": texts.function(model, setup, decode)}
+    return {"serving_default": texts.Parts(setup, decode)}
 
 
 class Scorer(texts.TextScorer):
@@ -141,7 +141,8 @@ KIND = Kind(
     examples=examples,
     begin=begin,
     loss=loss,
-    functions=functions,
+    functions=texts.functions(parts),
+    parts=parts,
     scorer=Scorer,
     transformers=texts.transformers(
         """\

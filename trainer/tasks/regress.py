@@ -38,9 +38,9 @@ def loss(targets: tf.Tensor, logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return tf.reduce_sum(tf.square(logits[:, 0] - targets)), tf.cast(tf.size(targets), tf.float32)
 
 
-def functions(model: keras.Model, setup: Setup) -> dict[str, Any]:
+def parts(setup: Setup) -> dict[str, texts.Parts]:
     """Returns {"serving_default"}: a text [B], or two, -> score [B]."""
-    return {"serving_default": texts.function(model, setup, lambda logits: {"score": logits[:, 0]})}
+    return {"serving_default": texts.Parts(setup, lambda logits: {"score": logits[:, 0]})}
 
 
 class Scorer(texts.TextScorer):
@@ -103,7 +103,8 @@ KIND = Kind(
     examples=examples,
     begin=begin,
     loss=loss,
-    functions=functions,
+    functions=texts.functions(parts),
+    parts=parts,
     scorer=Scorer,
     transformers=texts.transformers(
         """\

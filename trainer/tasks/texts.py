@@ -35,27 +35,50 @@ def examples(rows: list[Row], setup: Setup, targets: tf.Tensor) -> batches.Examp
     return batches.Examples(setup.reader, first, targets, second=second[0] if second else None)
 
 
-def function(model: keras.Model, setup: Setup, decode: Decode) -> Any:
-    """Returns a tf.function: a text [B], or two, -> what `decode` makes of logits [B, C]; `windows.WINDOWS` rows are read at
-    once."""
-    reader, outputs = setup.reader, len(setup.labels)
+class Parts:
+    """See `trainer.tasks.parts.Parts`: a text [B], or two, and what `decode` makes of logits [B, C]."""
+
+    def __init__(self, setup: Setup, decode: Decode) -> None:
+        self.reader, self._decode = setup.reader, decode
+        self.signature = [tf.TensorSpec([None], tf.string, name=field) for field in setup.fields]
+
+    def read(self, *texts: tf.Tensor) -> list[tf.RaggedTensor]:
+        """Returns the pieces of each text [B, (P)]."""
+        # A session does not look at shapes.
+        return [self.reader.tokenizer(tf.ensure_shape(strings, [None])).ids for strings in texts]
+
+    def frame(self, ids: list[tf.RaggedTensor]) -> dict[str, tf.Tensor]:
+        """Returns the inputs of the model."""
+        return self.reader.frame(*ids)
+
+    def decode(self, ids: list[tf.RaggedTensor], logits: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Returns the answers to logits [B, C]."""
+        return self._decode(logits)
+
+
+def function(model: keras.Model, parts: Parts) -> Any:
+    """Returns a tf.function from the strings of `parts` to their answers; `windows.WINDOWS` rows are read at once."""
+    outputs = model.output.shape[-1]
 
     def answer(*texts):
-        # A session does not look at shapes.
-        ids = [reader.tokenizer(tf.ensure_shape(strings, [None])).ids for strings in texts]
+        ids = parts.read(*texts)
 
         def read(i, logits):
-            inputs = reader.frame(*[rows[i : i + windows.WINDOWS] for rows in ids])
+            inputs = parts.frame([rows[i : i + windows.WINDOWS] for rows in ids])
             return i + windows.WINDOWS, tf.concat([logits, model(inputs, training=False)], axis=0)
 
         rows = ids[0].nrows(tf.int32)
         shapes = (tf.TensorShape([]), tf.TensorShape([None, outputs]))
         start = (tf.constant(0), tf.zeros([0, outputs]))
         _, logits = tf.while_loop(lambda i, _: i < rows, read, start, shape_invariants=shapes, parallel_iterations=1)
-        return decode(logits)
+        return parts.decode(ids, logits)
 
-    signature = [tf.TensorSpec([None], tf.string, name=field) for field in setup.fields]
-    return tf.function(answer, input_signature=signature, autograph=False)
+    return tf.function(answer, input_signature=parts.signature, autograph=False)
+
+
+def functions(parts: Callable[[Setup], dict[str, Parts]]) -> Callable[[keras.Model, Setup], dict[str, Any]]:
+    """Returns `trainer.tasks.kind.Kind.functions` of a kind's `parts`."""
+    return lambda model, setup: {name: function(model, each) for name, each in parts(setup).items()}
 
 
 def transformers(ending: str, problem_type: str | None = None) -> Transformers:

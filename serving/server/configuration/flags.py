@@ -16,6 +16,7 @@ from serving.server.requests.limits import Limits
 
 CORES = os.cpu_count() or 1
 INT32 = 2**31 - 1
+RUNTIMES = ("auto", "tensorflow", "litert")
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,10 @@ FLAGS = {
     ),
     "saved_model_tags": Flag("serve", "tags of the graph of a SavedModel that is served, with commas between"),
     "prefer_tflite_model": Flag(False, "serve the model.tflite of a version's folder, if there is one"),
+    "runtime": Flag(
+        "auto",
+        "of versions with an encoder for LiteRT beside the SavedModel: auto, whichever is faster; tensorflow; litert",
+    ),
     "num_tflite_pools": Flag(CORES, "pools of interpreters of one model.tflite", high=1024),
     "num_tflite_interpreters_per_pool": Flag(
         1, "interpreters of each pool; so many times --num_tflite_pools run at once", high=1024
@@ -190,6 +195,8 @@ def parse(arguments: Sequence[str] | None, description: str | None) -> argparse.
         fail("--monitoring_config_file: expected --rest_api_port, where the metrics are; received none")
     if not options.model_name and not options.model_config_file:
         fail("--model_name: expected a name, received an empty one")
+    if options.runtime not in RUNTIMES:
+        fail(f"--runtime: expected one of {', '.join(RUNTIMES)}, received {options.runtime}")
     if options.use_alts_credentials:
         fail("--use_alts_credentials: expected --ssl_config_file instead, for ALTS is not supported")
     for name, flag in ALL.items():

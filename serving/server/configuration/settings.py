@@ -39,6 +39,7 @@ class Settings:
         unload_threads: Versions that are closed at once.
         retries: How often the first load of a version is tried again at once.
         retry_seconds: Between such attempts.
+        runtime: `auto`, `tensorflow` or `litert`, of versions that have both.
     """
 
     bundle: Any = field(default_factory=_default)
@@ -46,6 +47,7 @@ class Settings:
     unload_threads: int = CORES
     retries: int = 0
     retry_seconds: float = 60.0
+    runtime: str = "auto"
 
     @property
     def tags(self) -> Sequence[str]:
@@ -83,6 +85,7 @@ def settings_of(options: argparse.Namespace) -> Settings:
         unload_threads=options.num_unload_threads or CORES,
         retries=options.max_num_load_retries,
         retry_seconds=options.load_retry_interval_micros / 1e6,
+        runtime=options.runtime,
     )
 
 

@@ -52,7 +52,7 @@ class Lite(Servable):
         pools = bundle.num_tflite_pools or bundle.num_tflite_interpreters
         self._places = threading.BoundedSemaphore(max(pools, 1) * max(bundle.num_tflite_interpreters_per_pool, 1))
         self._idle: list[Any] = []
-        self.queue = None
+        self.queue, self.note = None, ""
         first = self._interpreter()
         self.signatures, self._own = _signatures(first, self._content)
         self.defaults = {name: {} for name in self.signatures}

@@ -65,6 +65,8 @@ class Loader:
         """Returns the version of a folder, loaded; `name` is what lines about it begin with. Raises as `Servable` does."""
         with self._loading, metrics.timed_load(folder):
             servable = load(folder, self._settings)
+            if servable.note:
+                log(f"{name}: {servable.note}")
             try:
                 self._batch(servable, folder, name)
             except BaseException:

@@ -27,6 +27,7 @@ v1 = tf.compat.v1
 MAX_CALLABLES = 32
 MAX_CONSTANT_BYTES = 2**32  # of one constant, which takes a few bytes in the file if all of its values are equal
 INITIALIZE = "__saved_model_init_op"  # of TensorFlow, not to be called
+ENCODER = ("assets.extra", "litert", "encoder.tflite")  # see `serving.server.models.apart`
 DEFAULTS = Settings()
 
 
@@ -66,6 +67,7 @@ class Servable:
             self._session.close()
             raise
         self.queue: jobs.Queue | None = None  # where its jobs wait for a batch
+        self.note = ""  # what is to be said of how it answers
         self.signatures: dict[str, Message] = dict(meta_graph.signature_def)  # {name: `SignatureDef`}
         self.defaults = {  # {signature: {input that a request may lack: its value}}
             name: {alias: tensors.to_array(proto) for alias, proto in signature.defaults.items()}
@@ -214,6 +216,10 @@ def load(path: str, settings: Settings = DEFAULTS) -> Servable:
         from serving.server.models.lite import Lite  # takes a second to import
 
         return Lite(path, settings)
+    if settings.runtime != "tensorflow" and files.is_file(os.path.join(path, *ENCODER)):
+        from serving.server.models.apart import Apart  # likewise
+
+        return Apart(path, settings)
     return Servable(path, settings)
 
 

@@ -75,6 +75,11 @@ MODELS = Gauge(
     "10 start, 20 loading, 30 available, 40 unloading, 50 ended.",
     ("model_name", "version"),
 )
+RUNS = Counter(
+    "lineage_encoder_runs_total",
+    "Runs of versions with an encoder for LiteRT, by what computed it.",
+    ("model_path", "runtime"),
+)
 UNDER_WAY = Gauge("lineage_requests_under_way", "Requests that are open, running, or waiting for a place.", ("state",))
 BYTES = Gauge("lineage_bytes_under_way", "Bytes of messages and tensors of all requests under way.")
 MEMORY = Gauge("process_resident_memory_bytes", "Resident memory size in bytes.")

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from models import heads
 from trainer.tasks.kind import Kind, Transformers
-from trainer.tasks.span.answer import functions
+from trainer.tasks.span.answer import functions, parts
 from trainer.tasks.span.examples import examples
 from trainer.tasks.span.score import Scorer
 
@@ -37,6 +37,7 @@ KIND = Kind(
     examples=examples,
     loss=loss,
     functions=functions,
+    parts=parts,
     scorer=Scorer,
     transformers=Transformers(
         "ForQuestionAnswering",

@@ -3,6 +3,7 @@
 Glossary of shapes: B batch, W windows, P pieces of a window's part of the context, S sequence length, K best answers.
 """
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import keras
@@ -11,7 +12,7 @@ import tensorflow as tf
 from models.heads import LOWEST
 from trainer.tasks.setup import Setup
 from trainer.tasks.span.examples import cut, question_room
-from trainer.text import windows
+from trainer.text import layout, windows
 from trainer.text.pieces import Pieces, changes
 from trainer.training.step import in_float32
 
@@ -30,19 +31,67 @@ def functions(model: keras.Model, setup: Setup) -> dict[str, Any]:
     nbest: -> answers string [B, K], starts, ends int32 [B, K], scores float [B, K], the best first, whatever the null score;
         padded with "" and -1.
     """
-    read = best_answers(model, setup)
+    finder = _Finder(setup)
 
-    def nbest(question, context):
-        best = read(question, context)
-        best.pop("null_score")
-        return best
+    def answer(each, question, context):
+        asked = each.read(question, context)
+        return each.answer(finder.best(asked, _judged(model, finder, asked)))
 
-    def answer(question, context):
-        best = read(question, context)
+    return {
+        name: tf.function(partial(answer, each), input_signature=each.signature, autograph=False)
+        for name, each in _both(finder).items()
+    }
+
+
+def best_answers(model: keras.Model, setup: Setup) -> Any:
+    """Returns a tf.function (question, context), strings [B] -> the best answers, see `functions`, and `null_score`."""
+    finder = _Finder(setup)
+
+    def read(question, context):
+        asked = finder.read(question, context)
+        return finder.best(asked, _judged(model, finder, asked))
+
+    return tf.function(read, input_signature=finder.signature, autograph=False)
+
+
+def parts(setup: Setup) -> dict[str, "Answer"]:
+    """See `trainer.tasks.kind.Kind`."""
+    return _both(_Finder(setup))
+
+
+def _both(finder):
+    return {"serving_default": Answer(finder), "nbest": Best(finder)}
+
+
+def _judged(model, finder, asked):
+    """Returns what gives the logits of the windows from one on."""
+    return lambda i: in_float32(model(finder.frame(asked, slice(i, i + windows.WINDOWS)), training=False))
+
+
+class Answer:
+    """Finds the best answer, or says that there is none; see `functions` and `trainer.tasks.parts.Parts`."""
+
+    def __init__(self, finder: "_Finder") -> None:
+        self.finder, self.signature, self.read = finder, finder.signature, finder.read
+
+    def frame(self, asked: "_Asked") -> dict[str, tf.Tensor]:
+        """Returns the inputs of the model, of all windows."""
+        return self.finder.frame(asked, slice(None))
+
+    def decode(self, asked: "_Asked", outputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Returns the answers to the logits of all windows [T, 2]."""
+        question = tf.gather(asked.questions.row_lengths(), asked.cuts.rows)
+        lengths = tf.cast(question, tf.int64) + asked.cuts.ends - asked.cuts.starts + layout.specials(2)
+        logits = tf.RaggedTensor.from_row_lengths(outputs, lengths, validate=False)
+        return self.answer(self.finder.best(asked, lambda i: logits[i : i + windows.WINDOWS].to_tensor(LOWEST)))
+
+    def answer(self, best: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Returns what is answered, of the best spans."""
         null = best["null_score"]
         none = best["starts"][:, 0] < 0
-        if setup.null_threshold is not None:
-            none |= null > setup.null_threshold
+        threshold = self.finder.setup.null_threshold
+        if threshold is not None:
+            none |= null > threshold
         return {
             "answer": tf.where(none, "", best["answers"][:, 0]),
             "start": tf.where(none, 0, best["starts"][:, 0]),
@@ -51,22 +100,19 @@ def functions(model: keras.Model, setup: Setup) -> dict[str, Any]:
             "null_score": null,
         }
 
-    signature = read.input_signature
-    return {
-        name: tf.function(function, input_signature=signature, autograph=False)
-        for name, function in (("serving_default", answer), ("nbest", nbest))
-    }
 
+class Best(Answer):
+    """Finds the best answers, whatever the null score is; see `functions`."""
 
-def best_answers(model: keras.Model, setup: Setup) -> Any:
-    """Returns a tf.function (question, context), strings [B] -> the best answers, see `functions`, and `null_score`."""
-    strings = [tf.TensorSpec([None], tf.string, name=field) for field in setup.fields]
-    return tf.function(_Finder(model, setup).read, input_signature=strings, autograph=False)
+    def answer(self, best: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Returns all of the best spans."""
+        return {name: value for name, value in best.items() if name != "null_score"}
 
 
 class _Asked(NamedTuple):
     """Questions beside their contexts, in windows."""
 
+    context: tf.Tensor  # [B], strings
     questions: tf.RaggedTensor  # int32 [B, (P)], the pieces that are read
     contexts: Pieces
     begins: tf.Tensor  # of all pieces of the contexts: a word begins with it
@@ -79,19 +125,31 @@ class _Asked(NamedTuple):
 class _Finder:
     """Finds the best spans of contexts. Its methods are parts of a graph."""
 
-    def __init__(self, model, setup):
-        self.model, self.setup, self.reader = model, setup, setup.reader
+    def __init__(self, setup):
+        self.setup, self.reader = setup, setup.reader
         self.longest = setup.max_answer_length
+        self.signature = [tf.TensorSpec([None], tf.string, name=field) for field in setup.fields]
 
     def read(self, question, context):
+        """Returns questions beside their contexts, strings [B] each, as `_Asked`."""
         # A session does not look at shapes.
         context = tf.strings.unicode_transcode(tf.ensure_shape(context, [None]), "UTF-8", "UTF-8", errors="replace")
-        asked = self._asked(tf.ensure_shape(question, [None]), context)
+        return self._asked(tf.ensure_shape(question, [None]), context)
+
+    def frame(self, asked, some):
+        """Returns the inputs of the model, of some windows."""
+        rows, starts, ends = (field[some] for field in asked.cuts[:3])
+        question = tf.gather(asked.questions, rows)
+        part = tf.gather(asked.contexts.ids.flat_values, tf.ragged.range(starts, ends))
+        return self.reader.frame(question, part.with_row_splits_dtype(question.row_splits.dtype))
+
+    def best(self, asked, logits):
+        """Returns the best answers, see `functions`, and `null_score`; `logits`: i -> [W, S, 2], of windows i ... i + WINDOWS - 1."""
         number = tf.size(asked.cuts.rows)
 
         def read_some(i, *best):
             """Reads windows i ... i + WINDOWS - 1 and fills in their best spans: scores, first and last pieces [all windows, K]."""
-            spans = self._best_spans(asked, i)
+            spans = self._best_spans(asked, i, logits(i))
             places = tf.range(i, i + tf.shape(spans[0])[0])[:, None]
             update = tf.tensor_scatter_nd_update
             return i + windows.WINDOWS, *[update(old, places, new) for old, new in zip(best, spans, strict=True)]
@@ -99,7 +157,7 @@ class _Finder:
         none = tf.zeros([number, BEST], tf.int64)
         start = (tf.constant(0), tf.zeros([number, BEST]), none, none)
         _, *best = tf.while_loop(lambda i, *_: i < number, read_some, start, parallel_iterations=1)
-        return self._over_windows(asked, context, *best)
+        return self._over_windows(asked, asked.context, *best)
 
     def _asked(self, question, context):
         questions = self.reader.tokenizer(question).ids[:, : question_room(self.setup)]
@@ -112,16 +170,15 @@ class _Finder:
         high = tf.where(tf.roll(is_first, -1, 0), tf.int64.max, tf.roll(low, -1, 0))
         begins = pieces.begins()
         ends = tf.roll(begins, -1, 0)  # the first of all begins a word
-        return _Asked(questions, pieces, begins, ends, cuts, low, high)
+        return _Asked(context, questions, pieces, begins, ends, cuts, low, high)
 
-    def _best_spans(self, asked, i):
-        """Returns the best spans of windows i ... i + WINDOWS - 1: scores [W, K], first and last pieces [W, K] int64."""
+    def _best_spans(self, asked, i, logits):
+        """Returns the best spans of windows i ... i + WINDOWS - 1, of their logits [W, S, 2]: scores [W, K], first and last pieces
+        [W, K] int64."""
         some = slice(i, i + windows.WINDOWS)
         rows, starts, ends = (field[some] for field in asked.cuts[:3])
         place = tf.ragged.range(starts, ends)  # [W, (P)] among all pieces
         question = tf.gather(asked.questions, rows)
-        part = tf.gather(asked.contexts.ids.flat_values, place).with_row_splits_dtype(question.row_splits.dtype)
-        logits = in_float32(self.model(self.reader.frame(question, part), training=False))  # [W, S, 2]
         place = place.to_tensor(-1)  # [W, P]
         first, last = self._of_pieces(asked, logits, question, place)  # [W, P]
         # All spans of up to `longest` pieces, each in the window that shows most around it: [W, P, longest]

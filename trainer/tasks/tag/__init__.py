@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from models import crf, heads
 from trainer.tasks.kind import Kind, Transformers
-from trainer.tasks.tag.answer import functions
+from trainer.tasks.tag.answer import functions, parts
 from trainer.tasks.tag.examples import examples
 from trainer.tasks.tag.score import Scorer
 
@@ -50,6 +50,7 @@ SOFTMAX = Kind(
     examples=examples,
     loss=loss,
     functions=functions,
+    parts=parts,
     scorer=Scorer,
     transformers=Transformers(
         "ForTokenClassification",
@@ -66,6 +67,12 @@ for piece, label in zip(inputs.tokens(), model(**inputs).logits[0].argmax(-1)):
 # Scores of neighbours begin at 0 and end some units from there: at the rate of pretrained weights, 1e-4 a step and less, a
 # fine-tuning would end before they did.
 CRF = replace(
-    SOFTMAX, layers=("classifier", "crf"), build=heads.tag_crf, loss=crf_loss, transformers=None, rates={"crf": 30}
+    SOFTMAX,
+    layers=("classifier", "crf"),
+    build=heads.tag_crf,
+    loss=crf_loss,
+    parts=None,
+    transformers=None,
+    rates={"crf": 30},
 )
 KIND = replace(SOFTMAX, decoders={"crf": CRF})

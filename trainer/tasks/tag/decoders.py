@@ -16,9 +16,9 @@ GROUP = 2048  # units of the rows that are decoded at once; a longer row is deco
 
 
 class Decoder(Protocol):
-    """Finds labels; its methods are parts of a graph. Made of a model and its setup."""
+    """Finds labels; its methods are parts of a graph. Made of a model, which some do not need, and its setup."""
 
-    def __init__(self, model: keras.Model, setup: Setup) -> None: ...
+    def __init__(self, model: keras.Model | None, setup: Setup) -> None: ...
 
     def logits(self, outputs: Any) -> tf.Tensor:
         """Returns the logits [B, S, C] of what the model gives."""
@@ -36,7 +36,7 @@ class Decoder(Protocol):
 class Softmax:
     """The best label of each unit, whatever its neighbours are; its probability among those allowed."""
 
-    def __init__(self, model: keras.Model, setup: Setup) -> None:
+    def __init__(self, model: keras.Model | None, setup: Setup) -> None:
         pass
 
     def logits(self, outputs: Any) -> tf.Tensor:
@@ -51,7 +51,8 @@ class Crf:
     """The best labels of each row as a whole, of those rows of labels that the scheme of the tags allows; the probability of
     each label is its marginal one, over all these rows of labels."""
 
-    def __init__(self, model: keras.Model, setup: Setup) -> None:
+    def __init__(self, model: keras.Model | None, setup: Setup) -> None:
+        assert model is not None
         self.layer = model.get_layer("crf")
         states = segmentation.states(setup.labels, setup.scheme)
         self.labels = tf.constant(states.labels)  # [S]

@@ -18,6 +18,8 @@ from serving.server.refusal import Refused
 
 
 class FakeServable:
+    note = ""
+
     def __init__(self, path, settings):
         path = Path(path)
         if (path / "broken").exists():

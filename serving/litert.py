@@ -1,0 +1,117 @@
+"""What `--runtime litert` adds to an export: its encoder for LiteRT, and what stands around it, see `serving.server.models.apart`."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+from serving.server.models.apart import DECODE, ENCODER, FOLDER, SEQUENCES, TEXT
+from serving.server.models.encoder import OUTPUT, Encoder
+from trainer.tasks.parts import Parts
+from trainer.training.step import in_float32
+
+PRECISIONS = ("fp32", "int8")
+
+
+def write(folder: Path, model: keras.Model, parts: Mapping[str, Parts], precision: str) -> bytes:
+    """Writes the encoder and its parts below the folder of a version; returns the encoder.
+
+    Args:
+        folder: With the SavedModel.
+        model, parts: Of `trainer.runs.run.Run.apart`.
+        precision: Of `PRECISIONS`: of the weights; int8: activations are quantized as they come, row by row.
+
+    Raises:
+        OSError, tf.errors.OpError: Writing failed.
+    """
+    content = converted(model, precision)
+    functions: dict[str, Any] = {}
+    for name, each in parts.items():
+        functions |= {name + kind: function for kind, function in _functions(each, model).items()}
+    tf.saved_model.save(tf.Module(), str(folder / FOLDER), signatures=functions)
+    (folder / FOLDER / ENCODER).write_bytes(content)
+    return content
+
+
+def converted(model: keras.Model, precision: str) -> bytes:
+    """Returns a model in LiteRT's form, for one sequence without padding.
+
+    Args:
+        model: From inputs [B, S], `mask` among them, to [B, C] or [B, S, C].
+        precision: Of `PRECISIONS`.
+    """
+    inputs = {name: tensor for name, tensor in model.input.items() if name != "mask"}
+
+    @tf.function(
+        input_signature=[{name: tf.TensorSpec([1, *x.shape[1:]], x.dtype, name) for name, x in inputs.items()}],
+        autograph=False,
+    )
+    def encode(sequence):
+        mask = tf.ones_like(sequence["token_ids"], tf.bool)
+        return in_float32(model({**sequence, "mask": mask}, training=False))
+
+    # Else the converter would leave the weights variables, which LiteRT does not pack in advance
+    frozen = convert_variables_to_constants_v2(encode.get_concrete_function())
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen], tf.Module())
+    if precision == "int8":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    return converter.convert()
+
+
+def _functions(parts: Parts, model: keras.Model) -> dict[str, Any]:
+    """Returns both parts of a signature as tf.functions, from tensors to tensors by name."""
+    structure: Any = None
+
+    def text(*strings):
+        nonlocal structure
+        structure = parts.read(*strings)
+        inputs = parts.frame(structure)
+        lengths = tf.math.count_nonzero(inputs.pop("mask"), axis=1, dtype=tf.int32)
+        read = tf.nest.flatten(structure, expand_composites=True)
+        return {
+            "lengths": lengths,
+            **{SEQUENCES + name: x for name, x in inputs.items() if name in model.input},
+            **{f"read_{i}": tensor for i, tensor in enumerate(read)},
+        }
+
+    def decode(outputs, *read):
+        return parts.decode(tf.nest.pack_sequence_as(structure, read, expand_composites=True), outputs)
+
+    first = tf.function(text, input_signature=parts.signature, autograph=False)
+    given = first.get_concrete_function().structured_outputs
+    of_model = tf.TensorSpec([None, model.output.shape[-1]], tf.float32, OUTPUT)
+    read = [tf.TensorSpec(given[name].shape, given[name].dtype, name) for name in given if name.startswith("read_")]
+    return {TEXT: first, DECODE: tf.function(decode, input_signature=[of_model, *read], autograph=False)}
+
+
+class Computed:
+    """Stands for a run's model where it is scored: LiteRT computes it, a sequence at a time, as in a server.
+
+    Args:
+        model: That of the run, padded inputs [B, S] to [B, C] or [B, S, C].
+        content: The encoder.
+        threads: Sequences at once.
+    """
+
+    def __init__(self, model: keras.Model, content: bytes, threads: int) -> None:
+        self._model, self._encoder = model, Encoder(content, threads)
+
+    def __call__(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
+        """Returns the outputs of sequences, zeros at padding."""
+        names = [name for name in self._model.input if name != "mask"]
+        shape = self._model.output.shape
+
+        def compute(mask, *values):
+            outputs = self._encoder(dict(zip(names, values, strict=True)), mask.sum(axis=1))
+            if len(shape) == 2:
+                return outputs
+            padded = np.zeros([*mask.shape, shape[-1]], np.float32)
+            padded[mask] = outputs
+            return padded
+
+        computed = tf.numpy_function(compute, [inputs["mask"], *(inputs[name] for name in names)], tf.float32)
+        return tf.ensure_shape(computed, shape)
