@@ -1,4 +1,4 @@
-"""`--features`: a pretrained encoder as what another model, or the head, reads; trained, resumed, exported."""
+"""`--features`: a pretrained encoder as what another model, or the head, reads; trained and exported."""
 
 import json
 
@@ -7,11 +7,9 @@ import pytest
 from safetensors.numpy import load_file
 
 from tests.conftest import cli, write_examples
-from tests.trainer.architectures.test_lineage import PAIRS, breaking_off_after, check_export
-from trainer.finetuning import plan
+from tests.trainer.architectures.test_lineage import PAIRS, check_export
 from trainer.runs.blueprint import Blueprint
 from trainer.runs.run import tokenizer_files
-from trainer.training import loop
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "film", "very", "good", "bad", "中", "国", "人", "好", "坏"]
 SIZES = ["layers=1", "width=8", "cell_width=8", "letters=4"]
@@ -38,26 +36,19 @@ def train(capsys, task, out, *flags, epochs=2):
     return json.loads(printed), err
 
 
-def test_elmo_for_a_gru(encoder, capsys, monkeypatch, tmp_path):
-    """The encoder keeps its weights to the bit; what was mixed is said; an interrupted run ends as another; exports answer."""
+def test_elmo_for_a_gru(encoder, capsys, tmp_path):
+    """The encoder keeps its weights to the bit; what was mixed is said; exports answer."""
     path = write_examples(tmp_path / "train.txt", 240)
     flags = [f"--train={path}", f"--dev={path}", "--dev_limit=24", f"--init={encoder}", "--features=frozen", *TOP]
-    result, err = train(capsys, "sentiment", tmp_path / "undisturbed", *flags)
+    result, err = train(capsys, "sentiment", tmp_path / "run", *flags)
     assert "new: mix, top, classifier; in the file but not used: none" in err
     assert "features  a mix of all layers, whose weights are learned, which keep their weights; read by gru" in err
     assert "whose vocabulary is made of the training texts" in err  # the encoder reads letters alone
     assert result["final"]["accuracy"] > 0.8
     shares = [result["final"][f"weight_{i}"] for i in range(2)]
     assert sum(shares) == pytest.approx(1, abs=2e-4) and len({*shares}) > 1 and result["final"]["scale"] != 1
-    before, after = (load_file(folder / "model.safetensors") for folder in (encoder, tmp_path / "undisturbed"))
+    before, after = (load_file(folder / "model.safetensors") for folder in (encoder, tmp_path / "run"))
     assert all(np.array_equal(after[name], value) for name, value in before.items())
-    with monkeypatch.context() as patch:
-        patch.setattr(loop, "SHARE", float("inf"))
-        patch.setattr(plan, "training_step", breaking_off_after(4))
-        with pytest.raises(AssertionError, match="broke off"):
-            train(capsys, "sentiment", tmp_path / "run", *flags, "--checkpoint_every=0")
-    again, err = train(capsys, "sentiment", tmp_path / "run", *flags, "--checkpoint_every=0")
-    assert "resume    from step 4" in err and again["digest"] == result["digest"]
     check_export(capsys, "sentiment", tmp_path / "run", [{"text": "good film"}, {"text": ""}], tmp_path)
 
 

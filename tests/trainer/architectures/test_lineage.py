@@ -49,13 +49,12 @@ PAIRS = [("a good film", "good film", "same"), ("a bad film", "good a", "other")
 PAIRS += [("good", "very bad film", "other"), ("bad 人", "坏", "same"), ("好 a", "a a good", "same")]
 
 
-@pytest.mark.parametrize("model", ["lstm", "transformer"])
-def test_two_texts(model, capsys, tmp_path):
+def test_two_texts(capsys, tmp_path):
     rows = [{"premise": a, "hypothesis": b, "label": label} for a, b, label in PAIRS * 80]
     (tmp_path / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    settings = {"lstm": [*SMALL, "letters=4"], "transformer": ["width=16", "heads=2"]}[model]
-    options = {"unit": "words", "vocabulary_size": 12, "settings": [*settings, "pair_width=16"]}
-    run, result, err = train(capsys, "nli", tmp_path / "train.jsonl", tmp_path, model=model, **options)
+    settings = ["width=16", "heads=2", "letters=4", "pair_width=16"]
+    options = {"unit": "words", "vocabulary_size": 12, "settings": settings}
+    run, result, err = train(capsys, "nli", tmp_path / "train.jsonl", tmp_path, model="transformer", **options)
     assert result["final"]["accuracy"] > 0.9 and "vocabulary made of the training texts" in err
     rows = [{"premise": a, "hypothesis": b} for a, b, _ in PAIRS] + [{"premise": "", "hypothesis": "a " * 50}]
     check_export(capsys, "nli", run, rows, tmp_path)
