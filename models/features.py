@@ -39,10 +39,11 @@ def features(
     Raises:
         ValueError: There is no such layer; layers to be mixed are not of one width.
     """
-    states, mask = encoder.output["hidden_states"], encoder.input["mask"]
-    x = ScalarMix(name="mix")(states) if layers == MIX else states[_number(layers, len(states))]  # [B, S, F]
+    read = _read(encoder, layers)
+    x = ScalarMix(name="mix")(read) if layers == MIX else read[0]  # [B, S, F]
     if top is None:
-        given = {"pooled": Pooling("mean", name="features_pooling")(x, mask), "hidden_states": [x]}
+        pooled = Pooling("mean", name="features_pooling")(x, encoder.input["mask"])
+        given = {"pooled": pooled, "hidden_states": [x]}
     else:
         lacking = [name for name in top.input if name not in ("features", *encoder.input)]
         if lacking:
@@ -55,17 +56,21 @@ def features(
 
 def width_of(encoder: keras.Model, layers: str | int) -> int:
     """Returns F; args and errors as `features`."""
-    widths = [states.shape[-1] for states in encoder.output["hidden_states"]]
+    return _read(encoder, layers)[0].shape[-1]
+
+
+def _read(encoder, layers):
+    """Returns the hidden states that are read, each [B, S, F]; args and errors as `features`."""
+    states = encoder.output["hidden_states"]
     if layers == MIX:
+        widths = [x.shape[-1] for x in states]
         if len({*widths}) > 1:
             raise ValueError(f"mix: expected layers of one width, found {', '.join(map(str, widths))}; choose one")
-        return widths[-1]
-    return widths[_number(layers, len(widths))]
-
-
-def _number(layers, count):
+        return states
     if layers == LAST:
-        return count - 1
-    if not 0 <= int(layers) < count:
-        raise ValueError(f"expected mix, last, or a number from 0, the embeddings, to {count - 1}, received {layers}")
-    return int(layers)
+        return states[-1:]
+    if not 0 <= int(layers) < len(states):
+        raise ValueError(
+            f"expected mix, last, or a number from 0, the embeddings, to {len(states) - 1}, received {layers}"
+        )
+    return [states[int(layers)]]

@@ -56,6 +56,8 @@ def test_wrong_layers():
     encoder = rnn(50, width=3, embedding_width=4)
     with pytest.raises(ValueError, match="mix: expected layers of one width, found 4, 3; choose one"):
         width_of(encoder, "mix")
+    with pytest.raises(ValueError, match="mix: expected layers of one width, found 4, 3; choose one"):
+        features(encoder)
     with pytest.raises(ValueError, match="a number from 0, the embeddings, to 1, received 2"):
         features(encoder, layers=2)
     top = rnn(50, width=3, letters=4, features=3, name="top")
