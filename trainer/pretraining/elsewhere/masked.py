@@ -16,7 +16,7 @@ from models.bert import bert
 from trainer.pretraining.elsewhere.documents import Documents
 from trainer.pretraining.elsewhere.mixture import Batch
 from trainer.pretraining.elsewhere.prepared import nats
-from trainer.pretraining.elsewhere.steps import Measures, in_fewer_bits, sums_of
+from trainer.pretraining.elsewhere.steps import Measures, made, sums_of
 from trainer.pretraining.masking import NOTHING
 from trainer.weights.bert import table
 from trainer.weights.tensors import Stored
@@ -42,17 +42,13 @@ class Masked:
 
     def model(self, dropout: float, policy: str = "float32") -> keras.Model:
         arguments, seed = self.prepared.arguments(dropout), self.prepared.facts["seed"]
-        keras.utils.set_random_seed(seed)
-        keras.config.set_dtype_policy(policy)
-        try:
+
+        def make():
             encoder = bert(**arguments, seed=seed)
             of_head = {name: arguments[name] for name in ("activation", "epsilon")}
-            model = heads.masked_words(encoder, next_sentence=self.pairs, places=True, **of_head)
-        finally:
-            keras.config.set_dtype_policy("float32")
-        if policy != "float32":
-            in_fewer_bits(model, policy)
-        return model
+            return heads.masked_words(encoder, next_sentence=self.pairs, places=True, **of_head)
+
+        return made(make, seed, policy)
 
     def table(self, model: keras.Model) -> dict[str, Stored]:
         return table(model)

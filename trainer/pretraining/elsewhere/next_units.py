@@ -14,7 +14,7 @@ from keras import ops
 from models.elmo import BACKWARD
 from trainer.architectures.table import ARCHITECTURES
 from trainer.pretraining.elsewhere.prepared import nats
-from trainer.pretraining.elsewhere.steps import Measures, in_fewer_bits, sums_of
+from trainer.pretraining.elsewhere.steps import Measures, made, sums_of
 from trainer.pretraining.elsewhere.streams import TEXT, Batch, Streams
 from trainer.pretraining.masking import NOTHING
 from trainer.weights.tensors import Stored
@@ -43,16 +43,8 @@ class NextUnits:
 
     def model(self, dropout: float, policy: str = "float32") -> keras.Model:
         seed = self.prepared.facts["seed"]
-        keras.utils.set_random_seed(seed)
-        keras.config.set_dtype_policy(policy)
-        try:
-            config = self.architecture.with_dropout(self.config, dropout)
-            model = self.architecture.build_language_model(config, seed=seed)
-        finally:
-            keras.config.set_dtype_policy("float32")
-        if policy != "float32":
-            in_fewer_bits(model, policy)
-        return model
+        config = self.architecture.with_dropout(self.config, dropout)
+        return made(lambda: self.architecture.build_language_model(config, seed=seed), seed, policy)
 
     def table(self, model: keras.Model) -> dict[str, Stored]:
         return self.architecture.table(model)

@@ -80,7 +80,20 @@ class State(NamedTuple):
     carried: dict[str, Any]  # each [B, D]
 
 
-def in_fewer_bits(model: keras.Model, policy: str) -> None:
+def made(make: Callable[[], keras.Model], seed: int, policy: str) -> keras.Model:
+    """Returns what `make` makes, with weights of a seed, of layers that compute by a policy of Keras."""
+    keras.utils.set_random_seed(seed)
+    keras.config.set_dtype_policy(policy)
+    try:
+        model = make()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    if policy != "float32":
+        _keep_embeddings(model, policy)
+    return model
+
+
+def _keep_embeddings(model, policy):
     """Keeps the embeddings of a model of a policy in float32: gradients of frequent rows are sums over thousands of places, and in
     bfloat16 what is added last would be lost."""
     for layer in model.layers:
