@@ -12,6 +12,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from models.dropout import Dropout, Mask
 from models.layers import register
 
 SCORES = ("additive", "multiplicative")
@@ -26,6 +27,40 @@ def _of_rows(queries, memory):
     """Sets what asks the same row of a memory [B, ...] side by side: [N, T, D] -> [B, K*T, D]; attention knows no order of it."""
     (number, length), rows = ops.shape(queries)[:2], ops.shape(memory)[0]
     return ops.reshape(queries, [rows, number * length // ops.maximum(rows, 1), queries.shape[-1]])
+
+
+def scaled_dot_product(queries: Any, keys: Any, values: Any, seen: Any, mask: Mask | None = None) -> tuple[Any, Any]:
+    """Returns what attention gives [B, H, T, D/H] and its map [B, H, T, S], through which no gradient flows.
+
+    A training step of long rows is spent on passes over maps. The gradient here makes few of them: it masks what comes back where
+    the map was masked, and takes the sum that the softmax's gradient needs of the context, which is small.
+
+    Args:
+        queries: [B, H, T, D/H], scaled.
+        keys, values: [B, H, S, D/H].
+        seen: bool [..., S], which keys a query sees; broadcast to the map.
+        mask: [B, H, T, S], what dropout keeps of the map; None: all.
+    """
+    transposed = lambda x: ops.transpose(x, [0, 1, 3, 2])
+    drop, scale = (mask, mask.scale) if mask else (lambda x: x, 1.0)
+
+    def run(queries, keys, values):
+        scores = ops.matmul(queries, transposed(keys))
+        probabilities = ops.softmax(scores + _hidden(seen, scores))
+        scaled = values * scale
+        context = ops.matmul(drop(probabilities), scaled)
+
+        def gradient(*of_outputs):
+            of_context = keras.tree.flatten(of_outputs)[0]
+            drop = mask.after(of_context) if mask else lambda x: x
+            of_values = ops.matmul(transposed(drop(probabilities)), of_context) * scale
+            of_map = drop(ops.matmul(of_context, transposed(scaled)))
+            of_scores = probabilities * (of_map - ops.sum(of_context * context, axis=-1, keepdims=True))
+            return ops.matmul(of_scores, keys), ops.matmul(transposed(of_scores), queries), of_values
+
+        return (context, probabilities), gradient
+
+    return ops.custom_gradient(run)(queries, keys, values)
 
 
 @register
@@ -122,7 +157,7 @@ class CrossAttention(keras.layers.Layer):
     def __init__(self, dropout: float = 0.0, *, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.rate, self.seed = dropout, seed
-        self.dropout = keras.layers.Dropout(dropout, seed=seed, name="dropout")
+        self.dropout = Dropout(dropout, seed=seed, name="dropout")
 
     def call(self, queries, keys, values, mask, training=None):
         heads, size = keys.shape[1], keys.shape[3]
@@ -179,7 +214,7 @@ class SelfAttention(keras.layers.Layer):
         self.heads = heads
         self.first_query_only, self.causal = first_query_only, causal
         self.rate, self.seed = dropout, seed
-        self.dropout = keras.layers.Dropout(dropout, seed=seed, name="dropout")
+        self.dropout = Dropout(dropout, seed=seed, name="dropout")
 
     def call(self, queries_keys_values, mask, past=None, training=None):
         batch, length = ops.shape(mask)
@@ -191,10 +226,12 @@ class SelfAttention(keras.layers.Layer):
             queries = queries[:, :, :1]  # [B, H, 1, D/H]
         if past is not None:
             keys, values = (ops.concatenate([old, new], axis=2) for old, new in zip(past, (keys, values), strict=True))
-        scores = ops.matmul(queries * size**-0.5, ops.transpose(keys, [0, 1, 3, 2]))  # [B, H, S, P+S]
         seen = self._behind(queries, keys) if self.causal else mask[:, None, None, :]
-        probabilities = ops.softmax(scores + _hidden(seen, scores))
-        context = ops.matmul(self.dropout(probabilities, training=training), values)  # [B, H, S, D/H]
+        drop = None
+        if training and self.rate:
+            shape = [batch, self.heads, ops.shape(queries)[2], ops.shape(keys)[2]]
+            drop = Mask(shape, self.rate, self.dropout.seed_generator)
+        context, probabilities = scaled_dot_product(queries * size**-0.5, keys, values, seen, drop)
         context = ops.reshape(ops.transpose(context, [0, 2, 1, 3]), [batch, -1, width])
         return (context, probabilities) if past is None else (context, probabilities, keys, values)
 

@@ -7,6 +7,7 @@ Glossary of shapes: B batch, S sequence length, D width, V vocabulary.
 
 import keras
 
+from models.dropout import Dropout
 from models.inputs import unit_inputs, units
 from models.layers import Pooling
 
@@ -42,7 +43,7 @@ def bag(
     """
     inputs = unit_inputs(letters)
     x = units(inputs, vocabulary_size, embedding_width)  # [B, S, E]
-    x = keras.layers.Dropout(dropout, seed=1000 * seed, name="embedding_dropout")(x)
+    x = Dropout(dropout, seed=1000 * seed, name="embedding_dropout")(x)
     dense = keras.layers.Dense(width, activation=activation, name="layer_0_dense")
     outputs = {"pooled": dense(Pooling("mean", name="pooling")(x, inputs["mask"]))}  # [B, D]
     if not pooled_only:

@@ -5,6 +5,7 @@ Glossary of shapes: B batch, S sequence length, N real tokens of the batch, D wi
 
 import keras
 
+from models.dropout import Dropout
 from models.layers import Packed, Padded, Positions, embedding, linear
 from models.transformer import transformer
 
@@ -75,7 +76,7 @@ def bert(
     places = layout.pack(Positions(name="positions")(mask), "pack_positions")  # [N]
     x += embedding(positions, width, "position_embedding")(places)
     x = keras.layers.LayerNormalization(epsilon=epsilon, name="embedding_norm")(x)
-    x = keras.layers.Dropout(dropout, seed=next(seeds), name="embedding_dropout")(x)
+    x = Dropout(dropout, seed=next(seeds), name="embedding_dropout")(x)
 
     stack = transformer(
         x,

@@ -5,6 +5,7 @@ Glossary of shapes: B batch, S sequence length, P tokens before it, N real token
 
 import keras
 
+from models.dropout import Dropout
 from models.layers import Packed, Padded, Pooling, Positions, embedding
 from models.transformer import transformer
 
@@ -76,7 +77,7 @@ def gpt(
     )  # [N, D]
     places = Positions(name="positions")(mask, past=past["layer_0_keys"] if past else None)
     x += embedding(positions, width, "position_embedding")(layout.pack(places, "pack_positions"))
-    x = keras.layers.Dropout(dropout, seed=next(seeds), name="embedding_dropout")(x)
+    x = Dropout(dropout, seed=next(seeds), name="embedding_dropout")(x)
     stack = transformer(
         x,
         layout,

@@ -9,6 +9,7 @@ Glossary of shapes: B batch, S sequence length, K masked places of the batch, P 
 import keras
 
 from models.crf import CRF
+from models.dropout import Dropout
 from models.inputs import embedding_of_units
 from models.layers import Bias, Pack, Packing, linear, register
 from models.pairs import SECOND
@@ -129,7 +130,7 @@ def next_units(encoder: keras.Model, vocabulary_size: int, *, bias: bool, dropou
     if embedding.output_dim != width:
         project = linear(embedding.output_dim, "next_projection", deviation=width**-0.5)
     if dropout:
-        drop = keras.layers.Dropout(dropout, seed=1000 * seed + 999, name="next_dropout")
+        drop = Dropout(dropout, seed=1000 * seed + 999, name="next_dropout")
     features = [project(drop(x)) for x in last_states]  # each [B, S, E]
     add = Bias(name="next_bias") if bias else lambda x: x
     logits = [add(embedding(x, reverse=True)) for x in features]  # each [B, S, V]
@@ -139,7 +140,7 @@ def next_units(encoder: keras.Model, vocabulary_size: int, *, bias: bool, dropou
 
 def _drop(x, rate, seed):
     # The encoder's dropout counts its own seeds from 1000 * seed.
-    return keras.layers.Dropout(rate, seed=1000 * seed + 999, name="classifier_dropout")(x)
+    return Dropout(rate, seed=1000 * seed + 999, name="classifier_dropout")(x)
 
 
 def _logits(classes, name, seed):

@@ -5,6 +5,7 @@ Glossary of shapes: B batch, Q and S lengths of first and second text, D width o
 
 import keras
 
+from models.dropout import Dropout
 from models.layers import backward
 from models.recurrent import RecurrentLayer
 
@@ -57,7 +58,7 @@ def pair(
         difference = keras.ops.abs(keras.layers.Subtract(name="pair_difference")([u, v]))
         product = keras.layers.Multiply(name="pair_product")([u, v])
         x = join([u, v, difference, product], "pair_features")  # [B, 4*D]
-        x = keras.layers.Dropout(dropout, seed=1000 * seed + 900, name="pair_dropout")(x)
+        x = Dropout(dropout, seed=1000 * seed + 900, name="pair_dropout")(x)
         x = keras.layers.Dense(width, "tanh", name="pair_dense")(x)  # [B, W]
         return keras.Model(inputs, {"pooled": x}, name="pair")
     features = []
@@ -68,7 +69,7 @@ def pair(
         a = attend([h, asked], mask=[second["mask"], first["mask"]])
         a = keras.ops.copy(a)  # [B, S, D], without the mask, which no recurrent layer takes
         features += [h, a, keras.layers.Multiply(name=f"pair_product_{name}")([h, a])]
-    x = keras.layers.Dropout(dropout, seed=1000 * seed + 900, name="pair_dropout")(join(features, "pair_features"))
+    x = Dropout(dropout, seed=1000 * seed + 900, name="pair_dropout")(join(features, "pair_features"))
     x = keras.layers.Dense(width, "relu", name="pair_dense")(x)  # [B, S, W]
     forward, to_turn = (RecurrentLayer("lstm", width // 2, name=f"pair_{name}") for name in ("forward", "backward"))
     _, turned_back = backward(to_turn, x, second["mask"], "pair")

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import keras
 
 from models.attention import CrossAttention, Heads, SelfAttention
+from models.dropout import Dropout
 from models.inputs import embedding_of_units, unit_inputs, units
 from models.layers import Bias, Packed, Padded, Pooling, PositionCodes, linear, register
 from models.seq2seq import MASK
@@ -93,7 +94,7 @@ def transformer(
         return keras.layers.LayerNormalization(epsilon=epsilon, name=name)(x)
 
     def drop(x, name):
-        return keras.layers.Dropout(dropout, seed=next(seeds), name=name)(x)
+        return Dropout(dropout, seed=next(seeds), name=name)(x)
 
     before = normalise if norm_first else lambda x, name: x
     after = (lambda x, name: x) if norm_first else normalise
@@ -209,7 +210,7 @@ def transformer_encoder(
     x = layout.pack(
         PositionCodes(position_codes, positions, name="position_codes")(x, mask), "pack_embeddings"
     )  # [N, D]
-    x = keras.layers.Dropout(dropout, seed=next(seeds), name="embedding_dropout")(x)
+    x = Dropout(dropout, seed=next(seeds), name="embedding_dropout")(x)
     stack = transformer(
         x,
         layout,
@@ -285,7 +286,7 @@ def transformer_seq2seq(
     def embedded(token_ids, mask, name, past=None):
         codes = PositionCodes(position_codes, positions, name=f"{name}position_codes")
         x = codes(embed(token_ids) * width**0.5, mask, past=past)  # [B, S, D]
-        return keras.layers.Dropout(dropout, seed=next(seeds), name=f"{name}embedding_dropout")(x)
+        return Dropout(dropout, seed=next(seeds), name=f"{name}embedding_dropout")(x)
 
     # Encoder
     inputs = unit_inputs()

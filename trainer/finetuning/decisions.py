@@ -78,6 +78,7 @@ def _of_work(plan):
         f"model     {parameters:,} parameters{trained}; {describe(variables)}{dropout}",
         f"steps     {total} in {options.epochs} epochs of {batching}; learning rate {options.learning_rate:g}{decay} after "
         f"{round(options.warmup * total)} steps, {after}; {clipping}{optimizer}; seed {options.seed}{stop}",
+        *plan.recompute.said,
         *work.workers.describe(),
         f"device    {machine.device(options.precision)}",
     ]

@@ -22,6 +22,7 @@ from trainer.tasks.table import TASKS
 from trainer.text import counted
 from trainer.training import batches, loop, machine, optim, workers
 from trainer.training.decay import EPSILON
+from trainer.training.recompute import Recompute, Recomputing
 from trainer.training.step import per_example, training_step
 
 
@@ -112,6 +113,12 @@ class Plan:
         )
 
     @cached_property
+    def recompute(self) -> Recompute:
+        """Whether layers are computed anew for the gradient."""
+        longest = int(self.train_set.lengths.max())
+        return Recompute.of(self.options.recompute, self.model, self.options.batch_size, longest)
+
+    @cached_property
     def work(self) -> loop.Work:
         """The job of the run."""
         options, train_set = self.options, self.train_set
@@ -143,7 +150,7 @@ class Plan:
             epochs=options.epochs,
             batches=batches_of,
             step=training_step(
-                self.model,
+                Recomputing(self.model) if self.recompute.on else self.model,
                 self._loss(),
                 optimizer,
                 signature,

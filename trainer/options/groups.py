@@ -9,6 +9,7 @@ from trainer.tasks.table import BEAMS, LABEL_SMOOTHING, LENGTH_PENALTY, Task
 
 FEATURES = ("frozen", "finetune")  # values of --features
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+RECOMPUTE = ("auto", "yes", "no")
 UNITS = (
     "pieces",
     "words",
@@ -250,12 +251,15 @@ class Device:
     """That compute an operation, and operations at once (default: as many as there are cores); the last bits of a result depend on it."""
     precision: str = PRECISIONS[0]
     """Of what layers compute: float32, mixed_bfloat16, or mixed_float16 with loss scaling; weights and losses are float32. Faster on GPUs and on CPUs that multiply such numbers; elsewhere slower."""
+    recompute: str = without_effect(RECOMPUTE[0])
+    """Compute the layers of a Transformer anew for the gradient, instead of keeping what they give: yes, no, or auto, where that does not fit into the memory that is free (never on a GPU). A step takes a third longer; the last bits of a result depend on it."""
     gpu_memory: int | None = without_effect(None)
     """MB to take of the GPU at once (default: as much as is needed, growing)."""
 
     def check_device(self) -> None:
         positive(threads=self.threads, gpu_memory=self.gpu_memory)
         one_of("precision", self.precision, PRECISIONS)
+        one_of("recompute", self.recompute, RECOMPUTE)
 
 
 @dataclass(kw_only=True)

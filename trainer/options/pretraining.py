@@ -9,7 +9,7 @@ from trainer.options.checks import more_than_special, one_of, positive, within_s
 from trainer.options.groups import Device, RunFolder
 
 # Options that not every method has
-_MODEL = ("model", "init", "dropout", "precision")
+_MODEL = ("model", "init", "dropout", "precision", "recompute")
 _STEPS = (
     *("steps", "evaluate_every", "dev_limit", "held_out", "batch_size", "max_length", "warmup", "schedule"),
     *("weight_decay", "clip_norm"),

@@ -22,6 +22,7 @@ from trainer.runs.blueprint import Blueprint, vocabulary_of
 from trainer.runs.run import tokenizer_files
 from trainer.text.vocabulary import MASK
 from trainer.training import loop, machine
+from trainer.training.recompute import Recompute, Recomputing
 from trainer.training.step import training_step
 from trainer.training.workers import ALONE, Workers
 from trainer.weights import pretrained
@@ -45,6 +46,7 @@ class Plan:
         trained_as = self.blueprint if options.dropout is None else self.blueprint.with_dropout(options.dropout)
         with machine.computing_in(options.precision):
             self.model = of_run.model_of(trained_as, self.values)
+        self.recompute = Recompute.of(options.recompute, self.model, options.batch_size, options.max_length)
         self.unused: list[str] = []
         if init := inputs.get("init"):
             new = self.blueprint.absent(self.model, init, of_run.HEAD)
@@ -81,7 +83,7 @@ class Plan:
             model=self.model,
             optimizer=optimizer,
             step=training_step(
-                self.model,
+                Recomputing(self.model) if self.recompute.on else self.model,
                 masked.loss,
                 optimizer,
                 [SIGNATURE, TARGETS],
@@ -123,6 +125,7 @@ class Plan:
             weights_line(self.blueprint, options, self.inputs.get("init"), self.unused),
             f"train     {self.train_set.number:,} sequences of {options.max_length} pieces at most, of {len(self.train_set.documents):,} documents",
             f"dev       {min(self.dev_set.number, options.dev_limit):,} sequences, of {len(self.dev_set.documents):,} other documents",
+            *self.recompute.said,
             *self.rounds.decisions(self.model, self.work),
         ]
 

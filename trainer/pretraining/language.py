@@ -33,6 +33,7 @@ from trainer.text.units import UNITS
 from trainer.text.verbatim import Verbatim
 from trainer.text.vocabulary import letters_of_entries
 from trainer.training import decay, loop, machine
+from trainer.training.recompute import Recompute
 from trainer.training.step import training_step
 from trainer.training.workers import ALONE, Workers
 from trainer.weights import pretrained
@@ -56,6 +57,7 @@ class Plan:
         keras.utils.set_random_seed(options.seed)
         with machine.computing_in(options.precision):
             self.model = model_of(self.blueprint, options.seed, options.dropout)
+        self.recompute = Recompute.of(options.recompute, self.model, options.batch_size, options.max_length)
         self.unused: list[str] = []
         if init := inputs.get("init"):
             new = self.blueprint.absent(self.model, init, HEAD)
@@ -85,7 +87,7 @@ class Plan:
         """The job of the run."""
         options, rounds = self.options, self.rounds
         optimizer = rounds.optimizer(self.model)
-        carried = Carried(self.model, options.batch_size, self.letters)
+        carried = Carried(self.model, options.batch_size, self.letters, recompute=self.recompute.on)
         loss = NextUnits(self.model, options.sampled, self.frequencies, optimizer.iterations, options.seed)
         return rounds.work(
             self.blueprint,
@@ -134,6 +136,7 @@ class Plan:
             f"train     {len(self.source.stream):,} {unit}, in windows of {options.max_length}",
             f"dev       {len(self.held_out):,} {unit}, {self.held_out.characters:,} characters"
             + (f", {options.dev_limit:,} windows at most" if limited else ""),
+            *self.recompute.said,
             *self.rounds.decisions(self.model, self.work),
         ]
 

@@ -14,6 +14,7 @@ import tensorflow as tf
 from trainer.pretraining.source import StreamSource
 from trainer.pretraining.windows import NOTHING
 from trainer.training import batches
+from trainer.training.recompute import Recomputing
 from trainer.training.step import in_float32
 
 TARGETS = tf.TensorSpec([None, None, None], tf.int32)  # [K, B, S]
@@ -29,10 +30,14 @@ class Carried:
         model: See `models.heads.next_units`.
         rows: B.
         letters: int32 [V, L], of each unit, where the model reads them.
+        recompute: Compute layers anew for the gradient.
     """
 
-    def __init__(self, model: keras.Model, rows: int, letters: np.ndarray | None = None) -> None:
+    def __init__(
+        self, model: keras.Model, rows: int, letters: np.ndarray | None = None, *, recompute: bool = False
+    ) -> None:
         self.model, self.trainable_variables = model, model.trainable_variables
+        self.compute = Recomputing(model) if recompute else model
         self.letters = None if letters is None else tf.constant(letters)
         self.variables: dict[str, keras.Variable] = {}
         self.empty: dict[str, list[int]] = {}
@@ -63,7 +68,7 @@ class Carried:
         given |= {name: tf.zeros([rows, *shape]) for name, shape in self.empty.items()}
         for name, variable in self.variables.items():
             given[name] = tf.where(inputs["begins"], tf.zeros_like(variable.value), variable.value)
-        outputs = self.model(given, training=training)
+        outputs = self.compute(given, training=training)
         for name, variable in self.variables.items():
             variable.assign(tf.stop_gradient(outputs["states"][name]))
         return outputs

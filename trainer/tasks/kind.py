@@ -12,7 +12,7 @@ from trainer.data.schema import Row
 from trainer.reports.outcomes import Outcomes
 from trainer.tasks.parts import Parts
 from trainer.tasks.setup import Setup
-from trainer.training.batches import Source
+from trainer.training.batches import Measured
 from trainer.training.step import Loss
 
 
@@ -96,7 +96,7 @@ class Kind:
     layers: tuple[str, ...]
     targets: tf.TensorSpec
     build: Build
-    examples: Callable[[list[Row], Setup, str | Path | None], tuple[Setup, Source]]
+    examples: Callable[[list[Row], Setup, str | Path | None], tuple[Setup, Measured]]
     loss: Loss
     functions: Callable[[keras.Model, Setup], dict[str, Any]]
     scorer: MakeScorer

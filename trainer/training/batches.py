@@ -68,6 +68,13 @@ class Source(Protocol):
         """Returns (inputs of the model, targets) of examples [B], as they are in an epoch; runs in a graph of tf.data."""
 
 
+class Measured(Source, Protocol):
+    """A source that knows how long its examples are."""
+
+    lengths: np.ndarray
+    """Places of each."""
+
+
 def dataset(source: Source, plan: Plan, epoch: int = 0) -> tf.data.Dataset:
     """Returns what `source.batch` gives for each planned batch, made in the background, a few batches ahead."""
     rows = tf.RaggedTensor.from_row_lengths(np.concatenate(plan), [len(batch) for batch in plan])

@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import keras
 import tensorflow as tf
@@ -65,6 +66,24 @@ def computing_in(precision: str) -> Iterator[None]:
         yield
     finally:
         keras.config.set_dtype_policy(before)
+
+
+def free_memory() -> int | None:
+    """Returns the bytes that this process may still take, of the machine and of its container (cgroup version 2); None on a GPU and where
+    the system does not say."""
+    if tf.config.get_visible_devices("GPU"):
+        return None
+    try:
+        of_machine = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+        free = 1024 * int(of_machine["MemAvailable"].split()[0])
+        group = Path("/sys/fs/cgroup")
+        limit = (group / "memory.max").read_text().strip() if (group / "memory.max").exists() else "max"
+        if limit != "max":
+            cached = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())["inactive_file"]
+            free = min(free, int(limit) - int((group / "memory.current").read_text()) + int(cached))
+    except (OSError, KeyError, ValueError):
+        return None
+    return free
 
 
 def threads() -> int:

@@ -14,7 +14,7 @@ from trainer.text.writing_reader import WritingReader
 from trainer.training import batches
 
 
-def examples(rows: list[Row], setup: Setup, path: str | Path | None = None) -> tuple[Setup, batches.Source]:
+def examples(rows: list[Row], setup: Setup, path: str | Path | None = None) -> tuple[Setup, batches.Measured]:
     """See `trainer.tasks.kind.Kind`."""
     return setup, pairs(rows, setup)
 
