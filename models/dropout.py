@@ -4,6 +4,7 @@ Drawing is half of what dropout on attention maps costs on a CPU: Keras draws a 
 0.1 is 26/256, 0.1016; what is kept is divided by what is kept on average, exactly.
 """
 
+import math
 from copy import copy
 from typing import Any
 
@@ -30,7 +31,7 @@ class Mask:
     """
 
     def __init__(self, shape: Any, rate: float, seed: keras.random.SeedGenerator) -> None:
-        count = ops.prod(ops.convert_to_tensor(shape, dtype="int32"))
+        count = math.prod(shape)
         words = keras.random.randint([(count + 3) // 4, 1], -(2**31), 2**31 - 1, dtype="int32", seed=seed)
         self.values = ops.reshape(ops.reshape(ops.view(words, "uint8"), [-1])[:count], shape)
         self.dropped = dropped_values(rate)

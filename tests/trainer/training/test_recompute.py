@@ -1,5 +1,7 @@
 """Layers that are computed anew for the gradient: the same results, less to keep."""
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -49,7 +51,9 @@ def trained(model, computed, steps=2):
     signature = [{name: tf.TensorSpec([None, None], INPUTS[name]) for name in names}, tf.TensorSpec([None], tf.int32)]
     step = training_step(computed, loss, optimizer, signature)
     mask = np.tri(4, 9, 5, dtype=bool)
-    ids = {name: np.where(mask, np.arange(36).reshape(4, 9) % (2 if name == "segment_ids" else 50), 0) for name in INPUTS}
+    ids = {
+        name: np.where(mask, np.arange(36).reshape(4, 9) % (2 if name == "segment_ids" else 50), 0) for name in INPUTS
+    }
     inputs = {name: mask if name == "mask" else ids[name].astype("int32") for name in names}
     losses = [step([(inputs, np.array([0, 1, 1, 0], "int32"))])["loss"] for _ in range(steps)]
     return losses, model.trainable_variables, model.non_trainable_variables
@@ -85,5 +89,5 @@ def test_a_run_decides_by_the_memory_that_is_free(monkeypatch):
 
 
 def test_free_memory_is_less_than_the_machine_has():
-    total = 1024 * int(open("/proc/meminfo").readline().split()[1])
+    total = 1024 * int(Path("/proc/meminfo").read_text().split()[1])
     assert 0 < machine.free_memory() < total
