@@ -30,14 +30,16 @@ run() { show "$@"; python "$@"; }
 if [ $size = full ]; then
     echo "training all in full: an hour and three quarters on two cores with QUESTIONS=5000, else two to three hours more"
 fi
-models=() left_out=() offline=
+models=() left_out=() offline= had=
 # have NAME: is the data set here, or can it be fetched? Where one could not, no other is waited for.
 have() {
+    [[ " $had " != *" $1 "* ]] || return 0
     if [ -n "$offline" ]; then
-        python -c "import sys; from trainer.data import datasets; sys.exit(not datasets.complete('$1'))"
+        python -c "import sys; from trainer.data import datasets; sys.exit(not datasets.complete('$1'))" || return 1
     else
         python -m trainer datasets "$1" >/dev/null || { offline=yes; return 1; }
     fi
+    had+=" $1"
 }
 # learn MODEL TASK TRAIN DEV "options of the small run" "options of the full run" options of both
 learn() {

@@ -61,15 +61,15 @@ def export(
     # The tf.Variables: Keras's wrappers would be saved as copies that a session never restores.
     module.weights = [variable.value for variable in finished.model.variables]
     functions = finished.functions()
-    signatures = {name: function.get_concrete_function() for name, function in functions.items()}
     temporary = to / f".{version}.{os.getpid()}.part"
     try:
         temporary.mkdir(parents=True)
     except OSError as error:
         raise Mistake(f"--to {to}: cannot be written ({error.strerror})") from None
     try:
-        # Functions, not what was traced of them: only they have the defaults of inputs
+        # Functions, not what was traced of them: only they have the defaults of inputs, and to save traces them anew
         tf.saved_model.save(module, str(temporary), signatures=functions)
+        signatures = _signatures(temporary, functions)
         _write_warm_up(temporary, finished)
         if apart:
             litert = {"litert": _write_litert(temporary, finished, apart, precision)}
@@ -90,13 +90,7 @@ def export(
         "task": finished.task_name,
         "path": str(to / str(version)),
         "version": version,
-        "signatures": {
-            name: {
-                "inputs": {spec.name: _describe(spec) for spec in signature.structured_input_signature[0]},
-                "outputs": {output: _describe(tensor) for output, tensor in signature.structured_outputs.items()},
-            }
-            for name, signature in signatures.items()
-        },
+        "signatures": signatures,
         **litert,
     }
 
@@ -165,8 +159,23 @@ def _write_warm_up(folder, run):
                     writer.write(log.SerializeToString())
 
 
-def _describe(tensor):
-    return [tensor.dtype.name, [-1 if size is None else size for size in tensor.shape]]
+def _signatures(folder, functions):
+    """Returns what is said of the signatures of a SavedModel: inputs in the order of the functions, outputs by name."""
+    import tensorflow as tf
+    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+
+    def described(infos, names):
+        types = {name: tf.as_dtype(infos[name].dtype).name for name in names}
+        return {name: [types[name], [size.size for size in infos[name].tensor_shape.dim]] for name in names}
+
+    written = SavedModel.FromString((folder / "saved_model.pb").read_bytes()).meta_graphs[0].signature_def
+    return {
+        name: {
+            "inputs": described(written[name].inputs, [spec.name for spec in function.input_signature]),
+            "outputs": described(written[name].outputs, sorted(written[name].outputs)),
+        }
+        for name, function in functions.items()
+    }
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -121,8 +121,12 @@ def test_nothing_but_a_picture_needs_matplotlib():
         assert "matplotlib" not in {name for node in body for name in modules(node)}, path
 
 
-def test_client_needs_no_framework():
-    code = "import sys, serving.client.command; print([m for m in ('tensorflow', 'keras', 'tensorflow_serving') if m in sys.modules])"
+@pytest.mark.parametrize(
+    "begin",
+    ["import serving.client.command", "import trainer.__main__; trainer.__main__.parser_of_all().format_help()"],
+)
+def test_begins_without_a_framework(begin):
+    code = f"import sys; {begin}; print([m for m in ('tensorflow', 'keras', 'tensorflow_serving') if m in sys.modules])"
     before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
     assert subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True) == "[]\n"
     seconds = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before

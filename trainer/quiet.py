@@ -4,6 +4,7 @@ Keras reads its backend and its number type from the environment and from ~/.ker
 this program is written for, whatever these say.
 """
 
+import gc
 import os
 import sys
 
@@ -22,6 +23,10 @@ _command = "trainer.__main__" in sys.modules or (_main and _main.name.startswith
 _left_out = [name for name in ("matplotlib", "pandas") if _command and name not in sys.modules]
 sys.modules.update(dict.fromkeys(_left_out))  # type: ignore[arg-type]  # None: it cannot be imported
 
+# The imports make half a million objects that stay: looking through them for garbage, meanwhile, later and at the end of the
+# process, would take a second in all.
+_collects = gc.isenabled()
+gc.disable()
 _stderr = os.dup(2)
 _null = os.open(os.devnull, os.O_WRONLY)
 os.dup2(_null, 2)
@@ -35,6 +40,10 @@ finally:
     os.close(_null)
     for _name in _left_out:
         del sys.modules[_name]
+    if _command:
+        gc.freeze()
+    if _collects:
+        gc.enable()
 
 keras.config.set_floatx("float32")
 keras.config.set_dtype_policy("float32")

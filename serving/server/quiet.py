@@ -1,5 +1,6 @@
 """TensorFlow, imported without its notes."""
 
+import gc
 import os
 import sys
 from importlib.util import find_spec
@@ -16,6 +17,7 @@ def import_tensorflow_quietly() -> None:
     """Imports TensorFlow without the notes that its native code writes to standard error whatever its log level."""
     stderr, devnull = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(devnull, 2)
+    gc.disable()  # what the import makes stays, see `serving.server.memory`
     try:
         # TensorFlow imports Keras where it is there, a third of the time that the import takes; a server has no use for it.
         sys.modules.setdefault("keras", None)  # type: ignore[arg-type]  # None: it cannot be imported
@@ -29,6 +31,7 @@ def import_tensorflow_quietly() -> None:
             tf.load_library(str(library))
         tf.config.list_physical_devices()  # writes notes, too
     finally:
+        gc.enable()
         os.dup2(stderr, 2)
         os.close(stderr)
         os.close(devnull)

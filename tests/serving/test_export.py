@@ -60,6 +60,10 @@ def test_versions_count_up_and_mistakes_are_one_line(run_folder, tmp_path, capsy
     result = json.loads(printed.out)
     assert printed.err == f"{to}/11: tensorflow/serving:2.20.0 has all that it needs\n"
     assert (result["version"], result["path"]) == (11, str(to / "11"))
+    outputs = {
+        "label": ["string", [-1]], "labels": ["string", [-1, 2]], "probabilities": ["float32", [-1, 2]], "score": ["float32", [-1]],
+    }  # fmt: skip
+    assert result["signatures"] == {"serving_default": {"inputs": {"text": ["string", [-1]]}, "outputs": outputs}}
     assert {path.name for path in to.iterdir()} == {"7", "10", "11"}
     with pytest.raises(SystemExit) as end:
         main([str(run_folder), "--to", str(to), "--target", "2.7.0"])

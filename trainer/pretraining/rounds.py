@@ -14,6 +14,7 @@ from trainer.training import batches, decay, loop, optim
 from trainer.training.machine import ceiling, device
 from trainer.training.workers import ALONE, Workers
 from trainer.weights import pretrained
+from trainer.weights.unset import unset
 
 Settings = dict[str, Any]  # options of `pretrain`, by name
 
@@ -122,7 +123,8 @@ class Finished:
         self.options: Settings = self.lineage["options"]
         result = pretrained.read_json(folder / "metrics.json")["final"]
         self.scores = {name: value for name, value in result.items() if name not in ("round", "step")}
-        self.model = self.build()
+        with unset():
+            self.model = self.build()
         self.blueprint.load(self.model, folder)
 
     def build(self) -> keras.Model:

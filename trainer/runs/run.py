@@ -21,6 +21,7 @@ from trainer.tasks.setup import Setup
 from trainer.tasks.table import BEAMS, LENGTH_PENALTY, TASKS
 from trainer.text.tokenizer import Tokenizer
 from trainer.weights import pretrained
+from trainer.weights.unset import unset
 
 # What `config.json` holds of a run's `Setup` and its reader, beside the labels
 SETUP = (
@@ -198,9 +199,10 @@ class Run:
 
     def _build(self, *, alone: bool = False) -> keras.Model:
         setup = self.setup
-        return self.blueprint.model(
-            self.task, len(setup.labels), texts=len(self.fields), decoder=setup.decoder, alone=alone
-        )
+        with unset():
+            return self.blueprint.model(
+                self.task, len(setup.labels), texts=len(self.fields), decoder=setup.decoder, alone=alone
+            )
 
     def scorer(self, rows: Iterable[Row], batch_size: int, model: keras.Model | None = None) -> Scorer:
         """Returns the kind's `Scorer` of rows with gold values; `model`: another one that is called instead of this."""

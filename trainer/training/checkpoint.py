@@ -123,7 +123,7 @@ def newest(folder: Path) -> Path | None:
 
 def arrays_of(variables: Sequence[keras.Variable]) -> list[np.ndarray]:
     """Returns the values of variables, contiguous in C order."""
-    return [np.array(variable, order="C") for variable in variables]
+    return [np.asarray(variable, order="C") for variable in variables]  # TensorFlow copies them, once
 
 
 def digest(arrays: Sequence[np.ndarray], *contents: bytes) -> str:

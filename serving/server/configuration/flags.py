@@ -85,7 +85,7 @@ FLAGS = {
     "num_tflite_interpreters_per_pool": Flag(
         1, "interpreters of each pool; so many times --num_tflite_pools run at once", high=1024
     ),
-    "num_load_threads": Flag(0, "models that are loaded at once; 0: four times as many as cores", high=1024),
+    "num_load_threads": Flag(0, "models that are loaded at once; 0: as many as cores", high=1024),
     "num_unload_threads": Flag(0, "versions that are closed at once; 0: as many as cores", high=1024),
     "max_num_load_retries": Flag(
         0, "how often a version that cannot be loaded is tried again; later only when its files change"

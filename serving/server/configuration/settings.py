@@ -43,7 +43,7 @@ class Settings:
     """
 
     bundle: Any = field(default_factory=_default)
-    load_threads: int = 4 * CORES
+    load_threads: int = CORES
     unload_threads: int = CORES
     retries: int = 0
     retry_seconds: float = 60.0
@@ -81,7 +81,7 @@ def settings_of(options: argparse.Namespace) -> Settings:
         fail(str(error))
     return Settings(
         bundle,
-        load_threads=options.num_load_threads or 4 * CORES,
+        load_threads=options.num_load_threads or CORES,
         unload_threads=options.num_unload_threads or CORES,
         retries=options.max_num_load_retries,
         retry_seconds=options.load_retry_interval_micros / 1e6,

@@ -4,7 +4,6 @@ The overhead of a session callable that runs in the calling thread is 8 microsec
 `tf.saved_model.load` about 300. A session also accepts what TensorFlow Serving accepts, with the same error messages.
 """
 
-import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -17,6 +16,7 @@ from tensorflow.core.protobuf import config_pb2
 from serving import tensors
 from serving.server import files
 from serving.server.configuration.settings import Settings
+from serving.server.models import saved_model
 from serving.server.models.warm_up import warm_up
 from serving.server.refusal import Refused
 from serving.server.requests import checks, jobs
@@ -25,7 +25,6 @@ tf.get_logger().setLevel("ERROR")
 v1 = tf.compat.v1
 # One for each set of requested outputs; beyond, all outputs are computed, and the requested ones picked
 MAX_CALLABLES = 32
-MAX_CONSTANT_BYTES = 2**32  # of one constant, which takes a few bytes in the file if all of its values are equal
 INITIALIZE = "__saved_model_init_op"  # of TensorFlow, not to be called
 ENCODER = ("assets.extra", "litert", "encoder.tflite")  # see `serving.server.models.apart`
 DEFAULTS = Settings()
@@ -58,12 +57,9 @@ class Servable:
         # The calling thread starts all operations unless the number of threads is asked for
         self._pool = 0 if config.inter_op_parallelism_threads > 0 else -1
         self._session = v1.Session(graph=self._graph, config=config)
-        _check_files(path)
-        with self._graph.as_default():
-            meta_graph = v1.saved_model.loader.load(self._session, list(settings.tags), path)
         try:
-            _check_content(meta_graph)
-        except ValueError:
+            meta_graph = saved_model.load(self._session, settings.tags, path)
+        except BaseException:
             self._session.close()
             raise
         self.queue: jobs.Queue | None = None  # where its jobs wait for a batch
@@ -230,29 +226,6 @@ def described(signatures: Mapping[str, Message]) -> str:
         for name, signature in sorted(signatures.items())
         if name != INITIALIZE
     )
-
-
-def _check_files(path):
-    """Raises `FileNotFoundError` unless there is a graph that can be read: of a pipe, TensorFlow would wait for the end."""
-    if not any(files.is_file(os.path.join(path, name)) for name in ("saved_model.pb", "saved_model.pbtxt")):
-        raise FileNotFoundError(f"SavedModel file does not exist at: {path}/saved_model.pb or saved_model.pbtxt")
-
-
-def _check_content(meta_graph):
-    """Raises `ValueError` for assets outside of the version's folder, and constants that would fill the memory."""
-    for asset in meta_graph.asset_file_def:
-        if os.path.isabs(asset.filename) or ".." in asset.filename.split("/"):
-            raise ValueError(f"expected assets of the version's folder, found {asset.filename}")
-    graph = meta_graph.graph_def
-    for nodes in (graph.node, *(function.node_def for function in graph.library.function)):
-        for node in nodes:
-            if node.op == "Const":
-                proto = node.attr["value"].tensor
-                size = math.prod(dimension.size for dimension in proto.tensor_shape.dim)
-                if size > MAX_CONSTANT_BYTES // max(tf.as_dtype(proto.dtype).size, 1):
-                    raise ValueError(
-                        f"expected constants of at most {MAX_CONSTANT_BYTES} bytes, found {node.name} of {size} values"
-                    )
 
 
 def _described(infos):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.python.saved_model.loader_impl import SavedModelLoader
 from tensorflow_serving.apis import predict_pb2
 
 from serving.server.models import servable
@@ -108,3 +109,10 @@ def test_functions_kept_for_outputs_are_few(services):
     model._callables.clear()
     with pytest.raises(Refused, match="duplicate output tensor alias: y3"):
         ask(services.predict, request("types", "many", {"x": 1.0}, ["y3", "y3"]))
+
+
+def test_what_does_nothing_is_not_run_before_the_first_request(tmp_path, monkeypatch):
+    save_types(tmp_path / "1", ("float32",))
+    monkeypatch.setattr(SavedModelLoader, "run_init_ops", None)  # `test_mnist.py` has a table to fill
+    loaded = servable.Servable(tmp_path / "1")
+    np.testing.assert_array_equal(loaded.predict("float32", {"x": np.array([2.0], np.float32)})["y"], [2.0])
