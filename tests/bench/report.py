@@ -127,7 +127,7 @@ def tables(report: Report, titles: dict[str, str]) -> str:
 def _table(report, measure):
     peers, bound = measure.peers if measure.ours else [], report.bound(measure)
     width = max(map(len, [*measure.figures, BOUND]))
-    columns = [f"ours / {name}" for name in peers] + ["of the bound"] * bool(bound)
+    columns = [f"/ {name}" for name in peers] + ["of the bound"] * bool(bound)
     yield f"{'':{width}} {measure.unit:>12}  " + "  ".join(columns)
     for name, value in measure.figures.items():
         cells = [f"{measure.ratio(name, peer):.2f}x" if name in measure.ours else "" for peer in peers]

@@ -30,8 +30,8 @@ def backbone(folder):
     )
 
 
-def finetuning(folder, task, classes, batches):
-    """Returns what makes a step of each batch."""
+def finetuning(folder, task, classes):
+    """Returns batches -> what makes a step of each."""
     bert = backbone(folder)
     if task == "qa":
         x = keras.layers.Dense(2)(bert.output["sequence_output"])
@@ -41,8 +41,12 @@ def finetuning(folder, task, classes, batches):
     model = keras.Model(bert.input, outputs)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.AdamW(1e-4, weight_decay=0.01, global_clipnorm=1.0), loss=loss)
-    given = [(tensors(inputs), targets) for inputs, targets in batches]
-    return lambda: [model.train_on_batch(inputs, targets) for inputs, targets in given]
+
+    def ready(batches):
+        given = [(tensors(inputs), targets) for inputs, targets in batches]
+        return lambda: [model.train_on_batch(inputs, targets) for inputs, targets in given]
+
+    return ready
 
 
 def encoder(folder):

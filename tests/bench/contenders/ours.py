@@ -21,8 +21,8 @@ NAMES = ("token_ids", "segment_ids", "mask")
 SIGNATURE = "serving_default"
 
 
-def finetuning(folder, task, classes, batches, *, texts=1, **form):
-    """Returns what makes a step of each batch; `form`: arguments of the architecture's `build`."""
+def finetuning(folder, task, classes, *, texts=1, **form):
+    """Returns batches -> what makes a step of each; `form`: arguments of the architecture's `build`."""
     blueprint, kind = Blueprint.of_weights(folder), kind_of(TASKS[task])
     encoder = blueprint.architecture.build(blueprint.config, kind.wants, seed=0, **form)
     model = kind.build(encoder, classes, dropout=blueprint.architecture.head_dropout(blueprint.config), seed=0)
@@ -30,8 +30,12 @@ def finetuning(folder, task, classes, batches, *, texts=1, **form):
     optimizer = optim.optimizer(model.trainable_variables, optim.Schedule(1e-4, 10, 1000), weight_decay=0.01)
     signature = [blueprint.reader(blueprint.config.positions).inputs(texts), kind.targets]
     step = training_step(model, kind.loss, optimizer, signature)
-    given = [tf.nest.map_structure(tf.convert_to_tensor, batch) for batch in batches]
-    return lambda: [step([batch]) for batch in given]
+
+    def ready(batches):
+        given = [tf.nest.map_structure(tf.convert_to_tensor, batch) for batch in batches]
+        return lambda: [step([batch]) for batch in given]
+
+    return ready
 
 
 def encoder(blueprint, load=lambda model: None, *, pooled_only=False, packed=True):
@@ -94,5 +98,6 @@ def spent(servable, feeds, kind_of_node, runs=20):
 
 def weights_of_products(model):
     """Returns how many numbers the matrices of a model have; embeddings, which are looked up, left out."""
-    return sum(x.shape[0] * x.shape[1] for x in model.trainable_variables if len(x.shape) == 2 and "embedding" not in x.path)
-
+    return sum(
+        x.shape[0] * x.shape[1] for x in model.trainable_variables if len(x.shape) == 2 and "embedding" not in x.path
+    )

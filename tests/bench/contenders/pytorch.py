@@ -30,8 +30,8 @@ def torch_step(model: torch.nn.Module, loss_of: Callable[[Any], torch.Tensor], r
     return step
 
 
-def finetuning(folder, task, classes, batches):
-    """Returns what makes a step of each batch, with the attention that transformers takes by itself (sdpa)."""
+def finetuning(folder, task, classes):
+    """Returns batches -> what makes a step of each, with the attention that transformers takes by itself (sdpa)."""
     if task == "qa":
         model = BertForQuestionAnswering.from_pretrained(folder).train()
         labels = lambda targets: {
@@ -42,8 +42,12 @@ def finetuning(folder, task, classes, batches):
         model = BertForSequenceClassification.from_pretrained(folder, num_labels=classes).train()
         labels = lambda targets: {"labels": torch.tensor(targets, dtype=torch.long)}
     step = torch_step(model, lambda batch: model(**batch).loss, 1e-4)
-    given = [tensors(inputs) | labels(targets) for inputs, targets in batches]
-    return lambda: [step(batch) for batch in given]
+
+    def ready(batches):
+        given = [tensors(inputs) | labels(targets) for inputs, targets in batches]
+        return lambda: [step(batch) for batch in given]
+
+    return ready
 
 
 def encoder(model, inputs):

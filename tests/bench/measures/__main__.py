@@ -1,6 +1,6 @@
 """One measure, in a process of its own: `tests.bench` starts it.
 
-    python -m tests.bench.measures NAME --json FILE [--rounds 3] [--seconds 0.3] [--threads 2] [--run RUN]
+python -m tests.bench.measures NAME --json FILE [--rounds 3] [--seconds 0.3] [--threads 2] [--run RUN]
 """
 
 import argparse

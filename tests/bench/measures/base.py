@@ -5,7 +5,6 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-import torch
 from safetensors.torch import load as load_torch
 from transformers import BertConfig, BertModel
 
@@ -51,7 +50,7 @@ def measure(options):
             "base",
             figures,
             "ms",
-            flops=examples.flops(blueprint.config, [LENGTH] * ROWS, training=False),
+            flops=examples.flops(blueprint.config, [LENGTH] * ROWS),
             weights=4 * examples.weights(blueprint.config),
             targets=[(best, "transformers", 0.9), (best, CEILING, 0.9)],
             notes=[f"the graph that TensorFlow serves, ms by operation: {most}; {spent.total():.0f} in all"],
@@ -62,7 +61,9 @@ def measure(options):
 def peer_of(blueprint, model):
     """Returns transformers' model with the same weights."""
     settings = blueprint.architecture.to_settings(blueprint.config)
-    peer = BertModel(BertConfig(**{name: value for name, value in settings.items() if name != "model_type"}), add_pooling_layer=False)
+    peer = BertModel(
+        BertConfig(**{name: value for name, value in settings.items() if name != "model_type"}), add_pooling_layer=False
+    )
     given = load_torch(blueprint.architecture.to_bytes(model))
     given = {name.removeprefix("bert."): value for name, value in given.items()}
     missing, unexpected = peer.load_state_dict(given, strict=False)

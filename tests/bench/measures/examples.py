@@ -37,19 +37,25 @@ def padding(batches):
     return 1 - sum(inputs["mask"].sum() for inputs, _ in batches) / sum(inputs["mask"].size for inputs, _ in batches)
 
 
-def flops(config, lengths, *, training):
+def flops(config, lengths, *, training=False, pooled=False):
     """Returns the floating-point operations of an encoder on sequences of so many real pieces: its products, no more.
 
-    A step of training computes each product, and two of its size for the gradients.
+    A step of training computes each product, and two of its size for the gradients. For the pooled output alone, the last layer
+    needs keys and values of all pieces, and the rest of the first ones.
 
     Args:
         config: `trainer.architectures.bert.Config`.
         lengths: [N].
-        training: Of a step, or of the encoder alone.
+        training: Of a step, not of the encoder alone.
+        pooled: Only what the pooled output needs.
     """
     lengths = np.asarray(lengths, float)
     products = 2 * weights(config) * lengths.sum()
     attention = 4 * config.layers * config.width * np.square(lengths).sum()  # scores, and the mean by them
+    if pooled:
+        rest = weights(config) / config.layers - 2 * config.width**2
+        products -= 2 * rest * (lengths - 1).sum()
+        attention -= 4 * config.width * (np.square(lengths) - lengths).sum()
     return float((3 if training else 1) * (products + attention))
 
 

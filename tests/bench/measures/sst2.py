@@ -15,11 +15,12 @@ def measure(options):
     data = examples.read(folder, "sentiment", "sst2", LENGTH, labels=LABELS)
     plans = examples.plans(data, BATCH, BATCHES)
     planned, random = (examples.batches_of(data, plans[name]) for name in ("planned", "random"))
+    ready = {module: module.finetuning(folder, "sentiment", classes) for module in (ours, pytorch, kerashub)}
     contenders = {
-        "ours, planned batches": ours.finetuning(folder, "sentiment", classes, planned),
-        "ours, random batches": ours.finetuning(folder, "sentiment", classes, random),
-        "transformers": pytorch.finetuning(folder, "sentiment", classes, random),
-        "KerasHub": kerashub.finetuning(folder, "sentiment", classes, random),
+        "ours, planned batches": ready[ours](planned),
+        "ours, random batches": ready[ours](random),
+        "transformers": ready[pytorch](random),
+        "KerasHub": ready[kerashub](random),
     }
     lengths = [length for plan in plans["random"] for length in data.lengths[plan]]
     config = Blueprint.of_weights(folder).config
@@ -29,7 +30,7 @@ def measure(options):
             "sst2",
             rates,
             "sentences/s",
-            flops=examples.flops(config, lengths, training=True) / len(lengths),
+            flops=examples.flops(config, lengths, training=True, pooled=True) / len(lengths),
             targets=[("ours, planned batches", "transformers", 2.0)],
             notes=[
                 f"batches of {BATCH}; padding: planned {examples.padding(planned):.0%}, random {examples.padding(random):.0%}"

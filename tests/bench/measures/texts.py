@@ -43,7 +43,7 @@ def measure(options):
 
 def trained(out):
     """Returns a run of MiniLM that has learned a little."""
-    command = "finetune sentiment --init minilm --train sst2 --limit 320 --epochs 1".split()
+    command = ["finetune", "sentiment", "--init", "minilm", "--train", "sst2", "--limit", "320", "--epochs", "1"]
     process = [sys.executable, "-m", "trainer", *command, "--out", str(out)]
     subprocess.run(process, check=True, stdout=subprocess.DEVNULL)
     return out
@@ -67,7 +67,7 @@ def measured(run, folder, options):
             asked = {f"ours, strings by gRPC, {name}": asker(folder / f"{name}.socket", array) for name in servers}
             read = parts.predict(ours.SIGNATURE + TEXT, {"text": array})
             contenders = asked | encoders.fed_with(read)
-            flops = examples.flops(config, read["lengths"], training=False)
+            flops = examples.flops(config, read["lengths"], pooled=True)
             weights = 4 * examples.weights(config)
             figures = fastest(contenders, options.rounds, options.seconds)
             measures.append(Measure(f"texts, {key}", figures, "ms", flops=flops, weights=weights))
@@ -93,7 +93,9 @@ class Encoders:
     """
 
     def __init__(self, run, paths, folder, threads):
-        self._lite = {name: Encoder((Path(path) / FOLDER / ENCODER).read_bytes(), threads) for name, path in paths.items()}
+        self._lite = {
+            name: Encoder((Path(path) / FOLDER / ENCODER).read_bytes(), threads) for name, path in paths.items()
+        }
         self._reference = BertModel.from_pretrained(run).eval().requires_grad_(False)
         fp32 = onnx.encoder(self._reference, folder, threads)
         self._onnx = {"fp32": fp32, "int8": onnx.quantized(folder, threads)}

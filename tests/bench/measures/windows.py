@@ -1,7 +1,8 @@
 """Fine-tuning MiniLM on SQuAD's questions, in windows of 384 pieces: windows a second, and the memory of a full batch.
 
-Speed on real windows, in batches at random: transformers pads them, ours computes real places alone. Memory is the most that a
-process of a contender alone ever held (VmHWM), which makes two steps of a batch of 32 windows without a place to spare.
+Each contender has a process of its own, and they take turns. Speed on real windows, in batches at random: transformers pads
+them, ours computes real places alone. Memory is the most that the process ever held (VmHWM) after two steps of a batch of 32
+windows without a place to spare.
 """
 
 import argparse
@@ -17,8 +18,10 @@ from pathlib import Path
 import numpy as np
 
 from tests.bench.report import Measure
+from tests.bench.turns import best
 
-BATCH, BATCHES, LENGTH, QUESTIONS = 32, 4, 384, 3000
+BATCH, BATCHES, LENGTH, QUESTIONS = 32, 3, 384, 3000
+ROUNDS = 2  # at most: each takes a minute
 STEPS = 2  # for memory: the second holds what the optimizer keeps, too
 CONTENDERS = {  # name: module of `tests.bench.contenders`, arguments of its `finetuning`
     "ours": ("ours", {"texts": 2}),
@@ -29,56 +32,77 @@ CONTENDERS = {  # name: module of `tests.bench.contenders`, arguments of its `fi
 
 def measure(options):
     from tests.bench.measures import examples
-    from tests.bench.turns import best
     from trainer.runs.blueprint import Blueprint
     from trainer.weights import hub
 
     folder = hub.folder_of("minilm")
     data = examples.read(folder, "qa", "squad1", LENGTH, limit=QUESTIONS, doc_stride=128, max_answer_length=30)
-    plans = examples.plans(data, BATCH, BATCHES)
-    planned, random = (examples.batches_of(data, plans[name]) for name in ("planned", "random"))
-    full = examples.batches_of(data, [np.flatnonzero(data.lengths == LENGTH)[:BATCH]])
-    assert full[0][0]["mask"].all() and len(full[0][1]) == BATCH
-    runs = {f"{name}, random batches": contender(name, folder, random) for name in CONTENDERS}
-    runs = {"ours, planned batches": contender("ours", folder, planned), **runs}
-    lengths = [length for plan in plans["random"] for length in data.lengths[plan]]
-    flops = examples.flops(Blueprint.of_weights(folder).config, lengths, training=True)
-    rates = {name: len(lengths) / seconds for name, seconds in best(runs, options.rounds).items()}
-    note = f"batches of {BATCH}; {np.mean(lengths):.0f} pieces on average, padding: planned {examples.padding(planned):.0%}, "
-    note += f"random {examples.padding(random):.0%}"
-    return [
-        Measure("windows", rates, "windows/s", flops=flops / len(lengths), notes=[note]),
-        Measure("windows, memory", {name: memory(name, folder, full) for name in CONTENDERS}, "GB"),
-    ]
-
-
-def contender(name, folder, batches):
-    """Returns what makes a step of each batch."""
-    module, arguments = CONTENDERS[name]
-    return import_module(f"tests.bench.contenders.{module}").finetuning(folder, "qa", 2, batches, **arguments)
-
-
-def memory(name, folder, batches):
-    """Returns the GB that a process which trains alone held at most."""
+    plans = examples.plans(data, BATCH, BATCHES) | {"full": [np.flatnonzero(data.lengths == LENGTH)[:BATCH]]}
+    batches = {name: examples.batches_of(data, plan) for name, plan in plans.items()}
+    assert examples.padding(batches["full"]) == 0 and len(batches["full"][0][1]) == BATCH
     with tempfile.TemporaryDirectory() as temporary:
         path = Path(temporary) / "batches"
         path.write_bytes(pickle.dumps(batches))
+        memory, seconds = in_turn(folder, path, min(options.rounds, ROUNDS))
+    lengths = [length for plan in plans["random"] for length in data.lengths[plan]]
+    flops = examples.flops(Blueprint.of_weights(folder).config, lengths, training=True)
+    rates = {name: len(lengths) / value for name, value in seconds.items()}
+    planned, random = (f"{examples.padding(batches[name]):.0%}" for name in ("planned", "random"))
+    note = f"batches of {BATCH}; {np.mean(lengths):.0f} pieces on average; padding: planned {planned}, random {random}"
+    return [
+        Measure("windows", rates, "windows/s", flops=flops / len(lengths), notes=[note]),
+        Measure("windows, memory", memory, "GB"),
+    ]
+
+
+def in_turn(folder, path, rounds):
+    """Returns ({contender: GB}, {contender and batches: seconds of the best round}); `path`: of the batches."""
+    workers = {name: Worker(name, folder, path) for name in CONTENDERS}
+    try:
+        memory = {name: [worker("full") for _ in range(STEPS)][-1] for name, worker in workers.items()}
+        runs = {"ours, planned batches": lambda: workers["ours"]("planned")}
+        runs |= {f"{name}, random batches": lambda worker=worker: worker("random") for name, worker in workers.items()}
+        return memory, best(runs, rounds)
+    finally:
+        for worker in workers.values():
+            worker.end()
+
+
+class Worker:
+    """A process that trains as one contender when it is told to."""
+
+    def __init__(self, name, folder, path):
         command = [sys.executable, "-m", "tests.bench.measures.windows", name, str(folder), str(path)]
-        process = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    return json.loads(process.stdout.splitlines()[-1]) / 1e6
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def __call__(self, batches):
+        """Has it make a step of each batch; returns the GB that it held at most until now."""
+        print(batches, file=self._process.stdin, flush=True)
+        line = self._process.stdout.readline()
+        if not line:
+            sys.exit(f"{' '.join(self._process.args)} ended with {self._process.wait()}")
+        return json.loads(line)
+
+    def end(self):
+        self._process.stdin.close()
+        self._process.wait()
 
 
 def main():
-    """Trains as one contender, and prints the kB that this process held at most."""
+    """Makes a step of each batch of those that a line names, and prints the GB that this process held at most; and so on."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("name", choices=CONTENDERS)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("batches", type=Path, help="written by `memory`")
+    parser.add_argument("batches", type=Path, help="{name: batches}")
     options = parser.parse_args()
-    run = contender(options.name, options.folder, pickle.loads(options.batches.read_bytes()))
-    for _ in range(STEPS):
-        run()
-    print(re.search(r"^VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)[1])
+    answers, sys.stdout = sys.stdout, sys.stderr  # frameworks print, too
+    module, arguments = CONTENDERS[options.name]
+    ready = import_module(f"tests.bench.contenders.{module}").finetuning(options.folder, "qa", 2, **arguments)
+    runs = {name: ready(batches) for name, batches in pickle.loads(options.batches.read_bytes()).items()}
+    for line in sys.stdin:
+        runs[line.strip()]()
+        held = re.search(r"^VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
+        print(int(held[1]) / 1e6, file=answers, flush=True)
 
 
 if __name__ == "__main__":
