@@ -108,11 +108,7 @@ class Report:
 
 
 def shown(value: float) -> str:
-    """Returns a value with three digits or more.
-
-    >>> [shown(1.234), shown(123.4), shown(12.34)]
-    ['1.23', '123', '12.3']
-    """
+    """Returns a value with three digits or more: 1.23, 12.3, 123."""
     return f"{value:.{2 if value < 10 else 1 if value < 100 else 0}f}"
 
 

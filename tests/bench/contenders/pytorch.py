@@ -6,7 +6,10 @@ from typing import Any
 import numpy as np
 import torch
 from transformers import BertForQuestionAnswering, BertForSequenceClassification
+from transformers.utils import logging
 
+logging.set_verbosity_error()  # of heads that are new, and progress bars
+logging.disable_progress_bar()
 NAMES = {"token_ids": "input_ids", "segment_ids": "token_type_ids", "mask": "attention_mask"}
 
 

@@ -102,7 +102,7 @@ def main():
     for line in sys.stdin:
         runs[line.strip()]()
         held = re.search(r"^VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
-        print(int(held[1]) / 1e6, file=answers, flush=True)
+        print(int(held[1]) * 1024 / 1e9, file=answers, flush=True)
 
 
 if __name__ == "__main__":
