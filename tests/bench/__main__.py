@@ -47,12 +47,7 @@ def main():
     parser.add_argument("--docs", action="store_true", help="write into docs/, too")
     options = parser.parse_args()
     folder = options.drawn or options.to
-    if options.drawn:
-        report = Report.of(json.loads((folder / FIGURES).read_text()))
-    else:
-        report = measured(options)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / FIGURES).write_text(json.dumps(report.content(), indent=1))
+    report = Report.of(json.loads((folder / FIGURES).read_text())) if options.drawn else measured(options)
     draw(report, folder / PICTURE)
     if options.docs:
         markdown.write(report, DOCS, DRAWN)
@@ -61,8 +56,18 @@ def main():
 
 
 def measured(options):
-    """Returns the report of what a run of each measure found."""
-    load, begun, measures = os.getloadavg()[0], time.monotonic(), []
+    """Returns the report of what a run of each measure found; what there is of it lies in the folder after each."""
+    load, begun = os.getloadavg()[0], time.monotonic()
+    versions = {name: importlib.metadata.version(name) for name in PACKAGES}
+    about = {
+        "machine": processor(),
+        "threads": options.threads,
+        "date": time.strftime("%Y-%m-%d"),
+        "versions": versions,
+    }
+    about |= {"python": platform.python_version(), "command": f"python -m tests.bench {' '.join(sys.argv[1:])}".strip()}
+    report = Report(about, [])
+    options.to.mkdir(parents=True, exist_ok=True)
     flags = [
         f"--{name}={value}" for name in ("rounds", "seconds", "threads", "run") if (value := getattr(options, name))
     ]
@@ -72,19 +77,11 @@ def measured(options):
             path = Path(folder) / FIGURES
             command = [sys.executable, "-m", "tests.bench.measures", name, "--json", str(path), *flags]
             if status := subprocess.run(command, check=False).returncode:
-                sys.exit(f"{name}: the process ended with {status}")
-            measures += [Measure(**measure) for measure in json.loads(path.read_text())]
-    about = {
-        "machine": processor(),
-        "threads": options.threads,
-        "date": time.strftime("%Y-%m-%d"),
-        "load": [load, os.getloadavg()[0]],
-        "seconds": round(time.monotonic() - begun),
-        "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
-        "python": platform.python_version(),
-        "command": "python -m tests.bench " + " ".join(sys.argv[1:]),
-    }
-    return Report(about, measures)
+                sys.exit(f"{name}: the process ended with {status}; {options.to / FIGURES} has the measures before it")
+            report.measures += [Measure(**measure) for measure in json.loads(path.read_text())]
+        about |= {"load": [load, os.getloadavg()[0]], "seconds": round(time.monotonic() - begun)}
+        (options.to / FIGURES).write_text(json.dumps(report.content(), indent=1))
+    return report
 
 
 def draw(report, path):
