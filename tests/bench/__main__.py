@@ -47,6 +47,8 @@ def main():
     parser.add_argument("--docs", action="store_true", help="write into docs/, too")
     options = parser.parse_args()
     folder = options.drawn or options.to
+    if options.drawn and not (folder / FIGURES).is_file():
+        parser.error(f"--drawn: expected a folder with {FIGURES}, received {folder}")
     report = Report.of(json.loads((folder / FIGURES).read_text())) if options.drawn else measured(options)
     draw(report, folder / PICTURE)
     if options.docs:
@@ -77,7 +79,10 @@ def measured(options):
             path = Path(folder) / FIGURES
             command = [sys.executable, "-m", "tests.bench.measures", name, "--json", str(path), *flags]
             if status := subprocess.run(command, check=False).returncode:
-                sys.exit(f"{name}: the process ended with {status}; {options.to / FIGURES} has the measures before it")
+                print(
+                    f"{name}: ended with {status}; {options.to / FIGURES} has the measures before it", file=sys.stderr
+                )
+                sys.exit(status if status > 0 else 1)
             report.measures += [Measure(**measure) for measure in json.loads(path.read_text())]
         about |= {"load": [load, os.getloadavg()[0]], "seconds": round(time.monotonic() - begun)}
         (options.to / FIGURES).write_text(json.dumps(report.content(), indent=1))

@@ -6,6 +6,7 @@ python -m tests.bench.measures NAME --json FILE [--rounds 3] [--seconds 0.3] [--
 import argparse
 import json
 import os
+import sys
 from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
@@ -24,9 +25,14 @@ def main():
 
     from trainer import quiet  # noqa: F401  isort: skip  before anything else imports TensorFlow
     from tests.bench.turns import limit_threads
+    from trainer.errors import Failure, Mistake
 
     limit_threads(options.threads)
-    measures = import_module(f"tests.bench.measures.{options.name}").measure(options)
+    try:
+        measures = import_module(f"tests.bench.measures.{options.name}").measure(options)
+    except (Mistake, Failure) as error:  # no data, no run
+        print(error, file=sys.stderr)
+        sys.exit(2)
     options.json.write_text(json.dumps([asdict(measure) for measure in measures]))
 
 
