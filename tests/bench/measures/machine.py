@@ -3,8 +3,10 @@
 import tensorflow as tf
 import torch
 
+from tests.bench.measures import examples
 from tests.bench.report import MACHINE, Measure
 from tests.bench.turns import fastest
+from trainer.architectures import table
 
 SIZES = (
     (512, 512, 512),
@@ -13,6 +15,8 @@ SIZES = (
     (4096, 768, 3072),
 )  # the last is BERT-base's, 32 x 128
 MEMORY = 2**29  # bytes: more than caches hold
+ENCODERS, SHAPES = {"minilm": "MiniLM", "base": "BERT-base"}, ((1, 16), (32, 128))
+VOCABULARY = 30522  # which decides nothing here
 
 
 def measure(options):
@@ -29,4 +33,22 @@ def measure(options):
     block, other = torch.ones(MEMORY // 4), torch.empty(MEMORY // 4)
     taken = fastest({"read": block.sum, "copy": lambda: other.copy_(block)}, options.rounds, options.seconds)
     memory = {"read": MEMORY / taken["read"] / 1e6, "copy, read and written": 2 * MEMORY / taken["copy"] / 1e6}
-    return [Measure(f"{MACHINE}, products", products, "GFLOP/s"), Measure(f"{MACHINE}, memory", memory, "GB/s")]
+    notes = [*limits(max(products.values()), memory["read"])]
+    return [
+        Measure(f"{MACHINE}, products", products, "GFLOP/s"),
+        Measure(f"{MACHINE}, memory", memory, "GB/s", notes=notes),
+    ]
+
+
+def limits(products, memory):
+    """Yields what encoders take at least at so many GFLOP/s and GB/s, in float32, a line a shape."""
+    for size, title in ENCODERS.items():
+        architecture, sizes = table.named(size)
+        config = architecture.configuration(sizes, VOCABULARY)
+        megabytes = 4 * examples.weights(config) / 1e6
+        for rows, pieces in SHAPES:
+            gigaflops = examples.flops(config, [pieces] * rows) / 1e9
+            yield (
+                f"{title}, {rows} x {pieces}: {megabytes:.0f} MB of weights are read in {megabytes / memory:.2f} ms (those that stay "
+                f"in a cache faster), {gigaflops:.2f} GFLOP computed in {1000 * gigaflops / products:.2f} ms"
+            )
