@@ -108,6 +108,7 @@ def said(report):
         f"{about['machine']}; {about['threads']} threads; load {about['load'][0]:.1f} before, {about['load'][1]:.1f} after"
     ]
     lines += [", ".join(f"{name} {version}" for name, version in about["versions"].items())]
+    lines += ["the machine was busy with other programs: compare nothing"] * report.busy
     return "\n".join([*lines, f"{about['seconds']} s; {about['command']}"])
 
 
@@ -123,8 +124,7 @@ def processor():
         flag for flag in ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile", "asimd", "sve") if flag in flags
     ]
     family = f" (family {of['cpu family']}, model {of['model']})" if "cpu family" in of else ""
-    cache = f"; cache {of['cache size']}" if "cache size" in of else ""
-    return f"{of.get('model name', 'unknown processor')}{family}; {', '.join(known)}{cache}"
+    return f"{of.get('model name', 'unknown processor')}{family}; {', '.join(known)}"
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ WORDS = {
         "in": "Measured {date} on {machine}; {threads} threads, load {before:.1f} before and {after:.1f} after; {versions}.",
         "machine": "Products of float32: {products:.0f} GFLOP/s; memory is read at {bandwidth:.0f} GB/s.",
         "bound": "what the machine allows",
+        "busy": "**The machine was busy with other programs**: threads that wait for each other, as PyTorch's, lose most by that.",
         "times": "The same as a picture",
         "share": "of the machine",
         "stop": " ",
@@ -22,6 +23,7 @@ WORDS = {
         "in": "{date} 测于 {machine}；{threads} 个线程，负载前 {before:.1f}、后 {after:.1f}；{versions}。",
         "machine": "float32 乘积：每秒 {products:.0f} GFLOP；内存读取：每秒 {bandwidth:.0f} GB。",
         "bound": "机器的上限",
+        "busy": "**机器同时在运行其他程序**：互相等待的线程（如 PyTorch 的）因此损失最大。",
         "times": "同样内容的图",
         "share": "占机器上限",
         "stop": "",
@@ -57,6 +59,7 @@ def section(report: Report, language: str, picture: str) -> str:
         + words["stop"]
         + words["machine"].format(products=report.products / 1e9, bandwidth=report.bandwidth / 1e9)
     ]  # fmt: skip
+    lines += ["", words["busy"]] * report.busy
     for measure in report.measures:
         if not measure.key.startswith(MACHINE):
             lines += ["", *_table(report, measure, language)]

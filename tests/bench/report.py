@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-MACHINE = "machine"
+MACHINE = "machine"  # begins the keys of what it can do
+READ = "read"  # of its memory
 
 
 @dataclass
@@ -74,17 +75,23 @@ class Report:
     @property
     def products(self) -> float:
         """Floating-point operations a second of the fastest products of this machine; 0: not measured."""
-        return 1e9 * max(self._machine("GFLOP/s"), default=0)
+        return 1e9 * max((value for _, value in self._machine("GFLOP/s")), default=0)
 
     @property
     def bandwidth(self) -> float:
         """Bytes a second that this machine reads of its memory; 0: not measured."""
-        return 1e9 * max(self._machine("GB/s"), default=0)
+        return 1e9 * dict(self._machine("GB/s")).get(READ, 0)
 
-    def _machine(self, unit) -> Iterator[float]:
+    def _machine(self, unit) -> Iterator[tuple[str, float]]:
         for measure in self.measures:
             if measure.key.startswith(MACHINE) and measure.unit == unit:
-                yield from measure.figures.values()
+                yield from measure.figures.items()
+
+    @property
+    def busy(self) -> bool:
+        """Whether other programs computed, too: before, or beside as many threads as were to be measured."""
+        before, after = self.about["load"]
+        return before > 1 or after > self.about["threads"] + 1
 
     def bound(self, measure: Measure) -> float:
         """Returns the best value that the machine's products and memory allow in float32; 0: unknown."""

@@ -57,6 +57,10 @@ def test_pages_keep_what_stands_around_the_tables(report, tmp_path):
     assert english.startswith("before\n") and english.endswith("\nafter\n") and "old" not in english
     assert "| ours, fp32 | 4.00 | 2.00x | 50% |" in english
     assert "| 我们，fp32 | 4.00 | 2.00x | 50% |" in chinese
+    assert "busy" not in english
+    report.about["load"] = [0.5, 4.0]
+    markdown.write(report, tmp_path, "speed.png")
+    assert "busy" in pages[0].read_text()
     pages[0].write_text("no marks")
     with pytest.raises(ValueError, match="expected"):
         markdown.write(report, tmp_path, "speed.png")

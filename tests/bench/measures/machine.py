@@ -4,7 +4,7 @@ import tensorflow as tf
 import torch
 
 from tests.bench.measures import examples
-from tests.bench.report import MACHINE, Measure
+from tests.bench.report import MACHINE, READ, Measure
 from tests.bench.turns import fastest
 from trainer.architectures import table
 
@@ -31,9 +31,9 @@ def measure(options):
         for name, milliseconds in fastest(runs, options.rounds, options.seconds).items():
             products[f"{name} {rows} x {inner} x {columns}"] = 2 * rows * inner * columns / milliseconds / 1e6
     block, other = torch.ones(MEMORY // 4), torch.empty(MEMORY // 4)
-    taken = fastest({"read": block.sum, "copy": lambda: other.copy_(block)}, options.rounds, options.seconds)
-    memory = {"read": MEMORY / taken["read"] / 1e6, "copy, read and written": 2 * MEMORY / taken["copy"] / 1e6}
-    notes = [*limits(max(products.values()), memory["read"])]
+    taken = fastest({READ: block.sum, "copy": lambda: other.copy_(block)}, options.rounds, options.seconds)
+    memory = {READ: MEMORY / taken[READ] / 1e6, "copy, read and written": 2 * MEMORY / taken["copy"] / 1e6}
+    notes = [*limits(max(products.values()), memory[READ])]
     return [
         Measure(f"{MACHINE}, products", products, "GFLOP/s"),
         Measure(f"{MACHINE}, memory", memory, "GB/s", notes=notes),
