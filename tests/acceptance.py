@@ -414,7 +414,7 @@ def speed(key, peer, floor, variant):
     return check
 
 
-SERVED = "ours, strings by gRPC, fp32"
+SERVED = "ours, strings by gRPC, LiteRT fp32"
 PROMISES = [
     Promise("trains a small model for each task, exports all, serves them in one process, asks each", demo),
     Promise("make test # all tests", all_tests),
