@@ -31,7 +31,11 @@ from trainer.tasks.table import TASKS
 
 PIECES, SENTENCES = (8, 16, 32, 128), 32
 WORDS = ["a", "good", "film", "that", "you", "should", "see", "this", "year", "or", "the", "next", "one"]
-SERVERS = {"int8": "litert", "fp32": "litert", "TensorFlow": "tensorflow"}  # name: what computes
+SERVERS = {  # name: precision of the export, runtime
+    "LiteRT int8": ("int8", "litert"),
+    "LiteRT fp32": ("fp32", "litert"),
+    "TensorFlow": ("fp32", "tensorflow"),
+}
 SHORT = "1 x 16"  # of which the graph is looked at
 NEAR = 1e-3  # hidden states, of contenders with the same weights
 
@@ -55,20 +59,16 @@ def measured(run, folder, options):
     rows = files.read(datasets.path_of("sst2", "dev"), TASKS["sentiment"], Run(run).labels, limit=SENTENCES)
     texts = {f"1 x {length}": [" ".join((WORDS * 10)[: length - 2])] for length in PIECES}
     texts[f"{SENTENCES} sentences"] = [row["text"] for row in rows]
-    titles = {name: name if name == "TensorFlow" else f"LiteRT {name}" for name in SERVERS}
     config, threads, measures = Blueprint.of_weights(run).config, options.threads, []
     paths = {name: export(run, folder / name, precision=name)["path"] for name in ("fp32", "int8")}
     encoders, parts = Encoders(run, paths, folder, threads), Servable(Path(paths["fp32"]) / FOLDER)
     whole, servers = Servable(paths["fp32"]), {}
     try:
-        for name, runtime in SERVERS.items():
-            base = folder / (name if name in paths else "fp32")
-            servers[name] = started(base, folder / f"{name}.socket", runtime, threads)
+        for name, (precision, runtime) in SERVERS.items():
+            servers[name] = started(folder / precision, socket_of(folder, name), runtime, threads)
         for key, strings in texts.items():
             array = np.array([text.encode() for text in strings], object)
-            asked = {
-                f"ours, strings by gRPC, {titles[name]}": asker(folder / f"{name}.socket", array) for name in servers
-            }
+            asked = {f"ours, strings by gRPC, {name}": asker(socket_of(folder, name), array) for name in servers}
             read = parts.predict(ours.SIGNATURE + TEXT, {"text": array})
             contenders = asked | encoders.fed_with(read)
             flops = examples.flops(config, read["lengths"], pooled=True)
@@ -131,6 +131,10 @@ def kind_of_node(node):
     if "/while/" in node.node_name or "while_body" in node.node_name or "classify" in node.node_name:
         return "matrix products" if "MatMul" in node.timeline_label else "other operations"
     return "text and decoding"
+
+
+def socket_of(folder, name):
+    return folder / f"{name.replace(' ', '-')}.socket"
 
 
 def started(base, socket, runtime, threads):
