@@ -9,9 +9,7 @@ from models.attention import scaled_dot_product
 from models.dropout import Dropout, Mask, dropped_values
 
 
-@pytest.mark.parametrize(
-    ("rate", "values"), [(0.0, 0), (0.1, 26), (0.5, 128), (0.001, 1), (0.999, 255)], ids=str
-)
+@pytest.mark.parametrize(("rate", "values"), [(0.0, 0), (0.1, 26), (0.5, 128), (0.001, 1), (0.999, 255)], ids=str)
 def test_the_rate_is_that_of_the_nearest_byte(rate, values):
     assert dropped_values(rate) == values
     if not rate:

@@ -15,21 +15,22 @@ from trainer.runs.blueprint import Blueprint
 from trainer.tasks.kinds import kind_of
 from trainer.tasks.table import TASKS
 from trainer.training import optim
+from trainer.training.recompute import Recomputing
 from trainer.training.step import training_step
 
 NAMES = ("token_ids", "segment_ids", "mask")
 SIGNATURE = "serving_default"
 
 
-def finetuning(folder, task, classes, *, texts=1, **form):
-    """Returns batches -> what makes a step of each; `form`: arguments of the architecture's `build`."""
+def finetuning(folder, task, classes, *, texts=1, recompute=False):
+    """Returns batches -> what makes a step of each; `recompute`: layers are computed anew for the gradient."""
     blueprint, kind = Blueprint.of_weights(folder), kind_of(TASKS[task])
-    encoder = blueprint.architecture.build(blueprint.config, kind.wants, seed=0, **form)
+    encoder = blueprint.architecture.build(blueprint.config, kind.wants, seed=0)
     model = kind.build(encoder, classes, dropout=blueprint.architecture.head_dropout(blueprint.config), seed=0)
     blueprint.load(model, folder, ignore=kind.layers)
     optimizer = optim.optimizer(model.trainable_variables, optim.Schedule(1e-4, 10, 1000), weight_decay=0.01)
     signature = [blueprint.reader(blueprint.config.positions).inputs(texts), kind.targets]
-    step = training_step(model, kind.loss, optimizer, signature)
+    step = training_step(Recomputing(model) if recompute else model, kind.loss, optimizer, signature)
 
     def ready(batches):
         given = [tf.nest.map_structure(tf.convert_to_tensor, batch) for batch in batches]

@@ -25,6 +25,7 @@ ROUNDS = 2  # at most: each takes a minute
 STEPS = 2  # for memory: the second holds what the optimizer keeps, too
 CONTENDERS = {  # name: module of `tests.bench.contenders`, arguments of its `finetuning`
     "ours": ("ours", {"texts": 2}),
+    "ours, recomputing": ("ours", {"texts": 2, "recompute": True}),
     "transformers": ("pytorch", {}),
     "KerasHub": ("kerashub", {}),
 }

@@ -49,7 +49,9 @@ def trained(model, computed, steps=2):
     signature = [{name: tf.TensorSpec([None, None], INPUTS[name]) for name in names}, tf.TensorSpec([None], tf.int32)]
     step = training_step(computed, loss, optimizer, signature)
     mask = np.tri(4, 9, 5, dtype=bool)
-    ids = {name: np.where(mask, np.arange(36).reshape(4, 9) % (2 if name == "segment_ids" else 50), 0) for name in INPUTS}
+    ids = {
+        name: np.where(mask, np.arange(36).reshape(4, 9) % (2 if name == "segment_ids" else 50), 0) for name in INPUTS
+    }
     inputs = {name: mask if name == "mask" else ids[name].astype("int32") for name in names}
     losses = [step([(inputs, np.array([0, 1, 1, 0], "int32"))])["loss"] for _ in range(steps)]
     return losses, model.trainable_variables, model.non_trainable_variables
