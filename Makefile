@@ -1,5 +1,5 @@
 # make demo   trains, exports, serves and asks, on a machine with Python 3.11 or later and make; make demo-all   in full
-# make test   all tests      make lint   style and types      make bench   speed beside the peers (installs them)
+# make test   all tests      make lint   style and types      make bench   speed and memory beside the peers (installs them)
 # make image  the server and exports/ as a container image; IMAGE=serving: with the stock TensorFlow Serving
 # make serve  runs that image with exports/ as they are, on ports 8500 and 8501, until Ctrl-C
 # make acceptance   one line per promise of the README: promised, found (installs the peers; two hours)
@@ -23,7 +23,7 @@ lint: .venv/.ready-dev
 	.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy
 
 bench: .venv-peers/.ready
-	.venv-peers/bin/python -m tests.bench.speed
+	.venv-peers/bin/python -m tests.bench
 
 compatibility: .venv/.ready-dev .venv-tf-2.12.1/.ready .venv-tf-2.20.0/.ready
 	.venv/bin/python -m tests.bench.compatibility
@@ -55,7 +55,7 @@ clean:
 	$(PIP) -r requirements-dev.txt
 	@touch $@
 
-.venv-peers/.ready: requirements-peers.txt
+.venv-peers/.ready: requirements-peers.txt requirements.txt
 	$(PYTHON) -m venv .venv-peers
 	.venv-peers/bin/python -m pip install --quiet torch==2.13.0
 	.venv-peers/bin/python -m pip install --quiet -r requirements-peers.txt

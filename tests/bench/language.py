@@ -22,7 +22,8 @@ import numpy as np
 import tensorflow as tf
 import torch
 
-from tests.bench.turns import best_of, torch_step
+from tests.bench.contenders.pytorch import torch_step
+from tests.bench.turns import best_of
 from trainer.corpora import making
 from trainer.data.plain_text import PlainText
 from trainer.pretraining.language import model_of

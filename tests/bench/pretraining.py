@@ -24,7 +24,8 @@ from safetensors.torch import load as load_torch
 from transformers import BertConfig, BertForPreTraining
 
 from models import heads
-from tests.bench.turns import best_of, torch_step
+from tests.bench.contenders.pytorch import torch_step
+from tests.bench.turns import best_of
 from trainer.corpora import making
 from trainer.data.plain_text import PlainText
 from trainer.pretraining import masked

@@ -23,8 +23,9 @@ import torch
 
 from models.seq2seq import joined, seq2seq
 from models.transformer import transformer_seq2seq
+from tests.bench.contenders.pytorch import torch_step
 from tests.bench.generation import marian
-from tests.bench.turns import best_of, parsed, torch_step
+from tests.bench.turns import best_of, parsed
 from trainer.data import datasets, files
 from trainer.tasks.setup import Setup
 from trainer.tasks.table import TASKS

@@ -1,0 +1,1 @@
+"""What `make bench` measures: a module each, whose `measure` gives `tests.bench.report.Measure`s."""
