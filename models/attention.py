@@ -29,7 +29,9 @@ def _of_rows(queries, memory):
     return ops.reshape(queries, [rows, number * length // ops.maximum(rows, 1), queries.shape[-1]])
 
 
-def scaled_dot_product(queries: Any, keys: Any, values: Any, seen: Any, mask: Mask | None = None) -> tuple[Any, Any]:
+def scaled_dot_product(
+    queries: Any, keys: Any, values: Any, seen: Any, mask: Mask | None = None, *, training: bool = True
+) -> tuple[Any, Any]:
     """Returns what attention gives [B, H, T, D/H] and its map [B, H, T, S], through which no gradient flows.
 
     A training step of long rows is spent on passes over maps. The gradient here makes few of them: it masks what comes back where
@@ -40,6 +42,7 @@ def scaled_dot_product(queries: Any, keys: Any, values: Any, seen: Any, mask: Ma
         keys, values: [B, H, S, D/H].
         seen: bool [..., S], which keys a query sees; broadcast to the map.
         mask: [B, H, T, S], what dropout keeps of the map; None: all.
+        training: Without, there is no gradient of its own: converters to other runtimes know none.
     """
     transposed = lambda x: ops.transpose(x, [0, 1, 3, 2])
     drop, scale = (mask, mask.scale) if mask else (lambda x: x, 1.0)
@@ -60,7 +63,7 @@ def scaled_dot_product(queries: Any, keys: Any, values: Any, seen: Any, mask: Ma
 
         return (context, probabilities), gradient
 
-    return ops.custom_gradient(run)(queries, keys, values)
+    return ops.custom_gradient(run)(queries, keys, values) if training else run(queries, keys, values)[0]
 
 
 @register
@@ -231,7 +234,9 @@ class SelfAttention(keras.layers.Layer):
         if training and self.rate:
             shape = [batch, self.heads, ops.shape(queries)[2], ops.shape(keys)[2]]
             drop = Mask(shape, self.rate, self.dropout.seed_generator)
-        context, probabilities = scaled_dot_product(queries * size**-0.5, keys, values, seen, drop)
+        context, probabilities = scaled_dot_product(
+            queries * size**-0.5, keys, values, seen, drop, training=bool(training)
+        )
         context = ops.reshape(ops.transpose(context, [0, 2, 1, 3]), [batch, -1, width])
         return (context, probabilities) if past is None else (context, probabilities, keys, values)
 
