@@ -36,7 +36,7 @@ def run(bert_folder, tmp_path_factory):
     folder = tmp_path_factory.mktemp("regression")
     train, dev = write_scores(folder / "train.tsv", 768), write_scores(folder / "dev.tsv", 40, seed=1)
     options = {"train": train, "dev": dev, "init": bert_folder, "out": folder / "run", "epochs": 3, "batch_size": 16}
-    options |= {"learning_rate": 5e-3, "max_length": 24}
+    options |= {"learning_rate": 5e-3, "max_length": 24, "seed": 1}
     main(["finetune", "regression", *[f"--{name}={value}" for name, value in options.items()]])
     return folder / "run"
 
