@@ -163,7 +163,7 @@ def test_pairs_from_file_to_export(bert_folder, capsys, tmp_path):
     (tmp_path / "train.tsv").write_text("\n".join(lines) + "\n")
     options = {"train": tmp_path / "train.tsv", "dev": tmp_path / "train.tsv", "out": tmp_path / "run", "dev_limit": 9}
     options |= {"model": "tiny", "vocabulary": bert_folder / "vocab.txt", "epochs": 2, "learning_rate": 1e-3}
-    options |= {"max_length": 16}
+    options |= {"max_length": 16, "seed": 1}
     command = ["finetune", "classification", *[f"--{name}={value}" for name, value in options.items()]]
     status, out, err = cli(capsys, *command, "--batch_size=6")
     assert status == 0 and json.loads(out)["final"]["accuracy"] == 1.0, err
