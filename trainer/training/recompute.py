@@ -74,18 +74,21 @@ class Recomputing:
         self.trainable_variables = model.trainable_variables
         self.names = [tensor.name for tensor in model.inputs]
         shared = [layer.output for layer in model.layers if layer.name == "packing"]  # of all layers
-        bounds = _bounds(model)
+        bounds, outputs = _bounds(model), keras.tree.flatten(model.output)
         self.begin = _Part(model.inputs, [*shared, bounds[0]])
-        self.layers = [_Layer([*model.inputs, *shared, x], y) for x, y in pairwise(bounds)]
-        self.end = _Part([*model.inputs, *shared, *bounds], model.output)
+        self.layers = [_Layer([*model.inputs, *shared, x], y, outputs) for x, y in pairwise(bounds)]
+        inside = [tensor for layer in self.layers for tensor in layer.inside]
+        self.end = _Part([*model.inputs, *shared, *bounds, *inside], model.output)
 
     def __call__(self, inputs: dict[str, tf.Tensor], training: bool = True) -> Any:
         given = [inputs[name] for name in self.names]
         *shared, x = self.begin(given, training=training)
-        states = [x]
+        states, inside = [x], []
         for layer in self.layers:
-            states.append(layer([*given, *shared], states[-1], training=training))
-        return self.end([*given, *shared, *states], training=training)
+            x, *others = layer([*given, *shared], x, training=training)
+            states.append(x)
+            inside += others
+        return self.end([*given, *shared, *states, *inside], training=training)
 
 
 def _bounds(model):
@@ -120,27 +123,37 @@ class _Part(keras.layers.Layer):
 
 
 class _Layer:
-    """A layer of a Transformer, from what all layers read and from the one before; computed anew for its gradient."""
+    """A layer of a Transformer, from what all layers read and from the one before; computed anew for its gradient.
 
-    def __init__(self, inputs: list[keras.KerasTensor], output: keras.KerasTensor) -> None:
-        self.part = _Part(inputs, output)
+    Args:
+        inputs: What all read, and what the layer begins with.
+        output: What it gives.
+        outputs: Of the whole model; those that are made inside this layer (maps, keys and values) are `inside`.
+    """
+
+    def __init__(
+        self, inputs: list[keras.KerasTensor], output: keras.KerasTensor, outputs: list[keras.KerasTensor]
+    ) -> None:
+        made = {id(x) for layer in keras.Function(inputs, output).operations for x in keras.tree.flatten(layer.output)}
+        self.inside = [x for x in outputs if id(x) in made and x is not output]
+        self.part = _Part(inputs, [output, *self.inside])
         self.seeds = self.part.seeds()
 
-    def __call__(self, shared: list[tf.Tensor], x: tf.Tensor, *, training: bool) -> tf.Tensor:
+    def __call__(self, shared: list[tf.Tensor], x: tf.Tensor, *, training: bool) -> list[tf.Tensor]:
         @tf.custom_gradient
         def run(x):
             before = [tf.identity(seed.value) for seed in self.seeds]
-            y = self.part([*shared, x], training=training)
+            outputs = self.part([*shared, x], training=training)
 
-            def gradient(dy, variables=()):
-                with tf.control_dependencies([dy]):  # or all would be computed at once, and kept
+            def gradient(*of_outputs, variables=()):
+                with tf.control_dependencies(of_outputs):  # or all would be computed at once, and kept
                     again = tf.identity(x)
                 drawn = keras.StatelessScope(state_mapping=list(zip(self.seeds, before, strict=True)))
                 with tf.GradientTape() as tape, drawn:
                     tape.watch(again)
-                    y = self.part([*shared, again], training=training)
-                return tape.gradient(y, (again, list(variables)), output_gradients=dy)
+                    outputs = self.part([*shared, again], training=training)
+                return tape.gradient(outputs, (again, list(variables)), output_gradients=of_outputs)
 
-            return y, gradient
+            return outputs, gradient
 
         return run(x)

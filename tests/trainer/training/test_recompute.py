@@ -26,9 +26,11 @@ def bert_classifier():
 
 
 def bert_of_all_layers():
+    """It also gives what is made inside of layers."""
     encoder = bert(50, positions=16, attention_maps=True, **SIZE)
     x = keras.layers.Average()(encoder.output["hidden_states"])
-    return keras.Model(encoder.input, keras.layers.Dense(2)(x[:, 0]))
+    logits = keras.layers.Dense(2)(x[:, 0])
+    return keras.Model(encoder.input, {"logits": logits, "attention_maps": encoder.output["attention_maps"]})
 
 
 def gpt_classifier():
@@ -44,7 +46,8 @@ def trained(model, computed, steps=2):
     optimizer = optim.optimizer(model.trainable_variables, 0.01, weight_decay=0.01)
     names = [tensor.name for tensor in model.inputs]
 
-    def loss(targets, logits):
+    def loss(targets, outputs):
+        logits = outputs["logits"] if isinstance(outputs, dict) else outputs
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
         return tf.reduce_sum(losses), tf.cast(tf.size(losses), tf.float32)
 
