@@ -66,12 +66,6 @@ def scaled_dot_product(
     return ops.custom_gradient(run)(queries, keys, values) if training else run(queries, keys, values)[0]
 
 
-def _mask(layer, queries, keys):
-    """Returns what a layer's dropout keeps of its map [B, H, T, S]; None: all."""
-    shape = [*ops.shape(queries)[:3], ops.shape(keys)[2]]
-    return Mask(shape, layer.rate, layer.dropout.seed_generator) if layer.rate else None
-
-
 @register
 class Attention(keras.layers.Layer):
     """Sums the memory, weighted by how well each of its places answers a query.
@@ -174,7 +168,7 @@ class CrossAttention(keras.layers.Layer):
         queries = _of_rows(queries, keys)  # [B, K*T, D]
         batch, asked = ops.shape(queries)[:2]
         queries = ops.transpose(ops.reshape(queries, [batch, asked, heads, size]), [0, 2, 1, 3])  # [B, H, K*T, D/H]
-        drop = _mask(self, queries, keys) if training else None
+        drop = self.dropout.mask([*ops.shape(queries)[:3], ops.shape(keys)[2]], training)
         context, probabilities = scaled_dot_product(
             queries * size**-0.5, keys, values, mask[:, None, None], drop, training=bool(training)
         )
@@ -237,7 +231,7 @@ class SelfAttention(keras.layers.Layer):
         if past is not None:
             keys, values = (ops.concatenate([old, new], axis=2) for old, new in zip(past, (keys, values), strict=True))
         seen = self._behind(queries, keys) if self.causal else mask[:, None, None, :]
-        drop = _mask(self, queries, keys) if training else None
+        drop = self.dropout.mask([*ops.shape(queries)[:3], ops.shape(keys)[2]], training)
         context, probabilities = scaled_dot_product(
             queries * size**-0.5, keys, values, seen, drop, training=bool(training)
         )

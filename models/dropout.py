@@ -54,8 +54,12 @@ class Mask:
 class Dropout(keras.layers.Dropout):
     """`keras.layers.Dropout` by random bytes; the gradient needs one of them an element."""
 
+    def mask(self, shape: Any, training: bool | None) -> Mask | None:
+        """Returns a new mask, drawn by the layer's seed; None where nothing is dropped."""
+        return Mask(shape, self.rate, self.seed_generator) if training and self.rate else None
+
     def call(self, inputs, training=None):
-        if not training or not self.rate:
+        mask = self.mask(ops.shape(inputs), training)
+        if mask is None:
             return inputs
-        mask = Mask(ops.shape(inputs), self.rate, self.seed_generator)
         return ops.custom_gradient(lambda x: (mask(x) * mask.scale, lambda dy: mask.after(dy)(dy) * mask.scale))(inputs)
