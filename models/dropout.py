@@ -1,6 +1,6 @@
 """Dropout (Srivastava et al. 2014) whose mask is cheap: a random byte for each element, four of them in one drawn number.
 
-Drawing is half of what dropout on attention maps costs on a CPU: Keras draws a float32 an element. A byte gives the rate to 1/512:
+Drawing is half of what dropout on attention maps costs on a CPU: Keras draws a float32 an element. A byte gives the rate to the nearest 1/256:
 0.1 is 26/256, 0.1016; what is kept is divided by what is kept on average, exactly.
 """
 

@@ -5,7 +5,7 @@
 
 Measures, each in a process of its own, in turn: machine (products of matrices, memory), sst2, windows (fine-tuning; of windows
 of 384 the memory, too), texts (one text, strings over gRPC and bare encoders), base (BERT-base, 32 x 128). All contenders of a
-measure take turns, and of each the best round counts. Two threads; about twelve minutes on two cores. Leaves figures.json and
+measure take turns, and of each the best round counts. Two threads; about fifteen minutes on two cores. Leaves figures.json and
 picture.png in `--to`, prints all tables last; `--docs` puts them into docs/results.md and docs/results.zh.md.
 """
 
