@@ -196,8 +196,9 @@ class SelfAttention(keras.layers.Layer):
 
     Call arguments:
         queries_keys_values: [B, S, 3*D], side by side.
-        mask: [B, S], true at real tokens; no query attends to the others.
+        mask: [B, S], true at real tokens; no query attends to the others. Or [B, S, S], which keys each query sees.
         past: Keys and values of P tokens before the first one, each [B, H, P, D/H]; they are attended to as well.
+        firsts: [F], with `first_query_only` and a mask [B, S, S]: the tokens that attend, instead of the first one.
 
     Returns:
         context [B, S, D] and the attention map [B, H, S, S], after softmax and before dropout; with `past` the map is
@@ -220,17 +221,24 @@ class SelfAttention(keras.layers.Layer):
         self.rate, self.seed = dropout, seed
         self.dropout = Dropout(dropout, seed=seed, name="dropout")
 
-    def call(self, queries_keys_values, mask, past=None, training=None):
-        batch, length = ops.shape(mask)
+    def call(self, queries_keys_values, mask, past=None, firsts=None, training=None):
+        batch = ops.shape(mask)[0]
         width = queries_keys_values.shape[-1] // 3
         size = width // self.heads
-        x = ops.reshape(queries_keys_values, [batch, length, 3, self.heads, size])
-        queries, keys, values = ops.unstack(ops.transpose(x, [2, 0, 3, 1, 4]))  # each [B, H, S, D/H]
-        if self.first_query_only:
+        x = ops.reshape(queries_keys_values, [batch, -1, 3 * self.heads, size])
+        queries, keys, values = ops.split(ops.transpose(x, [0, 2, 1, 3]), 3, axis=1)  # each [B, H, S, D/H]
+        if firsts is not None:
+            queries, mask = (
+                ops.take(queries, firsts, axis=2),
+                ops.take(mask, firsts, axis=1),
+            )  # [B, H, F, D/H], [B, F, S]
+        elif self.first_query_only:
             queries = queries[:, :, :1]  # [B, H, 1, D/H]
         if past is not None:
             keys, values = (ops.concatenate([old, new], axis=2) for old, new in zip(past, (keys, values), strict=True))
-        seen = self._behind(queries, keys) if self.causal else mask[:, None, None, :]
+        seen = mask[:, None] if len(mask.shape) == 3 else mask[:, None, None]
+        if self.causal:
+            seen = self._behind(queries, keys)
         drop = self.dropout.mask([*ops.shape(queries)[:3], ops.shape(keys)[2]], training)
         context, probabilities = scaled_dot_product(
             queries * size**-0.5, keys, values, seen, drop, training=bool(training)
@@ -249,9 +257,11 @@ class SelfAttention(keras.layers.Layer):
         arguments = {"heads": self.heads, "dropout": self.rate, "seed": self.seed}
         return super().get_config() | arguments | {"first_query_only": self.first_query_only, "causal": self.causal}
 
-    def compute_output_spec(self, queries_keys_values, mask, past=None, training=None):
+    def compute_output_spec(self, queries_keys_values, mask, past=None, firsts=None, training=None):
         batch, length, triple = queries_keys_values.shape
         queries, dtype = 1 if self.first_query_only else length, queries_keys_values.dtype
+        if firsts is not None:
+            queries = firsts.shape[0]
         cached = (
             [] if past is None else [keras.KerasTensor([*x.shape[:2], None, x.shape[3]], dtype=dtype) for x in past]
         )

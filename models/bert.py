@@ -6,7 +6,7 @@ Glossary of shapes: B batch, S sequence length, N real tokens of the batch, D wi
 import keras
 
 from models.dropout import Dropout
-from models.layers import Packed, Padded, Positions, embedding, linear
+from models.layers import Joined, Packed, Padded, Positions, embedding, linear
 from models.transformer import transformer
 
 
@@ -24,6 +24,7 @@ def bert(
     attention_dropout: float = 0.1,
     epsilon: float = 1e-12,
     packed: bool = False,
+    joined: bool = False,
     pooled_only: bool = False,
     attention_maps: bool = False,
     seed: int = 0,
@@ -45,6 +46,8 @@ def bert(
         attention_dropout: On attention probabilities.
         epsilon: Of layer normalisation.
         packed: Run position-wise work on real tokens only. Same answers; needs a backend with dynamic shapes (TensorFlow).
+        joined: Read sequences one after the other in one row, [1, N], without padding. Same answers, for runtimes that know no
+            packing: position-wise work runs on all of them together, attention on each.
         pooled_only: Return `pooled` alone. Same answer; the last layer then runs on the first token of each sequence, which
             is all that the pooled output reads: about an eighth of the work of a 6-layer model less.
         attention_maps: Also return the attention map of every layer.
@@ -57,24 +60,34 @@ def bert(
         mean nothing (zeros if packed),
         `pooled`: [B, D], a dense layer with tanh on the last state of the first token,
         `attention_maps`, if asked for: list of tensors [B, H, S, S].
+        If joined, from `token_ids` and `segment_ids` [1, N], `sequences` [1, N] int32, the number of each token's sequence,
+        `positions` [1, N] int32, that of each token in its sequence, and `firsts` [B] int32, where each sequence begins, to
+        `hidden_states` [1, N, D] and `pooled` [B, D].
 
     Raises:
-        ValueError: `heads` does not divide `width`; `pooled_only` together with `attention_maps`.
+        ValueError: `heads` does not divide `width`; `pooled_only` or `joined` together with `attention_maps`, `joined` with `packed`.
     """
-    if pooled_only and attention_maps:
-        raise ValueError("attention_maps needs whole layers, got pooled_only as well")
-    token_ids = keras.Input([None], dtype="int32", name="token_ids")  # [B, S]
-    segment_ids = keras.Input([None], dtype="int32", name="segment_ids")  # [B, S]
-    mask = keras.Input([None], dtype="bool", name="mask")  # [B, S]
-    layout = Packed(mask) if packed else Padded(mask)
+    if attention_maps and (pooled_only or joined):
+        raise ValueError(f"attention_maps needs whole layers, got {'joined' if joined else 'pooled_only'} as well")
+    if packed and joined:
+        raise ValueError("expected packed or joined, got both")
+    rows = {"batch_shape": (1 if joined else None, None), "dtype": "int32"}
+    inputs = {name: keras.Input(**rows, name=name) for name in ("token_ids", "segment_ids")}  # each [B, S]
+    layout: Packed | Padded | Joined
+    if joined:
+        inputs |= {name: keras.Input(**rows, name=name) for name in ("sequences", "positions")}  # each [1, N]
+        inputs["firsts"] = keras.Input(batch_shape=(None,), dtype="int32", name="firsts")  # [B]
+        layout, places = Joined(inputs["sequences"], inputs["firsts"]), inputs["positions"]
+    else:
+        mask = inputs["mask"] = keras.Input([None], dtype="bool", name="mask")  # [B, S]
+        layout, places = Packed(mask) if packed else Padded(mask), Positions(name="positions")(mask)
     seeds = iter(range(1000 * seed, 1000 * seed + 3 * layers + 1))
 
     x = embedding(vocabulary_size, width, "token_embedding", reversible=True)(
-        layout.pack(token_ids, "pack_token_ids")
+        layout.pack(inputs["token_ids"], "pack_token_ids")
     )  # [N, D]
-    x += embedding(segments, width, "segment_embedding")(layout.pack(segment_ids, "pack_segment_ids"))
-    places = layout.pack(Positions(name="positions")(mask), "pack_positions")  # [N]
-    x += embedding(positions, width, "position_embedding")(places)
+    x += embedding(segments, width, "segment_embedding")(layout.pack(inputs["segment_ids"], "pack_segment_ids"))
+    x += embedding(positions, width, "position_embedding")(layout.pack(places, "pack_positions"))
     x = keras.layers.LayerNormalization(epsilon=epsilon, name="embedding_norm")(x)
     x = Dropout(dropout, seed=next(seeds), name="embedding_dropout")(x)
 
@@ -92,9 +105,11 @@ def bert(
         seeds=seeds,
     )
     last = stack.hidden_states[-1]
-    outputs = {"pooled": linear(width, "pooler", "tanh")(last if pooled_only else last[:, 0])}  # [B, D]
+    outputs = {
+        "pooled": linear(width, "pooler", "tanh")(last if pooled_only else layout.first(last, "first"))
+    }  # [B, D]
     if not pooled_only:
         outputs["hidden_states"] = stack.hidden_states
     if attention_maps:
         outputs["attention_maps"] = stack.attention_maps
-    return keras.Model({"token_ids": token_ids, "segment_ids": segment_ids, "mask": mask}, outputs, name=name)
+    return keras.Model(inputs, outputs, name=name)

@@ -46,7 +46,11 @@ def span(encoder: keras.Model, classes: int, *, dropout: float, seed: int) -> ke
     logits = _logits(classes, "qa_outputs", seed)(encoder.output["hidden_states"][-1])  # [B, S, 2]
     inputs = encoder.input
     context = keras.ops.cast(inputs[SECOND + "mask"] if SECOND + "mask" in inputs else inputs["segment_ids"], "int32")
-    places = keras.ops.concatenate([keras.ops.ones_like(context[:, :1]), context[:, 1:]], axis=1)  # [B, S]
+    if "positions" in inputs:  # of several sequences in a row, see `models.layers.Joined`
+        first = keras.ops.cast(keras.ops.equal(inputs["positions"], 0), "int32")
+        places = keras.ops.maximum(first, context)  # [1, N]
+    else:
+        places = keras.ops.concatenate([keras.ops.ones_like(context[:, :1]), context[:, 1:]], axis=1)  # [B, S]
     logits = keras.ops.where(keras.ops.expand_dims(places > 0, -1), logits, LOWEST)
     return keras.Model(encoder.input, logits, name="span")
 

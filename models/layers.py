@@ -55,7 +55,9 @@ class Bias(keras.layers.Layer):
 
 
 class Padded:
-    """The plain layout of a batch: every row as long as the longest, [B, S, ...]. `Packed` is the other one."""
+    """The plain layout of a batch: every row as long as the longest, [B, S, ...]. `Packed` and `Joined` are the others."""
+
+    firsts: keras.KerasTensor | None = None
 
     def __init__(self, mask: keras.KerasTensor) -> None:
         self.mask = mask  # [B, S]
@@ -66,6 +68,9 @@ class Padded:
     def unpack(self, x: keras.KerasTensor, name: str) -> keras.KerasTensor:
         return x
 
+    def first(self, x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+        return x[:, 0]
+
 
 class Packed:
     """The layout that leaves padding out: real tokens of all rows one after the other, [N, ...].
@@ -73,6 +78,8 @@ class Packed:
     Args:
         mask: [B, S], true at real tokens.
     """
+
+    firsts: keras.KerasTensor | None = None
 
     def __init__(self, mask: keras.KerasTensor) -> None:
         self.mask = mask  # [B, S]
@@ -85,6 +92,36 @@ class Packed:
     def unpack(self, x: keras.KerasTensor, name: str) -> keras.KerasTensor:
         """Returns [B, S, D] of x [N, D]; zeros where no token is."""
         return Unpack(name=name)(x, self.index, self.mask)
+
+    def first(self, x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+        """Returns [B, D], the first token of each sequence, of x [B, S, D]."""
+        return x[:, 0]
+
+
+class Joined:
+    """The layout of a runtime that knows no packing: sequences one after the other in the only row of a batch, [1, N, ...]; a
+    token sees those of its own sequence. Position-wise work runs on [N, ...], without padding.
+
+    Args:
+        sequences: [1, N], the number of each token's sequence.
+        firsts: [B], where each sequence begins.
+    """
+
+    def __init__(self, sequences: keras.KerasTensor, firsts: keras.KerasTensor) -> None:
+        self.mask = ops.equal(ops.expand_dims(sequences, 2), ops.expand_dims(sequences, 1))  # [1, N, N]
+        self.firsts = firsts
+
+    def pack(self, x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+        """Returns [N, ...] of x [1, N, ...]."""
+        return ops.squeeze(x, axis=0)
+
+    def unpack(self, x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+        """Returns [1, N, D] of x [N, D]."""
+        return ops.expand_dims(x, 0)
+
+    def first(self, x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+        """Returns [B, D], the first token of each sequence, of x [1, N, D]."""
+        return Take(name=name)(x, self.firsts)
 
 
 @register
@@ -122,6 +159,17 @@ class Unpack(keras.layers.Layer):
 
     def compute_output_spec(self, x, index, mask):
         return keras.KerasTensor([*mask.shape, x.shape[-1]], dtype=x.dtype)
+
+
+@register
+class Take(keras.layers.Layer):
+    """Keeps some places of the only row: (x [1, N, D], places [B]) -> [B, D]."""
+
+    def call(self, x, places):
+        return ops.take(ops.squeeze(x, axis=0), places, axis=0)
+
+    def compute_output_spec(self, x, places):
+        return keras.KerasTensor([*places.shape, x.shape[-1]], dtype=x.dtype)
 
 
 @register

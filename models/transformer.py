@@ -15,7 +15,7 @@ import keras
 from models.attention import CrossAttention, Heads, SelfAttention
 from models.dropout import Dropout
 from models.inputs import embedding_of_units, unit_inputs, units
-from models.layers import Bias, Packed, Padded, Pooling, PositionCodes, linear, register
+from models.layers import Bias, Joined, Packed, Padded, Pooling, PositionCodes, linear, register
 from models.seq2seq import MASK
 
 
@@ -38,7 +38,7 @@ class Stack(NamedTuple):
 
 def transformer(
     x: keras.KerasTensor,
-    layout: Packed | Padded,
+    layout: Packed | Padded | Joined,
     *,
     layers: int = 6,
     heads: int = 8,
@@ -117,10 +117,11 @@ def transformer(
         )
         names = [f"{part}_keys", f"{part}_values"]
         past = [states[name] for name in names] if states else None
-        y, attention_map, *cached = attention(y, layout.mask, past=past)
+        y, attention_map, *cached = attention(y, layout.mask, past=past, firsts=layout.firsts if first else None)
         carried |= dict(zip(names, cached, strict=False))
         if first:
-            x, y = hidden_states[-1][:, 0], y[:, 0]  # from here on [B, D]
+            x = layout.first(hidden_states[-1], f"{part}_first")  # from here on [B, D]
+            y = keras.ops.reshape(y, [-1, width])
         else:
             y = layout.pack(y, f"{part}_attention_pack")  # [N, D]
         y = linear(width, f"{part}_attention_output", deviation=output_deviation)(y)

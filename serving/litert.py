@@ -38,21 +38,19 @@ def write(folder: Path, model: keras.Model, parts: Mapping[str, Parts], precisio
 
 
 def converted(model: keras.Model, precision: str) -> bytes:
-    """Returns a model in LiteRT's form, for one sequence without padding.
+    """Returns a model in LiteRT's form.
 
     Args:
-        model: From inputs [B, S], `mask` among them, to [B, C] or [B, S, C].
+        model: From sequences one after the other in one row, [1, T], see `models.bert`, to [N, C] or [1, T, C].
         precision: Of `PRECISIONS`.
     """
-    inputs = {name: tensor for name, tensor in model.input.items() if name != "mask"}
 
     @tf.function(
-        input_signature=[{name: tf.TensorSpec([1, *x.shape[1:]], x.dtype, name) for name, x in inputs.items()}],
+        input_signature=[{name: tf.TensorSpec(x.shape, x.dtype, name) for name, x in model.input.items()}],
         autograph=False,
     )
-    def encode(sequence):
-        mask = tf.ones_like(sequence["token_ids"], tf.bool)
-        return in_float32(model({**sequence, "mask": mask}, training=False))
+    def encode(row):
+        return in_float32(model(row, training=False))
 
     # Else the converter would leave the weights variables, which LiteRT does not pack in advance
     frozen = convert_variables_to_constants_v2(encode.get_concrete_function())
@@ -89,12 +87,12 @@ def _functions(parts: Parts, model: keras.Model) -> dict[str, Any]:
 
 
 class Computed:
-    """Stands for a run's model where it is scored: LiteRT computes it, a sequence at a time, as in a server.
+    """Stands for a run's model where it is scored: LiteRT computes it, as in a server.
 
     Args:
         model: That of the run, padded inputs [B, S] to [B, C] or [B, S, C].
         content: The encoder.
-        threads: Sequences at once.
+        threads: Rows at once.
     """
 
     def __init__(self, model: keras.Model, content: bytes, threads: int) -> None:

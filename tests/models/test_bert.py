@@ -69,6 +69,24 @@ def test_packed_equals_padded_in_outputs_and_gradients():
             np.testing.assert_allclose(tensor, expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("head", [heads.classify, heads.tag, heads.span])
+def test_joined_equals_padded(head):
+    lengths, inputs = [7, 1, 12, 3], batch([7, 1, 12, 3])
+    wants = {"pooled_only": head is heads.classify, "dropout": 0.0}
+    padded, joined = (head(bert(50, **SIZE, **wants, joined=joined), 2, dropout=0, seed=0) for joined in (False, True))
+    joined.set_weights(padded.get_weights())
+    mask = inputs["mask"]
+    row = {name: inputs[name][mask][None] for name in ("token_ids", "segment_ids")}
+    row["sequences"], row["positions"] = (places[None].astype("int32") for places in mask.nonzero())
+    row["firsts"] = (np.cumsum(lengths) - lengths).astype("int32")
+    expected = padded(inputs).numpy()
+    given = joined(row).numpy()
+    if head is heads.classify:
+        np.testing.assert_allclose(given, expected, atol=1e-5)
+    else:
+        np.testing.assert_allclose(given[0], expected[mask], atol=1e-5)
+
+
 @pytest.mark.parametrize("packed", [False, True], ids=["padded", "packed"])
 def test_padding_changes_nothing(packed):
     model = bert(50, **SIZE, packed=packed)
@@ -114,6 +132,10 @@ def test_refusals():
         bert(50, width=30, heads=4)
     with pytest.raises(ValueError, match="attention_maps"):
         bert(50, **SIZE, pooled_only=True, attention_maps=True)
+    with pytest.raises(ValueError, match="attention_maps needs whole layers, got joined"):
+        bert(50, **SIZE, joined=True, attention_maps=True)
+    with pytest.raises(ValueError, match="expected packed or joined, got both"):
+        bert(50, **SIZE, joined=True, packed=True)
 
 
 def test_half_precision_masks_without_overflow():

@@ -143,7 +143,7 @@ def test_what_cannot_be_taken_apart_is_one_line(run_folder, tmp_path, monkeypatc
     assert "no-such-file" in refused(str(run_folder), "--runtime", "litert", "--data", "no-such-file.txt")
     line = refused("nano", "--runtime", "litert")
     assert "--runtime litert: expected a run of a task, received one of fill_mask" in line and line.count("\n") == 1
-    monkeypatch.setattr(Bert, "alone", None)
+    monkeypatch.setattr(Bert, "joined", None)
     assert "expected a model that reads each text by itself (BERT), received BERT" in refused(
         str(run_folder), "--runtime", "litert"
     )

@@ -61,8 +61,8 @@ class Architecture(Generic[AnyConfig]):
     optional: ClassVar[tuple[str, ...]] = ()  # layers of the encoder that published weights need not have
     prefix: str = ""  # see `trainer.weights.tensors.load`
     always: ClassVar[dict[str, Any]] = {}  # what the builder is given beside the configuration
-    # What it is asked for ("wants") where each sequence is read by itself, without padding; None: it has no such form
-    alone: ClassVar[dict[str, Any] | None] = None
+    # What it is asked for ("wants") where sequences are read one after the other in one row; None: it has no such form
+    joined: ClassVar[dict[str, Any] | None] = None
 
     def configuration(self, size: dict[str, Any], vocabulary_size: int) -> AnyConfig:
         """Returns the configuration of a new model."""

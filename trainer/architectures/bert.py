@@ -35,7 +35,7 @@ class Bert(base.Architecture[Config]):
     gives = ("pooled", "hidden_states", "pairs")
     optional = ("pooler",)  # a model of masked words alone has none
     prefix = published.PREFIX
-    alone: ClassVar = {"packed": False}
+    joined: ClassVar = {"packed": False, "joined": True}
     sizes: ClassVar = {
         "tiny": {"layers": 2, "width": 128, "heads": 2},
         "mini": {"layers": 4, "width": 256, "heads": 4},

@@ -146,14 +146,14 @@ class Blueprint:
         *,
         texts: int = 1,
         decoder: str | None = None,
-        alone: bool = False,
+        joined: bool = False,
         seed: int = 0,
     ) -> keras.Model:
         """Returns the model of a task, untrained: the encoder of one text, or of two, and the head of the task's kind;
-        `decoder`: see `kind_of`; `alone`: in the form for one sequence at a time, of an architecture that has it."""
+        `decoder`: see `kind_of`; `joined`: in the form for sequences one after the other in one row, of an architecture that has it."""
         kind = kind_of(task, decoder)
         build = self.architecture.build if texts == 1 else self.architecture.build_pair
-        form = self.architecture.alone if alone else None
+        form = self.architecture.joined if joined else None
         encoder = build(self.config, kind.wants | (form or {}), seed=seed)
         return kind.build(encoder, classes, dropout=self.architecture.head_dropout(self.config), seed=seed)
 

@@ -179,29 +179,29 @@ class Run:
         return self.kind.functions(self.model, self.setup)
 
     def apart(self) -> tuple[keras.Model, Mapping[str, Parts]]:
-        """Returns the model in the form for one sequence at a time, and what stands around it, by signature; for a runtime that
+        """Returns the model in the form for sequences one after the other in one row, and what stands around it, by signature; for a runtime that
         computes the model by itself.
 
         Raises:
             Mistake: The architecture has no such form, or the functions of the task do not fall apart.
         """
-        if self.blueprint.architecture.alone is None:
+        if self.blueprint.architecture.joined is None:
             raise Mistake(
                 f"expected a model that reads each text by itself (BERT), received {self.blueprint.architecture.title}"
             )
         if self.kind.parts is None:
             what = f"{self.task_name} --decoder {self.setup.decoder}" if self.setup.decoder else self.task_name
             raise Mistake(f"expected a task whose answers are found in one look of the model, received {what}")
-        model = self._build(alone=True)
+        model = self._build(joined=True)
         for variable, trained in zip(model.variables, self.model.variables, strict=True):
             variable.assign(trained)
         return model, self.kind.parts(self.setup)
 
-    def _build(self, *, alone: bool = False) -> keras.Model:
+    def _build(self, *, joined: bool = False) -> keras.Model:
         setup = self.setup
         with unset():
             return self.blueprint.model(
-                self.task, len(setup.labels), texts=len(self.fields), decoder=setup.decoder, alone=alone
+                self.task, len(setup.labels), texts=len(self.fields), decoder=setup.decoder, joined=joined
             )
 
     def scorer(self, rows: Iterable[Row], batch_size: int, model: keras.Model | None = None) -> Scorer:

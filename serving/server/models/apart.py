@@ -2,7 +2,7 @@
 
 An export with `--runtime litert` has, beside its SavedModel, in `assets.extra/litert`, which other servers do not look at:
 
-    encoder.tflite   the encoder and its head, for one sequence
+    encoder.tflite   the encoder and its head, for sequences in a row, see `serving.server.models.encoder`
     saved_model.pb   for each signature NAME of the SavedModel that falls apart, NAME_text: the inputs of NAME -> `lengths` [N],
                      the inputs of the encoder [N, S, ...], each as `sequences_NAME`, and what decoding needs, `read_0`, ...;
                      NAME_decode: `outputs`, of the encoder, and `read_0`, ... -> the outputs of NAME

@@ -39,9 +39,10 @@ def finetuning(folder, task, classes, *, texts=1, recompute=False):
     return ready
 
 
-def encoder(blueprint, load=lambda model: None, *, pooled_only=False, packed=True):
-    """Returns the encoder from the inputs to all last states [B, S, D], or to the pooled output [B, D]."""
-    built = blueprint.architecture.build(blueprint.config, {"pooled_only": pooled_only}, seed=0, packed=packed)
+def encoder(blueprint, load=lambda model: None, *, pooled_only=False, joined=False):
+    """Returns the encoder from the inputs to all last states [B, S, D], or to the pooled output [B, D]; `joined`: of one row."""
+    wants = {"pooled_only": pooled_only} | (blueprint.architecture.joined if joined else {})
+    built = blueprint.architecture.build(blueprint.config, wants, seed=0)
     load(built)
     outputs = built.output
     return keras.Model(built.input, outputs["pooled"] if pooled_only else outputs["hidden_states"][-1])
@@ -67,7 +68,7 @@ def output_of(servable, inputs):
 
 
 def by_litert(model, threads):
-    """Returns inputs -> the last states of all real places [T, D]: an encoder, not packed, as LiteRT serves it."""
+    """Returns inputs -> the last states of all real places [T, D]: a joined encoder, as LiteRT serves it."""
     run = Encoder(litert.converted(model, "fp32"), threads)
     return lambda inputs: run({name: inputs[name] for name in NAMES[:2]}, inputs["mask"].sum(axis=1))
 

@@ -23,15 +23,15 @@ NEAR = 1e-3  # hidden states, of contenders with the same weights
 def measure(options):
     vocabulary = read_vocabulary(hub.folder_of("minilm") / "vocab.txt")
     blueprint = Blueprint.new("base", vocabulary)
-    padded, packed = (ours.encoder(blueprint, packed=packed) for packed in (False, True))
-    for variable, value in zip(packed.variables, padded.variables, strict=True):
+    joined, packed = (ours.encoder(blueprint, joined=joined) for joined in (True, False))
+    for variable, value in zip(packed.variables, joined.variables, strict=True):
         variable.assign(value)
-    peer = peer_of(blueprint, padded)
+    peer = peer_of(blueprint, packed)
     ids = np.random.default_rng(0).integers(1000, 20000, [ROWS, LENGTH], np.int32)
     inputs = {"token_ids": ids, "segment_ids": np.zeros_like(ids), "mask": np.ones_like(ids, bool)}
     with tempfile.TemporaryDirectory() as folder:
         servable = ours.by_tensorflow(packed, Path(folder) / "base")
-    lite = ours.by_litert(padded, options.threads)
+    lite = ours.by_litert(joined, options.threads)
     contenders = {
         "ours, TensorFlow": lambda: ours.output_of(servable, inputs),
         "ours, LiteRT": lambda: lite(inputs),
