@@ -96,25 +96,32 @@ class Reader:
         )
         rows = tf.shape(ids.row_lengths())[0]
         column = lambda token: tf.broadcast_to(token, [rows, 1, *token.shape])
-        if second is None:
-            parts = [column(start), ids[:, : self.room()], column(separator)]
+        if second is None:  # one text, as most, in fewer operations than rows of any length take
+            kept = tf.minimum(ids.row_lengths(), self.room())
+            lengths = kept + 2
+            longest = tf.maximum(tf.reduce_max(lengths), 2)  # an empty batch, too, has a first token to slice
+            behind = ids.to_tensor(padding, shape=_shape(longest - 1, padding))
+            ends = tf.equal(tf.range(longest - 1), kept[:, None])
+            behind = tf.where(ends[..., None] if of_words else ends, separator, behind)
+            framed = tf.concat([column(start), behind], axis=1)
         else:
-            lengths = pair_lengths(ids.row_lengths(), second.row_lengths(), self.room(2))
+            of_texts = pair_lengths(ids.row_lengths(), second.row_lengths(), self.room(2))
             parts = [
                 column(start),
-                cut(ids, lengths[0]),
+                cut(ids, of_texts[0]),
                 column(separator),
-                cut(second, lengths[1]),
+                cut(second, of_texts[1]),
                 column(separator),
             ]
-        framed = tf.concat(parts, axis=1)
-        longest = tf.maximum(tf.reduce_max(framed.row_lengths()), 2)  # an empty batch, too, has a first token to slice
-        shape = [tf.constant(-1, longest.dtype), longest, *padding.shape]
-        inputs = letters.apart(framed.to_tensor(padding, shape=tf.stack(shape)), of_words)  # token_ids [B, S]
-        mask = tf.sequence_mask(framed.row_lengths(), longest)
+            ragged = tf.concat(parts, axis=1)
+            lengths = ragged.row_lengths()
+            longest = tf.maximum(tf.reduce_max(lengths), 2)
+            framed = ragged.to_tensor(padding, shape=_shape(longest, padding))
+        inputs = letters.apart(framed, of_words)  # token_ids [B, S]
+        mask = tf.sequence_mask(lengths, longest)
         segment_ids = tf.zeros_like(inputs["token_ids"])
         if second is not None:
-            before = tf.sequence_mask(self.place_of_second(lengths[0]), longest)
+            before = tf.sequence_mask(self.place_of_second(of_texts[0]), longest)
             segment_ids = tf.cast(mask & ~before, tf.int32)  # 1 behind the first [SEP]
         return inputs | {"segment_ids": segment_ids, "mask": mask}
 
@@ -123,6 +130,11 @@ class Reader:
         shape = tf.shape(inputs["token_ids"], values.row_splits.dtype) - [0, self.first]
         kept = values[:, : self.room()]
         return tf.pad(kept.to_tensor(empty, shape=shape), [[0, 0], [self.first, 0]], constant_values=empty)
+
+
+def _shape(length, token):
+    """Returns the shape of rows of tokens [?, length, ...]."""
+    return tf.stack([tf.constant(-1, length.dtype), length, *token.shape])
 
 
 def pair_lengths(first: tf.Tensor, second: tf.Tensor, most: int) -> tuple[tf.Tensor, tf.Tensor]:

@@ -14,7 +14,7 @@ from trainer.text import letters as letters_of_words
 from trainer.text import spelling
 from trainer.text.pieces import Pieces
 from trainer.text.vocabulary import SEPARATOR, SPECIAL, UNKNOWN
-from trainer.text.words import Split, Splitter
+from trainer.text.words import Split, Splitter, rows_of
 
 STRINGS = [tf.TensorSpec([None], tf.string)]
 LONGEST_STRING = 2**30  # bytes; for lookups of strings of any length
@@ -67,18 +67,18 @@ class Tokenizer:
 
     def __call__(self, strings: tf.Tensor) -> Pieces:
         split, ids = self.cut(self.split(strings))
-        word_of_piece = ids.value_rowids()
+        word_of_piece = rows_of(ids)
         rows = split.rows
-        first_word = tf.searchsorted(rows, tf.range(tf.size(strings)))  # of each string
+        first_word = tf.searchsorted(rows, tf.range(tf.size(strings) + 1))  # of each string, and behind the last one
         index = tf.range(tf.size(rows)) - tf.gather(first_word, rows)
+        row_splits = tf.cast(tf.gather(ids.row_splits, first_word), tf.int32)
         numbers = ids.flat_values
         if self.letters:
             of_words = letters_of_words.read(strings, split, self.letters)
             numbers = letters_of_words.beside(numbers, tf.gather(of_words, word_of_piece))
-        row_of_piece = tf.gather(rows, word_of_piece)
 
         def ragged(flat):
-            return tf.RaggedTensor.from_value_rowids(flat, row_of_piece, tf.size(strings), validate=False)
+            return tf.RaggedTensor.from_row_splits(flat, row_splits, validate=False)
 
         return Pieces(
             ids=ragged(numbers),

@@ -72,7 +72,7 @@ class Splitter:
         # Each delimiter, white space too, is kept as a word of its own: so every code point lies in exactly one word,
         # and positions are running sums of lengths.
         split = tf_text.regex_split(strings, self._delimiters, self._delimiters)
-        rows = tf.cast(split.value_rowids(), tf.int32)
+        rows = rows_of(split)
         words = split.flat_values
         lengths = length(words)
         ends = tf.cumsum(lengths)
@@ -86,6 +86,13 @@ class Splitter:
         words = tf.strings.regex_replace(words, self._dropped, "")
         kept = tf.strings.length(words) > 0
         return Split(*[tf.boolean_mask(x, kept) for x in (words, starts, ends, rows)])
+
+
+def rows_of(ragged: tf.RaggedTensor) -> tf.Tensor:
+    """Returns the row of each value, int32, as `value_rowids` does, in a quarter of its operations: a short text pays for each."""
+    return tf.searchsorted(
+        ragged.row_splits[1:], tf.range(tf.size(ragged.values, ragged.row_splits.dtype)), side="right"
+    )
 
 
 def length(strings: tf.Tensor) -> tf.Tensor:

@@ -146,6 +146,15 @@ def _rows(lengths, count):
 
 def _joined(sequences, lengths, row):
     """Returns the inputs of a row: its sequences one after the other, and `ADDED`."""
+    if len(row) == 1:  # the same in fewer steps, of which a short text notices each
+        (i,) = row
+        inputs = {name: x[i : i + 1, : lengths[i]] for name, x in sequences.items()}
+        added = (
+            np.zeros([1, lengths[i]], np.int32),
+            np.arange(lengths[i], dtype=np.int32)[None],
+            np.zeros([1], np.int32),
+        )
+        return inputs | dict(zip(ADDED, added, strict=True))
     counts = np.array([lengths[i] for i in row])
     firsts = np.cumsum(counts) - counts
     inputs = {name: np.concatenate([x[i, : lengths[i]] for i in row])[None] for name, x in sequences.items()}
