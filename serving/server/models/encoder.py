@@ -176,7 +176,7 @@ class _Interpreter:
         if not self._inputs.keys() >= {*ADDED}:
             found = ", ".join(sorted(self._inputs))
             raise ValueError(
-                f"expected inputs {', '.join(ADDED)} among others, found {found}: older exports, export again"
+                f"expected the inputs {', '.join(ADDED)}, found {found}: if the export is an older one, export again"
             )
         (output,) = self._interpreter.get_output_details()
         self._output, self.width = output["index"], int(output["shape"][-1])
