@@ -113,23 +113,43 @@ def test_room_is_asked_for_all_that_a_run_keeps(tmp_path, monkeypatch):
     checkpoint.check_room(tmp_path, 100_000_000, 40_000_000, kept=2)
 
 
-# A disk of its own, 400 kB large, that fills while a tiny BERT is trained on it.
+# A disk of its own, 400 kB large, that fills while a tiny BERT is trained on it. One process runs the three commands: what is
+# tested is what each says and leaves, not the import of TensorFlow.
 FULL_DISK = """
-mount -t tmpfs -o size=400k tmpfs "$1" && cd "$2" || exit 99
-train() { "$3" -m trainer finetune sentiment --init "$4" --train "$5" --out "$1/run" --epochs 2 --batch_size 8 \
-    --max_length 16 --checkpoint_every 0; }
-"$3" -m trainer finetune sentiment --init "$4" --train "$5" --out "$1/small" --limit 8 --max_length 16 >/dev/null 2>"$6/room"
-echo $? >"$6/room_status"
-mount -o remount,size=1300k "$1"
-(while ! ls "$1"/run/checkpoint/step-0*.safetensors >/dev/null 2>&1; do sleep 0.05; done
-    head -c 2000000 /dev/zero >"$1/filler" 2>/dev/null) &
-train "$@" >"$6/full_out" 2>"$6/full"
-echo $? >"$6/full_status"
-wait
-ls "$1/run/checkpoint" >"$6/left"
-rm -f "$1/filler"
-train "$@" >"$6/again" 2>"$6/again_err"
-echo $? >"$6/again_status"
+import subprocess, sys, threading, time
+from pathlib import Path
+
+from tests.conftest import said_by
+
+disk, init, data, notes = map(Path, sys.argv[1:])
+
+def mount(*flags):
+    subprocess.run(["mount", "-t", "tmpfs", "-o", *flags, "tmpfs", disk], check=True)
+
+def train(name, out, *flags):
+    command = ["finetune", "sentiment", "--init", init, "--train", data, "--out", disk / out, "--max_length=16", *flags]
+    for what, said in zip(("status", "out", "err"), said_by(*command)):
+        (notes / f"{name}_{what}").write_text(str(said))
+
+def fill():
+    while not any(disk.glob("run/checkpoint/step-0*.safetensors")):
+        time.sleep(0.01)
+    try:
+        (disk / "filler").write_bytes(bytes(2_000_000))
+    except OSError:
+        pass
+
+mount("size=400k")
+train("room", "small", "--limit=8")
+mount("remount,size=1300k")
+filling = threading.Thread(target=fill)
+filling.start()
+often = ("--epochs=2", "--batch_size=8", "--checkpoint_every=0")
+train("full", "run", *often)
+filling.join()
+(notes / "left").write_text("".join(f"{path.name}\\n" for path in (disk / "run" / "checkpoint").iterdir()))
+(disk / "filler").unlink()
+train("again", "run", *often)
 """
 MAY_MOUNT = (
     shutil.which("unshare")
@@ -145,14 +165,16 @@ def test_a_full_disk_is_one_line_and_nothing_is_lost(tmp_path):
     for folder in (disk, notes):
         folder.mkdir()
     weights, train = write_bert_folder(tmp_path / "tiny"), write_examples(tmp_path / "train.txt", 640)
-    script = [disk, ROOT, sys.executable, weights, train, notes]
-    subprocess.run(["unshare", "-rm", "sh", "-c", FULL_DISK, "sh", *map(str, script)], check=True, timeout=240)
+    command = ["unshare", "-rm", sys.executable, "-c", FULL_DISK, disk, weights, train, notes]
+    subprocess.run(command, check=True, timeout=240, cwd=ROOT)
     outputs = {path.name: path.read_text() for path in notes.iterdir()}
-    assert outputs["room_status"] == "1\n" and "MB free, for two checkpoints, found" in outputs["room"].splitlines()[-1]
-    assert outputs["full_status"] == "1\n" and outputs["full_out"] == ""
-    last = outputs["full"].splitlines()[-1]
-    assert "No space left on device" in last and "the same command" in last, outputs["full"]
-    assert "Traceback" not in outputs["full"], outputs["full"]
+    assert (
+        outputs["room_status"] == "1" and "MB free, for two checkpoints, found" in outputs["room_err"].splitlines()[-1]
+    )
+    assert outputs["full_status"] == "1" and outputs["full_out"] == ""
+    last = outputs["full_err"].splitlines()[-1]
+    assert "No space left on device" in last and "the same command" in last, outputs["full_err"]
+    assert "Traceback" not in outputs["full_err"], outputs["full_err"]
     # The last checkpoint, and no part of another
     assert outputs["left"].count("\n") == 1 and outputs["left"].startswith("step-")
-    assert outputs["again_status"] == "0\n" and "resume    from step" in outputs["again_err"], outputs["again_err"]
+    assert outputs["again_status"] == "0" and "resume    from step" in outputs["again_err"], outputs["again_err"]
