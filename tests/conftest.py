@@ -96,9 +96,10 @@ def pytest_configure(config):
 
 # The slowest files run first, so that of several processes none waits for another at the end.
 LONGEST = (
-    "test_finetune.py", "test_compare.py", "test_evaluate.py", "test_lineage.py", "test_qa.py", "test_mistakes.py", "test_tag_crf.py",
-    "test_language.py", "test_tag.py", "test_pretrain.py", "test_span.py", "test_units.py", "test_tables.py", "test_loop.py",
-    "test_checkpoint.py", "test_server.py", "test_library.py",
+    "test_finetune.py", "test_lineage.py", "test_compare.py", "test_tag_crf.py", "test_language.py", "test_pretrain.py",
+    "test_tag.py", "test_evaluate.py", "test_qa.py", "test_tables.py", "test_units.py", "test_litert.py", "test_decode.py",
+    "test_write.py", "test_mistakes.py", "test_workers.py", "test_library.py", "test_span.py", "test_loop.py",
+    "test_label_set.py", "test_recompute.py", "test_regress.py", "test_checkpoint.py", "test_server.py",
 )  # fmt: skip
 
 
