@@ -315,29 +315,6 @@ class Server:
         return self.process.returncode
 
 
-class ServerHere:
-    """A server with the flags of `Server`, in this process: for tests of answers over the port, not of the process.
-
-    What a process of its own adds, seconds of imports above all, `test_qa.py` and the tests of the server see.
-    """
-
-    def __init__(self, *flags):
-        from serving.server import assembly
-        from serving.server.configuration.flags import parse
-
-        self.port = free_port()
-        self.address = f"localhost:{self.port}"
-        options = parse([f"--port={self.port}", *map(str, flags)], "")
-        self.models = assembly.load(options)
-        reload = assembly.reloading(options, self.models)
-        self._core, self.gate, self.health, _ = assembly.start(options, self.models, reload, None, None, "", [], None)
-
-    def stop(self):
-        self.models.stop()
-        self.health.end()
-        self.gate.end(30)
-
-
 @pytest.fixture(scope="session")
 def server(export_folder):
     server = Server("--model_name=sentiment", f"--model_base_path={export_folder}")

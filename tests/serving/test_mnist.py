@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import classification_pb2, get_model_metadata_pb2, predict_pb2, prediction_service_pb2_grpc
 
-from tests.conftest import ServerHere
+from tests.conftest import Server
 from tests.serving.saved import CLASSIFY, PREDICT
 
 SIZE = 28 * 28
@@ -72,12 +72,10 @@ def save(folder):
 def mnist(tmp_path_factory):
     folder = tmp_path_factory.mktemp("mnist")
     expected = save(folder / "1")
-    server = ServerHere(
-        "--model_name=mnist", f"--model_base_path={folder}", "--enable_signature_method_name_check=true"
-    )
+    server = Server("--model_name=mnist", f"--model_base_path={folder}", "--enable_signature_method_name_check=true")
     with grpc.insecure_channel(server.address) as channel:
         yield prediction_service_pb2_grpc.PredictionServiceStub(channel), expected
-    server.stop()
+    assert server.stop() == 0
 
 
 def test_predict_images_as_the_client_does(mnist):

@@ -7,7 +7,7 @@ import pytest
 
 from serving.client import Client, command
 from serving.export import export
-from tests.conftest import ServerHere, answers_of_export
+from tests.conftest import Server, answers_of_export
 from trainer.commands.predict import predict
 from trainer.data import files
 from trainer.runs.run import Run
@@ -58,7 +58,7 @@ def test_exported_equals_predict(tagging_export, rows, expected):
 
 
 def test_client(tagging_export, rows, expected, capsys):
-    server = ServerHere("--model_name=tagging-en", f"--model_base_path={tagging_export[0]}")
+    server = Server("--model_name=tagging-en", f"--model_base_path={tagging_export[0]}")
     answered = Client(server.address).answer("tagging", rows, model="tagging-en")
     without_scores = lambda rows: [{name: value for name, value in row.items() if name != "scores"} for row in rows]
     assert without_scores(answered) == without_scores(expected)
@@ -74,4 +74,4 @@ def test_client(tagging_export, rows, expected, capsys):
     with pytest.raises(SystemExit) as stop:
         ask("--words", "a", "--text", "b")
     assert stop.value.code == 2 and capsys.readouterr().err.endswith("expected --text, or --words, or --input FILE\n")
-    server.stop()
+    assert server.stop() == 0, server.log

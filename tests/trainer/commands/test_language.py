@@ -9,7 +9,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from serving.client import command as client
-from tests.conftest import ServerHere, cli, stopped_at
+from tests.conftest import Server, cli, stopped_at
 from tests.trainer.architectures.test_lineage import check_export
 
 WORDS = ["the", "cat", "sat", "on", "a", "mat", "and", "the", "dog", "ran", "to", "it", ".", "国王", "王后"]
@@ -113,12 +113,12 @@ def check_written(capsys, run, folder):
     options = ["--text", "to it .", "dog ran", "--seed=1", "--top_p=0.9", "--top_k=5"]
     _, out, _ = cli(capsys, "predict", run, *options)
     assert json.loads(out.splitlines()[0])["continuation"] == predicted[3]["continuation"]
-    server = ServerHere("--model_name=text_generation", f"--model_base_path={folder / 'export'}")
+    server = Server("--model_name=text_generation", f"--model_base_path={folder / 'export'}")
     client.main(["text_generation", *options, f"--server={server.address}"])
     assert capsys.readouterr().out == out
     client.main(["text_generation", f"--input={folder / 'rows.jsonl'}", f"--server={server.address}"])
     assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == predicted
-    server.stop()
+    assert server.stop() == 0, server.log
 
 
 def test_transformers_form(text, capsys, tmp_path):

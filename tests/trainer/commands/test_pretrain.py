@@ -9,7 +9,7 @@ import tensorflow as tf
 from safetensors.numpy import load_file
 
 from serving.client import command as client
-from tests.conftest import VOCABULARY, ServerHere, cli, stopped_at
+from tests.conftest import VOCABULARY, Server, cli, stopped_at
 from tests.trainer.architectures.test_lineage import check_export
 from tests.trainer.corpora.test_making import WORDS
 from trainer.options import Pretrain
@@ -96,14 +96,14 @@ def test_a_run_fills_masks_and_its_export_the_same(run, folder, capsys, tmp_path
     assert [len(answer["tokens"]) for answer in predicted] == [5, 5, 7, 1]
     assert set(predicted[0]["tokens"][:3]) <= {*WORDS[:8]}, predicted[0]
     assert predicted[0]["tokens"] == predicted[2]["tokens"][:5] and predicted[3]["texts"][0].endswith(f"国，{words}")
-    server = ServerHere("--model_name=fill_mask", f"--model_base_path={tmp_path / 'export'}")
+    server = Server("--model_name=fill_mask", f"--model_base_path={tmp_path / 'export'}")
     client.main(["fill_mask", f"--input={tmp_path / 'rows.jsonl'}", f"--server={server.address}"])
     assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == predicted
     client.main(["fill_mask", "--text", rows[0]["text"], "--top_k=7", f"--server={server.address}"])
     assert json.loads(capsys.readouterr().out) == {
         name: value for name, value in predicted[2].items() if name != "top_k"
     }
-    server.stop()
+    assert server.stop() == 0, server.log
 
 
 def test_another_run_begins_with_it(run, folder, capsys, tmp_path):

@@ -26,7 +26,7 @@ from serving.server.requests.jobs import now
 from serving.server.requests.limits import Limits
 from serving.server.requests.request import Request
 from serving.server.requests.services import Services
-from tests.conftest import ServerHere
+from tests.conftest import Server
 from tests.serving.saved import CLASSIFY, PREDICT, REGRESS, save_defaults, save_half_plus_two, save_types
 
 
@@ -97,7 +97,7 @@ def multi(tasks, content):
 
 def test_example_clients_over_grpc(folder):
     """What TensorFlow Serving's documentation shows of half_plus_two, with its stubs; and the check of method names."""
-    server = ServerHere(
+    server = Server(
         "--model_name=half_plus_two", f"--model_base_path={folder}", "--enable_signature_method_name_check=true"
     )
     with grpc.insecure_channel(server.address) as channel:
@@ -119,7 +119,7 @@ def test_example_clients_over_grpc(folder):
         assert (caught.value.code().name, caught.value.details()) == (
             "INVALID_ARGUMENT", f"Expected classification signature method_name to be {CLASSIFY}. Was: {REGRESS}"
         )  # fmt: skip
-    server.stop()
+    assert server.stop() == 0
 
 
 def test_regress(services):
