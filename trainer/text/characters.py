@@ -7,7 +7,7 @@ words are kept, and a vocabulary of characters is one of word pieces of a single
 import tensorflow as tf
 
 from trainer.text.tokenizer import Fallback, Lookup, Tokenizer
-from trainer.text.words import Split
+from trainer.text.words import Split, rows_of
 
 
 class Characters(Tokenizer):
@@ -45,7 +45,7 @@ class Speller:
         characters = tf.strings.unicode_split(words, "UTF-8")
         place = self._lookup(characters.flat_values)
         place = tf.where(place < 0, len(self._first) - 1, place)
-        word = characters.value_rowids()
+        word = rows_of(characters)
         is_first = tf.concat([tf.ones_like(word[:1], tf.bool), word[1:] != word[:-1]], 0)
         first, others = (tf.constant(ids, tf.int32) for ids in (self._first, self._others))
         return characters.with_flat_values(tf.where(is_first, tf.gather(first, place), tf.gather(others, place)))

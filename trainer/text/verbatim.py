@@ -6,12 +6,11 @@ Nothing is lower-cased, cleaned or cut at punctuation, so the units of a text gi
 from collections.abc import Callable
 
 import tensorflow as tf
-import tensorflow_text as tf_text
 
 from trainer.text import spelling
 from trainer.text.tokenizer import LONGEST_ENTRY, Fallback, Lookup, Tokenizer
 from trainer.text.vocabulary import SPECIAL
-from trainer.text.words import Split, length
+from trainer.text.words import Split, length, rows_of, split_at
 
 _SPACE = r"[\t\n\x{B}\x{C}\r\x{1C}-\x{1F}\x{85}\p{Z}]"  # what Python's `str.split` takes as white space
 
@@ -49,7 +48,7 @@ def _without_zeros(strings):
 def split_code_points(strings: tf.Tensor) -> Split:
     """Returns the code points of strings [B], white space among them."""
     characters = tf.strings.unicode_split(_without_zeros(strings), "UTF-8", errors="replace")
-    rows = tf.cast(characters.value_rowids(), tf.int32)
+    rows = rows_of(characters)
     before = tf.cast(tf.gather(characters.row_starts(), rows), tf.int32)
     starts = tf.range(tf.size(rows)) - before
     return Split(characters.flat_values, starts, starts + 1, rows)
@@ -58,10 +57,8 @@ def split_code_points(strings: tf.Tensor) -> Split:
 def split_tokens(strings: tf.Tensor) -> Split:
     """Returns what stands between white space in strings [B]."""
     strings = tf.strings.unicode_transcode(_without_zeros(strings), "UTF-8", "UTF-8", errors="replace")
-    split = tf_text.regex_split(
-        strings, _SPACE, _SPACE
-    )  # white space is kept, so positions are running sums of lengths
-    rows, words = tf.cast(split.value_rowids(), tf.int32), split.flat_values
+    split = split_at(strings, _SPACE)  # white space is kept, so positions are running sums of lengths
+    rows, words = rows_of(split), split.flat_values
     ends = tf.cumsum(length(words))
     before = tf.gather(tf.gather(tf.concat([[0], ends], 0), split.row_starts()), rows)
     kept = ~tf.strings.regex_full_match(words, _SPACE)

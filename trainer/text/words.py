@@ -14,11 +14,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 import tensorflow_text as tf_text
-
-# The operation itself: `tf_text.regex_split` checks each of its three results, in 76 operations, two of which are unused here
 from tensorflow_text.python.ops.regex_split_ops import gen_regex_split_ops
 
-regex_split_with_offsets = gen_regex_split_ops.regex_split_with_offsets
 _SPACE = r"\t\n\r\p{Z}"
 _CONTROL = r"\p{Cc}\p{Cf}\x{FFFD}"  # the reference also drops U+FFFD; \t \n \r are delimiters and never reach the words
 _TO_SOFT_HYPHEN = r"[\x{0}-\x{8}\x{B}\x{C}\x{E}-\x{1F}\x{7F}-\x{9F}\x{FFFD}]"  # all of these but Cf
@@ -60,7 +57,7 @@ class Splitter:
     def __init__(self, *, lower_case: bool) -> None:
         self.lower_case = lower_case
         extra = _PUNCTUATION_AFTER_NFD if lower_case else ""
-        self._delimiters = f"([{_SPACE}{CJK}{_PUNCTUATION}{extra}])"
+        self._delimiters = f"[{_SPACE}{CJK}{_PUNCTUATION}{extra}]"
         marks = r"\p{Mn}" if lower_case else ""
         self._dropped = f"[{_SPACE}{_CONTROL}{marks}]"
 
@@ -75,9 +72,8 @@ class Splitter:
             strings = tf.strings.lower(strings, encoding="utf-8")
         # Each delimiter, white space too, is kept as a word of its own: so every code point lies in exactly one word,
         # and positions are running sums of lengths.
-        words, _, _, row_splits = regex_split_with_offsets(strings, self._delimiters, self._delimiters)
-        split = tf.RaggedTensor.from_row_splits(words, row_splits, validate=False)
-        rows = rows_of(split)
+        split = split_at(strings, self._delimiters)
+        rows, words = rows_of(split), split.flat_values
         lengths = length(words)
         ends = tf.cumsum(lengths)
         before_string = tf.gather(tf.concat([[0], ends], 0), split.row_starts())
@@ -90,6 +86,16 @@ class Splitter:
         words = tf.strings.regex_replace(words, self._dropped, "")
         kept = tf.strings.length(words) > 0
         return Split(*[tf.boolean_mask(x, kept) for x in (words, starts, ends, rows)])
+
+
+def split_at(strings: tf.Tensor, delimiters: str) -> tf.RaggedTensor:
+    """Returns strings [B] cut at what an expression matches, which is kept: string [B, (parts)].
+
+    As `tf_text.regex_split`, by its operation itself: the function checks each of three results, in 76 operations more.
+    """
+    expression = f"({delimiters})"
+    parts, _, _, row_splits = gen_regex_split_ops.regex_split_with_offsets(strings, expression, expression)
+    return tf.RaggedTensor.from_row_splits(parts, row_splits, validate=False)
 
 
 def rows_of(ragged: tf.RaggedTensor) -> tf.Tensor:
