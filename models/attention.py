@@ -228,17 +228,16 @@ class SelfAttention(keras.layers.Layer):
         x = ops.reshape(queries_keys_values, [batch, -1, 3 * self.heads, size])
         queries, keys, values = ops.split(ops.transpose(x, [0, 2, 1, 3]), 3, axis=1)  # each [B, H, S, D/H]
         if firsts is not None:
-            queries, mask = (
-                ops.take(queries, firsts, axis=2),
-                ops.take(mask, firsts, axis=1),
-            )  # [B, H, F, D/H], [B, F, S]
+            queries = ops.take(queries, firsts, axis=2)  # [B, H, F, D/H]
+            mask = ops.take(mask, firsts, axis=1)  # [B, F, S]
         elif self.first_query_only:
             queries = queries[:, :, :1]  # [B, H, 1, D/H]
         if past is not None:
             keys, values = (ops.concatenate([old, new], axis=2) for old, new in zip(past, (keys, values), strict=True))
-        seen = mask[:, None] if len(mask.shape) == 3 else mask[:, None, None]
         if self.causal:
             seen = self._behind(queries, keys)
+        else:
+            seen = mask[:, None] if len(mask.shape) == 3 else mask[:, None, None]
         drop = self.dropout.mask([*ops.shape(queries)[:3], ops.shape(keys)[2]], training)
         context, probabilities = scaled_dot_product(
             queries * size**-0.5, keys, values, seen, drop, training=bool(training)

@@ -105,9 +105,8 @@ def bert(
         seeds=seeds,
     )
     last = stack.hidden_states[-1]
-    outputs = {
-        "pooled": linear(width, "pooler", "tanh")(last if pooled_only else layout.first(last, "first"))
-    }  # [B, D]
+    first = last if pooled_only else layout.first(last, "first")  # [B, D]
+    outputs = {"pooled": linear(width, "pooler", "tanh")(first)}
     if not pooled_only:
         outputs["hidden_states"] = stack.hidden_states
     if attention_maps:

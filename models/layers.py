@@ -121,7 +121,7 @@ class Joined:
 
     def first(self, x: keras.KerasTensor, name: str) -> keras.KerasTensor:
         """Returns [B, D], the first token of each sequence, of x [1, N, D]."""
-        return Take(name=name)(x, self.firsts)
+        return Pack(name=name)(x, self.firsts)
 
 
 @register
@@ -137,7 +137,7 @@ class Packing(keras.layers.Layer):
 
 @register
 class Pack(keras.layers.Layer):
-    """Keeps real tokens only: (x [B, S, ...], index [N]) -> [N, ...]."""
+    """Keeps some tokens only, as the real ones: (x [B, S, ...], index [N]) -> [N, ...]."""
 
     def call(self, x, index):
         shape = ops.shape(x)
@@ -159,17 +159,6 @@ class Unpack(keras.layers.Layer):
 
     def compute_output_spec(self, x, index, mask):
         return keras.KerasTensor([*mask.shape, x.shape[-1]], dtype=x.dtype)
-
-
-@register
-class Take(keras.layers.Layer):
-    """Keeps some places of the only row: (x [1, N, D], places [B]) -> [B, D]."""
-
-    def call(self, x, places):
-        return ops.take(ops.squeeze(x, axis=0), places, axis=0)
-
-    def compute_output_spec(self, x, places):
-        return keras.KerasTensor([*places.shape, x.shape[-1]], dtype=x.dtype)
 
 
 @register

@@ -150,7 +150,8 @@ class Blueprint:
         seed: int = 0,
     ) -> keras.Model:
         """Returns the model of a task, untrained: the encoder of one text, or of two, and the head of the task's kind;
-        `decoder`: see `kind_of`; `joined`: in the form for sequences one after the other in one row, of an architecture that has it."""
+        `decoder`: see `kind_of`; `joined`: in the form for sequences one after the other in one row, of an
+        architecture that has it."""
         kind = kind_of(task, decoder)
         build = self.architecture.build if texts == 1 else self.architecture.build_pair
         form = self.architecture.joined if joined else None

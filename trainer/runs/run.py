@@ -179,8 +179,8 @@ class Run:
         return self.kind.functions(self.model, self.setup)
 
     def apart(self) -> tuple[keras.Model, Mapping[str, Parts]]:
-        """Returns the model in the form for sequences one after the other in one row, and what stands around it, by signature; for a runtime that
-        computes the model by itself.
+        """Returns the model in the form for sequences one after the other in one row, and what stands around it, by signature; for
+        a runtime that computes the model by itself.
 
         Raises:
             Mistake: The architecture has no such form, or the functions of the task do not fall apart.
