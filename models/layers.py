@@ -117,7 +117,7 @@ class Joined:
 
     def unpack(self, x: keras.KerasTensor, name: str) -> keras.KerasTensor:
         """Returns [1, N, D] of x [N, D]."""
-        return ops.expand_dims(x, 0)
+        return ops.reshape(x, [1, -1, x.shape[-1]])  # where `expand_dims` would end LiteRT's parts of the graph
 
     def first(self, x: keras.KerasTensor, name: str) -> keras.KerasTensor:
         """Returns [B, D], the first token of each sequence, of x [1, N, D]."""
