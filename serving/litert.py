@@ -61,29 +61,39 @@ def converted(model: keras.Model, precision: str) -> bytes:
 
 
 def _functions(parts: Parts, model: keras.Model) -> dict[str, Any]:
-    """Returns both parts of a signature as tf.functions, from tensors to tensors by name."""
+    """Returns both parts of a signature as tf.functions, from tensors to tensors by name; decoding takes what it uses alone."""
     structure: Any = None
 
-    def text(*strings):
+    def read(*strings):
         nonlocal structure
         structure = parts.read(*strings)
         inputs = parts.frame(structure)
-        lengths = tf.math.count_nonzero(inputs.pop("mask"), axis=1, dtype=tf.int32)
-        read = tf.nest.flatten(structure, expand_composites=True)
-        return {
-            "lengths": lengths,
-            **{SEQUENCES + name: x for name, x in inputs.items() if name in model.input},
-            **{f"read_{i}": tensor for i, tensor in enumerate(read)},
-        }
+        lengths = tf.reduce_sum(tf.cast(inputs.pop("mask"), tf.int32), axis=1)
+        sequences = {SEQUENCES + name: x for name, x in inputs.items() if name in model.input}
+        return {"lengths": lengths} | sequences, tf.nest.flatten(structure, expand_composites=True)
 
-    def decode(outputs, *read):
-        return parts.decode(tf.nest.pack_sequence_as(structure, read, expand_composites=True), outputs)
+    def decode(outputs, *values):
+        return parts.decode(tf.nest.pack_sequence_as(structure, values, expand_composites=True), outputs)
 
-    first = tf.function(text, input_signature=parts.signature, autograph=False)
-    given = first.get_concrete_function().structured_outputs
+    all_read = tf.function(read, input_signature=parts.signature, autograph=False).get_concrete_function()
+    specs = [tf.TensorSpec(x.shape, x.dtype, f"read_{i}") for i, x in enumerate(all_read.structured_outputs[1])]
     of_model = tf.TensorSpec([None, model.output.shape[-1]], tf.float32, OUTPUT)
-    read = [tf.TensorSpec(given[name].shape, given[name].dtype, name) for name in given if name.startswith("read_")]
-    return {TEXT: first, DECODE: tf.function(decode, input_signature=[of_model, *read], autograph=False)}
+    of_all = tf.function(decode, input_signature=[of_model, *specs], autograph=False).get_concrete_function()
+    used = {i: spec for i, spec in enumerate(specs) if of_all.inputs[1 + i].consumers()}
+
+    def text(*strings):
+        inputs, values = all_read(*strings)
+        return inputs | {spec.name: values[i] for i, spec in used.items()}
+
+    def decode_used(outputs, *values):
+        given = dict(zip(used, values, strict=True))
+        absent = lambda spec: tf.zeros([size or 0 for size in spec.shape], spec.dtype)
+        return of_all(outputs, *(given[i] if i in given else absent(spec) for i, spec in enumerate(specs)))
+
+    return {
+        TEXT: tf.function(text, input_signature=parts.signature, autograph=False),
+        DECODE: tf.function(decode_used, input_signature=[of_model, *used.values()], autograph=False),
+    }
 
 
 class Computed:
