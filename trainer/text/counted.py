@@ -183,8 +183,9 @@ def _count(split, texts):
     """Returns how often each word stands in texts (text, how often it is there)."""
     counts: Counter[bytes] = Counter()
     for strings, numbers in _chunks(texts):
-        words, _, _, rows = split(strings)
-        for word, number in zip(words.numpy().tolist(), numbers[rows.numpy()].tolist(), strict=True):
+        found = split(strings)
+        of_words = np.repeat(numbers, np.diff(found.row_splits.numpy()))
+        for word, number in zip(found.words.numpy().tolist(), of_words.tolist(), strict=True):
             counts[word] += number
     return Counter({word.decode(): number for word, number in counts.items()})
 
@@ -192,12 +193,9 @@ def _count(split, texts):
 def _words(split, texts) -> Iterator[tuple[list[Word], int]]:
     """Yields, for each text (text, how often it is there): its words with their places, and how often the text is there."""
     for strings, numbers in _chunks(texts):
-        *columns, rows = (column.numpy() for column in split(strings))
-        words = [
-            *zip((word.decode() for word in columns[0]), *(column.tolist() for column in columns[1:]), strict=True)
-        ]
-        before = rows.searchsorted(range(len(numbers) + 1))
-        for (start, end), number in zip(pairwise(before.tolist()), numbers.tolist(), strict=True):
+        found, *places, row_splits = (x.numpy().tolist() for x in split(strings))
+        words = [*zip((word.decode() for word in found), *places, strict=True)]
+        for (start, end), number in zip(pairwise(row_splits), numbers.tolist(), strict=True):
             yield words[start:end], number
 
 

@@ -47,7 +47,8 @@ def agreement(tokenizer: Tokenizer, texts: Sequence[str], segment: Segment) -> d
     gold_words = found_words = both_words = gold_ends = both_ends = 0
     for i in range(0, len(texts), CHUNK):
         strings = tf.constant([*texts[i : i + CHUNK]])
-        words, *places = (column.numpy().tolist() for column in split(strings))
+        found = split(strings)
+        words, *places = (x.numpy().tolist() for x in (found.words, found.starts, found.ends, found.rows))
         found_of_rows = _spans(*(column.to_list() for column in tokenizer.traced(strings)[2:]))
         rows: dict[int, list[tuple[str, int, int]]] = {}
         for word, start, end, row in zip((word.decode() for word in words), *places, strict=True):

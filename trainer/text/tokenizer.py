@@ -68,10 +68,8 @@ class Tokenizer:
     def __call__(self, strings: tf.Tensor) -> Pieces:
         split, ids = self.cut(self.split(strings))
         word_of_piece = rows_of(ids)
-        rows = split.rows
-        first_word = tf.searchsorted(rows, tf.range(tf.size(strings) + 1))  # of each string, and behind the last one
-        index = tf.range(tf.size(rows)) - tf.gather(first_word, rows)
-        row_splits = tf.cast(tf.gather(ids.row_splits, first_word), tf.int32)
+        index = tf.range(tf.size(split.words)) - tf.gather(split.row_splits, split.rows)
+        row_splits = tf.cast(tf.gather(ids.row_splits, split.row_splits), tf.int32)
         numbers = ids.flat_values
         if self.letters:
             of_words = letters_of_words.read(strings, split, self.letters)

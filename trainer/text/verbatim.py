@@ -10,7 +10,7 @@ import tensorflow as tf
 from trainer.text import spelling
 from trainer.text.tokenizer import LONGEST_ENTRY, Fallback, Lookup, Tokenizer
 from trainer.text.vocabulary import SPECIAL
-from trainer.text.words import Split, length, rows_of, split_at
+from trainer.text.words import Split, length, rows_of, split_at, words_of
 
 _SPACE = r"[\t\n\x{B}\x{C}\r\x{1C}-\x{1F}\x{85}\p{Z}]"  # what Python's `str.split` takes as white space
 
@@ -51,7 +51,7 @@ def split_code_points(strings: tf.Tensor) -> Split:
     rows = rows_of(characters)
     before = tf.cast(tf.gather(characters.row_starts(), rows), tf.int32)
     starts = tf.range(tf.size(rows)) - before
-    return Split(characters.flat_values, starts, starts + 1, rows)
+    return Split(characters.flat_values, starts, starts + 1, tf.cast(characters.row_splits, tf.int32))
 
 
 def split_tokens(strings: tf.Tensor) -> Split:
@@ -62,7 +62,7 @@ def split_tokens(strings: tf.Tensor) -> Split:
     ends = tf.cumsum(length(words))
     before = tf.gather(tf.gather(tf.concat([[0], ends], 0), split.row_starts()), rows)
     kept = ~tf.strings.regex_full_match(words, _SPACE)
-    return Split(*[tf.boolean_mask(x, kept) for x in (words, ends - length(words) - before, ends - before, rows)])
+    return words_of(split.row_splits, kept, words, ends - length(words) - before, ends - before)
 
 
 class CodePoints(Verbatim):

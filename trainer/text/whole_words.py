@@ -8,7 +8,7 @@ import tensorflow as tf
 from trainer.text.characters import Speller
 from trainer.text.tokenizer import LONGEST_ENTRY, Fallback, Lookup, Tokenizer
 from trainer.text.vocabulary import UNKNOWN
-from trainer.text.words import Split, is_cjk
+from trainer.text.words import Split, is_cjk, places_in
 
 
 class Words(Tokenizer):
@@ -56,7 +56,8 @@ class Words(Tokenizer):
 
     def _join(self, split):
         """Returns (words, of which Chinese ones are joined, their places among the entries [W])."""
-        words, starts, ends, rows = split
+        words, starts, ends, row_splits = split
+        rows = split.rows
         part = self._parts(words) >= 0
         before = lambda values: tf.concat([values[:1], values[:-1]], 0)
         goes_on = part & before(part) & (rows == before(rows)) & (starts == before(ends))
@@ -69,7 +70,7 @@ class Words(Tokenizer):
         last = tf.cumsum(width) - 1
         first = last - width + 1
         at = tf.gather
-        return Split(at(words, first), at(starts, first), at(ends, last), at(rows, first)), place
+        return Split(at(words, first), at(starts, first), at(ends, last), places_in(first, row_splits)), place
 
 
 def _is_word(piece):

@@ -6,7 +6,7 @@ words of Chinese text; this module is built of smaller ops that do not.
 
 Every op here loads in TF 2.12.1 with TF Text 2.12.1 and later.
 
-Glossary of shapes: B batch (strings), W words of all strings.
+Glossary of shapes: B batch (strings), W words of all strings, U parts of all strings.
 """
 
 import re
@@ -36,15 +36,20 @@ def is_cjk(word: str) -> bool:
 
 
 class Split(NamedTuple):
-    """The words of a batch of strings, in order; every field is [W], int32 but for the words.
+    """The words of a batch of strings, in order; all fields are int32 but the words.
 
     `starts` and `ends` are the place of the word in its string, in Unicode code points, end exclusive.
     """
 
-    words: tf.Tensor  # normalised; never empty
-    starts: tf.Tensor
-    ends: tf.Tensor
-    rows: tf.Tensor  # the string that the word stands in
+    words: tf.Tensor  # [W], normalised; never empty
+    starts: tf.Tensor  # [W]
+    ends: tf.Tensor  # [W]
+    row_splits: tf.Tensor  # [B + 1], the first word of each string, and W
+
+    @property
+    def rows(self) -> tf.Tensor:
+        """The string that each word stands in, [W]."""
+        return rows_of(tf.RaggedTensor.from_row_splits(self.words, self.row_splits, validate=False))
 
 
 class Splitter:
@@ -84,8 +89,7 @@ class Splitter:
         if self.lower_case:
             words = tf_text.normalize_utf8(words, "NFD")
         words = tf.strings.regex_replace(words, self._dropped, "")
-        kept = tf.strings.length(words) > 0
-        return Split(*[tf.boolean_mask(x, kept) for x in (words, starts, ends, rows)])
+        return words_of(split.row_splits, tf.not_equal(words, ""), words, starts, ends)
 
 
 def split_at(strings: tf.Tensor, delimiters: str) -> tf.RaggedTensor:
@@ -98,11 +102,33 @@ def split_at(strings: tf.Tensor, delimiters: str) -> tf.RaggedTensor:
     return tf.RaggedTensor.from_row_splits(parts, row_splits, validate=False)
 
 
+def words_of(row_splits: tf.Tensor, kept: tf.Tensor, words: tf.Tensor, starts: tf.Tensor, ends: tf.Tensor) -> Split:
+    """Returns those of the parts of strings that are words.
+
+    Args:
+        row_splits: [B + 1], of the parts.
+        kept: [U], which of them are words.
+        words, starts, ends: [U], see `Split`.
+    """
+    before = tf.concat([[0], tf.cumsum(tf.cast(kept, tf.int32))], 0)  # words before each part, and before the end
+    among = lambda x: tf.boolean_mask(x, kept)
+    return Split(among(words), among(starts), among(ends), tf.gather(before, row_splits))
+
+
 def rows_of(ragged: tf.RaggedTensor) -> tf.Tensor:
     """Returns the row of each value, int32, as `value_rowids` does, in a quarter of its operations: a short text pays for each."""
-    return tf.searchsorted(
-        ragged.row_splits[1:], tf.range(tf.size(ragged.values, ragged.row_splits.dtype)), side="right"
+    return places_in(
+        ragged.row_splits[1:], tf.range(tf.size(ragged.values, ragged.row_splits.dtype)), behind_equal=True
     )
+
+
+def places_in(ordered: tf.Tensor, values: tf.Tensor, *, behind_equal: bool = False) -> tf.Tensor:
+    """Returns where values [N] would be put into an ordered [M], int32, before equal ones or behind them.
+
+    As `tf.searchsorted`, which takes any number of rows, in a third of its operations.
+    """
+    search = tf.raw_ops.UpperBound if behind_equal else tf.raw_ops.LowerBound
+    return tf.squeeze(search(sorted_inputs=tf.expand_dims(ordered, 0), values=tf.expand_dims(values, 0)), 0)
 
 
 def length(strings: tf.Tensor) -> tf.Tensor:

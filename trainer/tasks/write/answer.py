@@ -128,13 +128,14 @@ class Writer:
             written: What they were made of.
         """
         tokenizer = self.reader.tokenizer
-        _, starts, ends, rows = tokenizer.split(targets)  # [words of all rows]
+        words = tokenizer.split(targets)
+        starts, rows = words.starts, words.rows  # [words of all rows]
         behind = tf.gather(tokenizer.ends(written.ids[:, 0]), rows)  # [words, L], where each unit ends
         unit = tf.reduce_sum(tf.cast(behind <= starts[:, None], tf.int32), axis=1)
         place = tf.gather(tf.gather(written.places[:, 0], rows), unit, batch_dims=1)  # in [CLS] A
-        found = {"starts": starts, "ends": ends}
+        found = {"starts": starts, "ends": words.ends}
         for name, of_pieces in (("source_starts", sources.starts), ("source_ends", sources.ends)):
             padded = tf.pad(of_pieces.to_tensor(-1), [[0, 0], [self.reader.first, 0]], constant_values=-1)
             found[name] = tf.gather(tf.gather(padded, rows), place, batch_dims=1)
-        padded = lambda x: tf.RaggedTensor.from_value_rowids(x, rows, tf.size(targets), validate=False).to_tensor(-1)
+        padded = lambda x: tf.RaggedTensor.from_row_splits(x, words.row_splits, validate=False).to_tensor(-1)
         return {name: padded(x) for name, x in found.items()}
