@@ -38,7 +38,7 @@ def main():
     parser.add_argument("--only", nargs="+", choices=NAMES, default=NAMES)
     parser.add_argument("--rounds", type=int, default=3, help="of each contender, after one that warms up")
     parser.add_argument(
-        "--seconds", type=float, default=0.3, help="of a contender in a round, where its runs are short"
+        "--seconds", type=float, default=1.0, help="of a contender in a round, where its runs are short"
     )
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--run", type=Path, help="run of sentiment to serve; by default one is trained")

@@ -1,6 +1,6 @@
 """One measure, in a process of its own: `tests.bench` starts it.
 
-python -m tests.bench.measures NAME --json FILE [--rounds 3] [--seconds 0.3] [--threads 2] [--run RUN]
+python -m tests.bench.measures NAME --json FILE [--rounds 3] [--seconds 1] [--threads 2] [--run RUN]
 """
 
 import argparse
@@ -17,7 +17,7 @@ def main():
     parser.add_argument("name")
     parser.add_argument("--json", type=Path, required=True)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=0.3)
+    parser.add_argument("--seconds", type=float, default=1.0)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--run", type=Path)
     options = parser.parse_args()
