@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
+from serving import outliers
 from serving.server.models.apart import DECODE, ENCODER, FOLDER, SEQUENCES, TEXT
 from serving.server.models.encoder import OUTPUT, Encoder
 from trainer.tasks.parts import Parts
@@ -44,6 +45,9 @@ def converted(model: keras.Model, precision: str) -> bytes:
         model: From sequences one after the other in one row, [1, T], see `models.bert`, to [N, C] or [1, T, C].
         precision: Of `PRECISIONS`.
     """
+
+    if precision == "int8":
+        model = outliers.apart(model)
 
     @tf.function(
         input_signature=[{name: tf.TensorSpec(x.shape, x.dtype, name) for name, x in model.input.items()}],
