@@ -117,7 +117,8 @@ class Joined:
 
     def unpack(self, x: keras.KerasTensor, name: str) -> keras.KerasTensor:
         """Returns [1, N, D] of x [N, D]."""
-        return ops.reshape(x, [1, -1, x.shape[-1]])  # where `expand_dims` would end LiteRT's parts of the graph
+        # Not `expand_dims`, which XNNPACK lacks: each layer would end the part of the graph that it computes
+        return ops.reshape(x, [1, -1, x.shape[-1]])
 
     def first(self, x: keras.KerasTensor, name: str) -> keras.KerasTensor:
         """Returns [B, D], the first token of each sequence, of x [1, N, D]."""

@@ -65,7 +65,7 @@ def converted(model: keras.Model, precision: str) -> bytes:
 
 
 def _functions(parts: Parts, model: keras.Model) -> dict[str, Any]:
-    """Returns both parts of a signature as tf.functions, from tensors to tensors by name; decoding takes what it uses alone."""
+    """Returns both parts of a signature as tf.functions, from tensors to tensors by name; decoding is given only what it uses."""
     structure: Any = None
 
     def read(*strings):
@@ -79,24 +79,26 @@ def _functions(parts: Parts, model: keras.Model) -> dict[str, Any]:
     def decode(outputs, *values):
         return parts.decode(tf.nest.pack_sequence_as(structure, values, expand_composites=True), outputs)
 
-    all_read = tf.function(read, input_signature=parts.signature, autograph=False).get_concrete_function()
-    specs = [tf.TensorSpec(x.shape, x.dtype, f"read_{i}") for i, x in enumerate(all_read.structured_outputs[1])]
+    reading = tf.function(read, input_signature=parts.signature, autograph=False).get_concrete_function()
+    specs = [tf.TensorSpec(x.shape, x.dtype, f"read_{i}") for i, x in enumerate(reading.structured_outputs[1])]
     of_model = tf.TensorSpec([None, model.output.shape[-1]], tf.float32, OUTPUT)
-    of_all = tf.function(decode, input_signature=[of_model, *specs], autograph=False).get_concrete_function()
-    used = {i: spec for i, spec in enumerate(specs) if of_all.inputs[1 + i].consumers()}
+    decoding = tf.function(decode, input_signature=[of_model, *specs], autograph=False).get_concrete_function()
+    # What no operation of decoding reads need not leave the first session
+    used = [i for i in range(len(specs)) if decoding.inputs[1 + i].consumers()]
 
     def text(*strings):
-        inputs, values = all_read(*strings)
-        return inputs | {spec.name: values[i] for i, spec in used.items()}
+        inputs, values = reading(*strings)
+        return inputs | {specs[i].name: values[i] for i in used}
 
-    def decode_used(outputs, *values):
-        given = dict(zip(used, values, strict=True))
-        absent = lambda spec: tf.zeros([size or 0 for size in spec.shape], spec.dtype)
-        return of_all(outputs, *(given[i] if i in given else absent(spec) for i, spec in enumerate(specs)))
+    def answer(outputs, *values):
+        given: list[tf.Tensor] = [tf.zeros([size or 0 for size in spec.shape], spec.dtype) for spec in specs]
+        for i, value in zip(used, values, strict=True):
+            given[i] = value
+        return decoding(outputs, *given)
 
     return {
         TEXT: tf.function(text, input_signature=parts.signature, autograph=False),
-        DECODE: tf.function(decode_used, input_signature=[of_model, *used.values()], autograph=False),
+        DECODE: tf.function(answer, input_signature=[of_model, *(specs[i] for i in used)], autograph=False),
     }
 
 

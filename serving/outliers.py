@@ -1,8 +1,9 @@
 """Units of feed-forward networks that 8 bits cannot hold, computed beside the others; the answers stay the same.
 
 In int8 the weights of a column have one scale. Pretrained encoders have units whose weights to the next layer are many times those
-of the others: in five of MiniLM's six layers the largest are 11 to 55 times the median, and leave the others a few steps. As in
-LLM.int8() (Dettmers et al. 2022, arXiv 2208.07339), these units get matrices of their own, which stay in float32.
+of the others: in five of MiniLM's six layers the largest are 11 to 55 times the median, and leave the others a few steps. The
+largest of them get matrices of their own, small enough to stay in float32: two of a layer of MiniLM, one of BERT-base; a row of
+BERT-large is too long for one. LLM.int8() (Dettmers et al. 2022, arXiv 2208.07339) does so with features of large activations.
 
 Glossary of shapes: D width, F units of a feed-forward network, K of them apart.
 """
@@ -12,14 +13,14 @@ import numpy as np
 
 INNER, OUTPUT = "_feed_forward_inner", "_feed_forward_output"  # endings of the names in `models.transformer`
 FACTOR = 5  # times the median of the units' largest weights
-SMALL = 1023  # numbers of a matrix that LiteRT's converter leaves in float32
+SMALL = 1023  # most numbers of a matrix that LiteRT's converter leaves in float32
 
 
 def apart(model: keras.Model) -> keras.Model:
-    """Returns a model with the answers of another, that computes the outliers of each feed-forward network apart.
+    """Returns a model that gives the same answers and computes the outliers of each feed-forward network apart.
 
     Args:
-        model: Functional, of `models.transformer`; it stays as it is.
+        model: Functional and flat, of `models.transformer`, each network called once; it stays as it is.
     """
     units = {
         layer.name.removesuffix(OUTPUT): found
@@ -30,7 +31,7 @@ def apart(model: keras.Model) -> keras.Model:
 
     def call(layer, *arguments, **named):
         part = layer.name.removesuffix(INNER).removesuffix(OUTPUT)
-        if part not in units or part == layer.name:
+        if part not in units or part == layer.name:  # a layer whose name has neither ending is none of a network
             return layer(*arguments, **named)
         (x,), chosen = arguments, units[part]
         kernel, bias = layer.get_weights()
@@ -46,7 +47,8 @@ def apart(model: keras.Model) -> keras.Model:
 
 
 def outliers(kernel: np.ndarray) -> np.ndarray:
-    """Returns the units [K] of a matrix [F, D] from whom the largest weights go out, as many as fit into a `SMALL` matrix."""
+    """Returns the units [K] of a matrix [F, D] whose outgoing weights are outliers, the largest first, as many as a `SMALL` matrix
+    holds."""
     largest = np.abs(kernel).max(axis=1)
     found = np.flatnonzero(largest > FACTOR * np.median(largest))
     return found[np.argsort(-largest[found])][: SMALL // kernel.shape[1]]

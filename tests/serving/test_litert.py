@@ -8,10 +8,13 @@ from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
+from models.bert import bert
 from serving.export import main
+from serving.litert import converted
 from serving.server.configuration.settings import Settings
 from serving.server.models.apart import MOST_ROWS
 from serving.server.models.encoder import Encoder
@@ -116,6 +119,27 @@ def test_parts_that_cannot_be_used_leave_tensorflow(exports, tmp_path):
         load(version, LITERT)
     plain = load(version, Settings(runtime="tensorflow"))
     assert type(plain) is Servable and not plain.note
+
+
+def test_a_classifier_hands_nothing_from_text_to_decoding(exports):
+    _, _, path, _ = exports["sentiment"]
+    signatures = load(path, LITERT)._parts.signatures
+    assert {*signatures["serving_default_text"].outputs} == {"lengths", "sequences_token_ids", "sequences_segment_ids"}
+    assert [*signatures["serving_default_decode"].inputs] == ["outputs"]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_layers_do_not_cut_the_graph(precision):
+    """Each part of it that XNNPACK computes wakes the threads anew."""
+
+    def parts(layers):
+        encoder = bert(20, layers=layers, width=32, heads=2, joined=True, pooled_only=True)
+        content = converted(keras.Model(encoder.input, encoder.output["pooled"]), precision)
+        interpreter = Encoder(content, 1)._idle[1][0]._interpreter
+        interpreter.allocate_tensors()
+        return sum(operation["op_name"] == "DELEGATE" for operation in interpreter._get_ops_details())
+
+    assert parts(1) == parts(3) > 0
 
 
 def test_sequences_at_once_are_those_one_by_one(exports):

@@ -13,20 +13,21 @@ SEQUENCES = {"token_ids": np.arange(12, dtype=np.int32)[None], "segment_ids": np
 LENGTHS = np.array([12])
 
 
-@pytest.fixture(scope="module")
-def model():
-    """An encoder of sequences in a row; in its second layer one unit has weights like those of pretrained ones."""
+@pytest.fixture(scope="module", params=["pooled", "states"])
+def model(request):
+    """An encoder of sequences in a row; in its first layer one unit has weights like those of pretrained ones."""
     keras.utils.set_random_seed(1)
     size = {"layers": 2, "width": WIDTH, "heads": 2, "feed_forward": UNITS}
-    encoder = bert(20, **size, joined=True, pooled_only=True)
-    inner, output = (encoder.get_layer(f"layer_1_feed_forward_{name}") for name in ("inner", "output"))
+    encoder = bert(20, **size, joined=True, pooled_only=request.param == "pooled")
+    inner, output = (encoder.get_layer(f"layer_0_feed_forward_{name}") for name in ("inner", "output"))
     kernel, bias = inner.get_weights()
     bias[7] = -3  # it speaks up rarely
     inner.set_weights([10 * kernel, bias])
     kernel, bias = output.get_weights()
     kernel[7] *= 50
     output.set_weights([10 * kernel, bias])
-    return keras.Model(encoder.input, encoder.output["pooled"])
+    output = encoder.output["pooled"] if request.param == "pooled" else encoder.output["hidden_states"][-1]
+    return keras.Model(encoder.input, output)
 
 
 def computed(model, precision):
@@ -37,7 +38,7 @@ def test_answers_stay_and_so_does_the_model(model):
     weights = model.get_weights()
     separated = outliers.apart(model)
     names = [layer.name for layer in separated.layers if layer.name.endswith("_apart")]
-    assert names == ["layer_1_feed_forward_inner_apart", "layer_1_feed_forward_output_apart"]
+    assert names == ["layer_0_feed_forward_inner_apart", "layer_0_feed_forward_output_apart"]
     for before, after in zip(weights, model.get_weights(), strict=True):
         np.testing.assert_array_equal(before, after)
     np.testing.assert_allclose(computed(separated, "fp32"), computed(model, "fp32"), atol=1e-6)

@@ -82,7 +82,8 @@ class JoinedPieces(WordPieces):
     def _joined(self, split):
         """Returns of each word whether it stands at the end of the one before, where a space might be written."""
         behind = lambda x, empty: tf.concat([[empty], x[:-1]], 0)[: tf.size(x)]
-        touches = (split.rows == behind(split.rows, -1)) & (split.starts == behind(split.ends, -1))
+        rows = split.rows
+        touches = (rows == behind(rows, -1)) & (split.starts == behind(split.ends, -1))
         begins_wide = tf.strings.regex_full_match(split.words, f"[{WIDE}].*")
         ends_wide = tf.strings.regex_full_match(split.words, f".*[{WIDE}]")
         return touches & ~begins_wide & ~behind(ends_wide, False)

@@ -47,8 +47,9 @@ def agreement(tokenizer: Tokenizer, texts: Sequence[str], segment: Segment) -> d
     gold_words = found_words = both_words = gold_ends = both_ends = 0
     for i in range(0, len(texts), CHUNK):
         strings = tf.constant([*texts[i : i + CHUNK]])
-        found = split(strings)
-        words, *places = (x.numpy().tolist() for x in (found.words, found.starts, found.ends, found.rows))
+        of_strings = split(strings)
+        columns = (of_strings.words, of_strings.starts, of_strings.ends, of_strings.rows)
+        words, *places = (column.numpy().tolist() for column in columns)
         found_of_rows = _spans(*(column.to_list() for column in tokenizer.traced(strings)[2:]))
         rows: dict[int, list[tuple[str, int, int]]] = {}
         for word, start, end, row in zip((word.decode() for word in words), *places, strict=True):

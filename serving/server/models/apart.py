@@ -4,8 +4,9 @@ An export with `--runtime litert` has, beside its SavedModel, in `assets.extra/l
 
     encoder.tflite   the encoder and its head, for sequences in a row, see `serving.server.models.encoder`
     saved_model.pb   for each signature NAME of the SavedModel that falls apart, NAME_text: the inputs of NAME -> `lengths` [N],
-                     the inputs of the encoder [N, S, ...], each as `sequences_NAME`, and what decoding needs, `read_0`, ...;
-                     NAME_decode: `outputs`, of the encoder, and `read_0`, ... -> the outputs of NAME
+                     the inputs of the encoder [N, S, ...], each as `sequences_NAME`, and what decoding needs of the rest, each as
+                     `read_I`, for a classifier nothing;
+                     NAME_decode: `outputs`, of the encoder, and each `read_I` -> the outputs of NAME
 """
 
 import os

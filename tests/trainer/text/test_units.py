@@ -12,6 +12,7 @@ from tests import reference_tokenization as reference
 from tests.conftest import DATA, GOLDEN, VOCABULARY, needs
 from tests.trainer.text.test_word_pieces import AWKWARD, as_lists, dropped, random_strings
 from trainer.tasks.tag import units as tagged
+from trainer.text.joined_pieces import JOIN
 from trainer.text.reader import Reader
 from trainer.text.tokenizer import Lookup
 from trainer.text.units import UNITS
@@ -236,3 +237,13 @@ def test_a_lookup_finds_its_entries_alone():
 def test_what_a_unit_does_not_have(unit, options, message):
     with pytest.raises(ValueError, match=message):
         UNITS[unit](WORDS, lower_case=True, **options)
+
+
+@pytest.mark.parametrize("strings", [[], [""], ["", " \t"]])
+@pytest.mark.parametrize("unit, letters", [*((unit, 0) for unit in UNITS), ("words", 3), ("tokens", 3)])
+def test_texts_without_a_word(unit, letters, strings):
+    lower_case = unit not in ("code_points", "tokens")
+    pieces = UNITS[unit]([*WORDS, JOIN], lower_case=lower_case, letters=letters)(tf.constant(strings, tf.string))
+    assert pieces.ids.nrows() == pieces.starts.nrows() == len(strings)
+    characters = sum(map(len, strings)) if unit == "code_points" else 0  # of which white space is one
+    assert len(pieces.ids.flat_values) == len(pieces.words.flat_values) == characters
