@@ -45,7 +45,6 @@ def converted(model: keras.Model, precision: str) -> bytes:
         model: From sequences one after the other in one row, [1, T], see `models.bert`, to [N, C] or [1, T, C].
         precision: Of `PRECISIONS`.
     """
-
     if precision == "int8":
         model = outliers.apart(model)
 

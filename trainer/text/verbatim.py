@@ -10,7 +10,7 @@ import tensorflow as tf
 from trainer.text import spelling
 from trainer.text.tokenizer import LONGEST_ENTRY, Fallback, Lookup, Tokenizer
 from trainer.text.vocabulary import SPECIAL
-from trainer.text.words import Split, length, rows_of, split_at, words_of
+from trainer.text.words import Split, ends_of, length, rows_of, split_at, words_of
 
 _SPACE = r"[\t\n\x{B}\x{C}\r\x{1C}-\x{1F}\x{85}\p{Z}]"  # what Python's `str.split` takes as white space
 
@@ -57,12 +57,10 @@ def split_code_points(strings: tf.Tensor) -> Split:
 def split_tokens(strings: tf.Tensor) -> Split:
     """Returns what stands between white space in strings [B]."""
     strings = tf.strings.unicode_transcode(_without_zeros(strings), "UTF-8", "UTF-8", errors="replace")
-    split = split_at(strings, _SPACE)  # white space is kept, so positions are running sums of lengths
-    rows, words = rows_of(split), split.flat_values
-    ends = tf.cumsum(length(words))
-    before = tf.gather(tf.gather(tf.concat([[0], ends], 0), split.row_starts()), rows)
+    split = split_at(strings, _SPACE)  # white space is a part, too
+    words, ends = split.flat_values, ends_of(split)
     kept = ~tf.strings.regex_full_match(words, _SPACE)
-    return words_of(split.row_splits, kept, words, ends - length(words) - before, ends - before)
+    return words_of(split.row_splits, kept, words, ends - length(words), ends)
 
 
 class CodePoints(Verbatim):

@@ -75,14 +75,9 @@ class Splitter:
             # İ alone would become two code points, i and a dot that is dropped; so each of them stays at its index.
             strings = tf.strings.regex_replace(strings, "İ", "i")
             strings = tf.strings.lower(strings, encoding="utf-8")
-        # Each delimiter, white space too, is kept as a word of its own: so every code point lies in exactly one word,
-        # and positions are running sums of lengths.
-        split = split_at(strings, self._delimiters)
-        rows, words = rows_of(split), split.flat_values
+        split = split_at(strings, self._delimiters)  # each delimiter, white space too, is a word of its own
+        words, ends = split.flat_values, ends_of(split)
         lengths = length(words)
-        ends = tf.cumsum(lengths)
-        before_string = tf.gather(tf.concat([[0], ends], 0), split.row_starts())
-        ends -= tf.gather(before_string, rows)
         # A word begins and ends with a character that is kept; accents, dropped too, belong to the letter before them.
         starts = ends - length(tf.strings.regex_replace(words, f"^[{_CONTROL}]+", ""))
         ends -= lengths - length(tf.strings.regex_replace(words, f"[{_CONTROL}]+$", ""))
@@ -100,6 +95,13 @@ def split_at(strings: tf.Tensor, delimiters: str) -> tf.RaggedTensor:
     expression = f"({delimiters})"
     parts, _, _, row_splits = gen_regex_split_ops.regex_split_with_offsets(strings, expression, expression)
     return tf.RaggedTensor.from_row_splits(parts, row_splits, validate=False)
+
+
+def ends_of(parts: tf.RaggedTensor) -> tf.Tensor:
+    """Returns where each part ends in its string, in code points, int32 [U]; the parts [B, (parts)] are all of the strings."""
+    ends = tf.cumsum(length(parts.flat_values))
+    before_string = tf.gather(tf.concat([[0], ends], 0), parts.row_starts())
+    return ends - tf.gather(before_string, rows_of(parts))
 
 
 def words_of(row_splits: tf.Tensor, kept: tf.Tensor, words: tf.Tensor, starts: tf.Tensor, ends: tf.Tensor) -> Split:
